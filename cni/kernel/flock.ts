@@ -1,0 +1,53 @@
+// Advisory file locks with a deadline, by flock(2): they go with the process that holds them, however it ends.
+
+import { closeSync, constants, openSync } from 'node:fs';
+import { sleep, tryLock } from './syscalls.ts';
+
+/** Somebody else held the lock for the whole time. */
+export class LockTimeoutError extends Error {
+  override readonly name = 'LockTimeoutError';
+  readonly path: string;
+  readonly timeoutMs: number;
+
+  constructor(path: string, timeoutMs: number) {
+    super(`Cannot lock "${path}": held by another process for ${timeoutMs} ms`);
+    this.path = path;
+    this.timeoutMs = timeoutMs;
+  }
+}
+
+export interface FileLock {
+  readonly path: string;
+  release(): void;
+}
+
+/**
+ * Take the exclusive lock of a file, which is created (mode 0600) if it is not there. A directory can be locked too.
+ *
+ * Waits at most `timeoutMs`, then throws LockTimeoutError. Throws node:fs errors when the file cannot be opened.
+ */
+export function lockFile(path: string, timeoutMs: number): FileLock {
+  const fd = openLockFile(path);
+  try {
+    const deadline = performance.now() + timeoutMs;
+    // flock(2) has no deadline of its own, and an alarm would hit the whole process: ask again, ever less often.
+    // 1 ms at first because the holders do file work of well under that; 10 ms at most so that nobody starves.
+    for (let waitMs = 1; !tryLock(fd); waitMs = Math.min(waitMs * 2, 10)) {
+      if (performance.now() >= deadline) throw new LockTimeoutError(path, timeoutMs);
+      sleep(waitMs);
+    }
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+  return { path, release: () => closeSync(fd) };
+}
+
+function openLockFile(path: string): number {
+  try {
+    return openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EISDIR')) throw error;
+    return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  }
+}

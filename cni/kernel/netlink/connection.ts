@@ -1,0 +1,159 @@
+// Requests and their answers over a transport: one request and its acknowledgement, several in one datagram, dumps.
+
+import { EAGAIN, EBADMSG, EBUSY, EINTR, ErrnoError, ETIMEDOUT } from '../errno.ts';
+import { NetlinkError } from './error.ts';
+import {
+  decodeAcknowledgement,
+  decodeMessages,
+  encodeRequest,
+  type Message,
+  NLM_F_ACK,
+  NLM_F_DUMP,
+  NLM_F_DUMP_INTR,
+  NLMSG_DONE,
+  NLMSG_ERROR,
+  NLMSG_NOOP,
+  NLMSG_OVERRUN,
+  type Request,
+} from './message.ts';
+import { ByteReader, MalformedMessageError } from './reader.ts';
+import type { Transport } from './transport.ts';
+
+/** A request and the words that an error about it begins with, e.g. `add link "cni0"`. */
+export interface Operation extends Request {
+  readonly operation: string;
+}
+
+/**
+ * How often a dump is asked for again when the kernel says that its objects changed under it. Under a burst of pods
+ * every other dump of links is interrupted; the reference plugins give up after 5 and use what they have
+ * (https://github.com/containernetworking/plugins/issues/1121).
+ */
+const DUMP_ATTEMPTS = 30;
+
+export class NetlinkConnection {
+  readonly #transport: Transport;
+  #sequence = 0;
+
+  constructor(transport: Transport) {
+    this.#transport = transport;
+  }
+
+  /**
+   * Send one request and wait for its acknowledgement. Returns the messages that came before it (the object, for a GET).
+   *
+   * Throws NetlinkError with the kernel's errno and words; EBADMSG when the answer cannot be understood, ETIMEDOUT when
+   * none comes.
+   */
+  execute(operation: Operation): Message[] {
+    return this.executeAll([operation])[0] ?? [];
+  }
+
+  /**
+   * Send several requests in one datagram and wait for all acknowledgements. The kernel carries them out in order and
+   * does not stop at one that fails; the first failure is thrown, when all have been answered.
+   */
+  executeAll(operations: readonly Operation[]): Message[][] {
+    const first = this.#sequence + 1;
+    this.#send(operations.map((operation) => ({ ...operation, flags: operation.flags | NLM_F_ACK })));
+    const replies: Message[][] = operations.map(() => []);
+    let failure: NetlinkError | undefined;
+    for (let pending = operations.length; pending > 0; ) {
+      for (const message of this.#receive(operations[operations.length - pending])) {
+        const i = message.sequence - first;
+        const operation = operations[i];
+        if (operation === undefined) continue; // the late answer to a request that was given up
+        if (message.type !== NLMSG_ERROR) {
+          replies[i]?.push(message);
+          continue;
+        }
+        const acknowledgement = understand(operation, () => decodeAcknowledgement(message));
+        if (acknowledgement.errno !== 0) failure ??= new NetlinkError(operation.operation, acknowledgement);
+        pending--;
+      }
+    }
+    if (failure) throw failure;
+    return replies;
+  }
+
+  /**
+   * Ask for all objects of a kind. Repeats the dump when the kernel says that it was interrupted by a change
+   * (NLM_F_DUMP_INTR), so that what is returned is one consistent picture.
+   *
+   * Throws NetlinkError; EBUSY when the objects kept changing.
+   */
+  dump(operation: Operation): Message[] {
+    for (let attempt = 0; attempt < DUMP_ATTEMPTS; attempt++) {
+      const messages = this.#dumpOnce(operation);
+      if (messages) return messages;
+    }
+    throw new NetlinkError(operation.operation, {
+      errno: EBUSY,
+      text: `interrupted by changes ${DUMP_ATTEMPTS} times in a row`,
+    });
+  }
+
+  close(): void {
+    this.#transport.close();
+  }
+
+  /** One dump; undefined when it was interrupted. Always reads to the end, so that the socket is clean for the next. */
+  #dumpOnce(operation: Operation): Message[] | undefined {
+    this.#send([{ ...operation, flags: operation.flags | NLM_F_DUMP }]);
+    const messages: Message[] = [];
+    let isInterrupted = false;
+    for (;;) {
+      for (const message of this.#receive(operation)) {
+        if (message.sequence !== this.#sequence) continue;
+        if (message.flags & NLM_F_DUMP_INTR) isInterrupted = true;
+        if (message.type === NLMSG_ERROR) {
+          throw new NetlinkError(
+            operation.operation,
+            understand(operation, () => decodeAcknowledgement(message)),
+          );
+        }
+        if (message.type === NLMSG_DONE) {
+          const errno = understand(operation, () => -new ByteReader(message.payload).s32());
+          if (errno === EINTR) return undefined;
+          if (errno !== 0) throw new NetlinkError(operation.operation, { errno });
+          return isInterrupted ? undefined : messages;
+        }
+        messages.push(message);
+      }
+    }
+  }
+
+  #send(requests: readonly Request[]): void {
+    const encoded = requests.map((request) => encodeRequest(request, ++this.#sequence));
+    this.#transport.send(encoded.length === 1 && encoded[0] ? encoded[0] : Buffer.concat(encoded));
+  }
+
+  #receive(operation: Operation | undefined): Message[] {
+    const { operation: action = 'read a reply' } = operation ?? {};
+    try {
+      const messages = decodeMessages(this.#transport.receive());
+      if (messages.some(({ type }) => type === NLMSG_OVERRUN)) {
+        throw new NetlinkError(action, { errno: EBADMSG, text: 'the kernel lost messages' });
+      }
+      return messages.filter(({ type }) => type !== NLMSG_NOOP);
+    } catch (error) {
+      if (error instanceof MalformedMessageError) {
+        throw new NetlinkError(action, { errno: EBADMSG, text: error.message });
+      }
+      if (error instanceof ErrnoError && error.errno === EAGAIN) {
+        throw new NetlinkError(action, { errno: ETIMEDOUT, text: 'the kernel did not answer' });
+      }
+      throw error;
+    }
+  }
+}
+
+/** Run a decoder; bytes it cannot read become a NetlinkError EBADMSG that names the operation. */
+export function understand<Value>(operation: { operation: string }, decode: () => Value): Value {
+  try {
+    return decode();
+  } catch (error) {
+    if (!(error instanceof MalformedMessageError)) throw error;
+    throw new NetlinkError(operation.operation, { errno: EBADMSG, text: error.message });
+  }
+}

@@ -1,0 +1,91 @@
+// Network namespaces: files that stand for them, and the one way into another and back.
+//
+// A namespace is named by a path (a bind mount of an nsfs file, or /proc/PID/ns/net) and identified by the device and
+// inode number of that file (namespaces(7)). A netlink socket belongs for ever to the namespace it was opened in, so
+// most work in a sandbox needs no more than opening a socket there.
+
+import { closeSync, constants, fstatSync, openSync, statfsSync } from 'node:fs';
+import { CLONE_NEWNET, namespaceType, setNamespace } from './syscalls.ts';
+
+/** include/uapi/linux/magic.h: namespace files have shown this file system since Linux 3.19. */
+const NSFS_MAGIC = 0x6e736673;
+
+/** The file at the path is not a network namespace. */
+export class NotANamespaceError extends Error {
+  override readonly name = 'NotANamespaceError';
+  readonly path: string;
+
+  constructor(path: string, what: string) {
+    super(`"${path}" is not a network namespace: ${what}`);
+    this.path = path;
+  }
+}
+
+/** An open network namespace. `device` and `inode` identify it as long as anything keeps it alive. */
+export interface Netns {
+  readonly path: string;
+  readonly fd: number;
+  readonly device: bigint;
+  readonly inode: bigint;
+  close(): void;
+}
+
+/**
+ * Open the namespace that a path names.
+ *
+ * Throws NotANamespaceError for any other kind of file, and node:fs's ENOENT when nothing is there.
+ */
+export function openNetns(path: string): Netns {
+  // O_NONBLOCK: a FIFO at the path must not hang us before we see that it is none of ours.
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    if (statfsSync(`/proc/self/fd/${fd}`).type !== NSFS_MAGIC) {
+      throw new NotANamespaceError(path, 'it is an ordinary file');
+    }
+    if (namespaceType(fd) !== CLONE_NEWNET) throw new NotANamespaceError(path, 'it is a namespace of another kind');
+    const { dev, ino } = fstatSync(fd, { bigint: true });
+    return { path, fd, device: dev, inode: ino, close: () => closeSync(fd) };
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
+/** Open the calling thread's own namespace. */
+export function openOwnNetns(): Netns {
+  return openNetns('/proc/thread-self/ns/net');
+}
+
+/** Whether two open namespaces are one and the same. */
+export function isSameNetns(a: Netns, b: Netns): boolean {
+  return a.device === b.device && a.inode === b.inode;
+}
+
+/**
+ * Run `work` with the calling thread in another network namespace, and come back.
+ *
+ * `work` must be synchronous: a promise would go on after the thread is back, and libuv's pool threads never leave
+ * the host's namespace. Throws TypeError when it returns one, and setns's ErrnoError when the namespace cannot be
+ * entered. When the thread cannot come back the process is aborted: everything it did from then on would be done to
+ * the wrong machine.
+ */
+export function inNetns<Value>(netns: Netns, work: () => Value): Value {
+  const home = openOwnNetns();
+  try {
+    setNamespace(netns.fd, CLONE_NEWNET);
+    try {
+      const value = work();
+      if (value instanceof Promise) throw new TypeError('Cannot run asynchronous work in another network namespace');
+      return value;
+    } finally {
+      try {
+        setNamespace(home.fd, CLONE_NEWNET);
+      } catch {
+        // Not an error a caller could handle: see above.
+        process.abort();
+      }
+    }
+  } finally {
+    home.close();
+  }
+}
