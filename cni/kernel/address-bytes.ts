@@ -1,0 +1,76 @@
+// IP addresses between text, as configs and results spell them, and the kernel's bytes, always in network order.
+
+import { Address4, Address6 } from 'ip-address';
+import { MalformedMessageError } from './netlink/reader.ts';
+
+/** include/linux/socket.h */
+export const AF_UNSPEC = 0;
+export const AF_INET = 2;
+export const AF_INET6 = 10;
+/** Not an address family of packets: bridge ports and their neighbours. */
+export const AF_BRIDGE = 7;
+
+export type IpFamily = typeof AF_INET | typeof AF_INET6;
+
+/** The family an address's text is of: only IPv6 has colons. */
+export function familyOf(address: string): IpFamily {
+  return address.includes(':') ? AF_INET6 : AF_INET;
+}
+
+/** 4 or 16 bytes in network order. Throws ip-address's AddressError for text that is no address. */
+export function encodeAddress(address: string): Uint8Array {
+  return familyOf(address) === AF_INET
+    ? Uint8Array.from(new Address4(address).toArray())
+    : // Unlike toByteArray() this one always gives all 16 bytes.
+      hexBytes(new Address6(address).bigInt().toString(16).padStart(32, '0'));
+}
+
+/** Canonical text (RFC 5952) of 4 or 16 bytes. Throws MalformedMessageError for any other number of bytes. */
+export function decodeAddress(bytes: Uint8Array): string {
+  if (bytes.length === 4) return bytes.join('.');
+  if (bytes.length === 16) return Address6.fromUnsignedByteArray([...bytes]).correctForm();
+  throw new MalformedMessageError(`An address has ${bytes.length} bytes instead of 4 or 16`);
+}
+
+/** Split "10.1.2.3/24" into address and prefix length. */
+export function splitCidr(cidr: string): { address: string; prefixLength: number } {
+  const slash = cidr.indexOf('/');
+  const address = slash < 0 ? cidr : cidr.slice(0, slash);
+  const prefixLength = slash < 0 ? bitsOf(familyOf(address)) : Number(cidr.slice(slash + 1));
+  if (!Number.isInteger(prefixLength) || prefixLength < 0 || prefixLength > bitsOf(familyOf(address))) {
+    throw new RangeError(`Invalid prefix length in "${cidr}"`);
+  }
+  return { address, prefixLength };
+}
+
+/** Bits of an address of the family: 32 or 128. */
+export function bitsOf(family: IpFamily): number {
+  return family === AF_INET ? 32 : 128;
+}
+
+/** The last address of an IPv4 network, where broadcasts go. */
+export function broadcastOf(cidr: string): string {
+  return new Address4(cidr).endAddress().correctForm();
+}
+
+/** The network a CIDR lies in, in CIDR form: "10.1.2.3/24" → "10.1.2.0/24". */
+export function networkOf(cidr: string): string {
+  const { address, prefixLength } = splitCidr(cidr);
+  const start = familyOf(address) === AF_INET ? new Address4(cidr).startAddress() : new Address6(cidr).startAddress();
+  return `${start.correctForm()}/${prefixLength}`;
+}
+
+/** Six bytes of "02:42:0a:16:00:05". Throws RangeError for any other text. */
+export function encodeMac(mac: string): Uint8Array {
+  if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(mac)) throw new RangeError(`Invalid MAC address "${mac}"`);
+  return hexBytes(mac.replaceAll(':', ''));
+}
+
+/** Lower-case text with colons, of as many bytes as the link's addresses have. */
+export function decodeMac(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(':');
+}
+
+function hexBytes(hex: string): Uint8Array {
+  return Uint8Array.fromHex(hex);
+}

@@ -1,0 +1,120 @@
+// Addresses of links: struct ifaddrmsg followed by IFA_* attributes.
+//
+//   0        1        2        3        4               8
+//   +--------+--------+--------+--------+---------------+
+//   | family | prefix | flags  | scope  | ifa_index u32 |
+//   +--------+--------+--------+--------+---------------+
+//
+// Source: include/uapi/linux/if_addr.h (v6.12). The index is in host order, addresses in network order.
+
+import {
+  AF_INET,
+  AF_UNSPEC,
+  broadcastOf,
+  decodeAddress,
+  encodeAddress,
+  familyOf,
+  splitCidr,
+} from '../address-bytes.ts';
+import { isErrno } from '../errno.ts';
+import { type NetlinkConnection, understand } from '../netlink/connection.ts';
+import { type Message, NLM_F_CREATE, NLM_F_EXCL } from '../netlink/message.ts';
+import { Attributes, ByteReader, MalformedMessageError } from '../netlink/reader.ts';
+import { MessageWriter } from '../netlink/writer.ts';
+
+export const RTM_NEWADDR = 20;
+export const RTM_DELADDR = 21;
+export const RTM_GETADDR = 22;
+
+const IFA_ADDRESS = 1;
+const IFA_LOCAL = 2;
+const IFA_BROADCAST = 4;
+const IFA_FLAGS = 8;
+
+/** Do not look for duplicates (RFC 4862, 5.4): the address can be used at once. */
+export const IFA_F_NODAD = 0x02;
+/** The search for duplicates found one. */
+export const IFA_F_DADFAILED = 0x08;
+/** The search for duplicates is still going on: the address cannot be used yet. */
+export const IFA_F_TENTATIVE = 0x40;
+
+export const RT_SCOPE_UNIVERSE = 0;
+export const RT_SCOPE_LINK = 253;
+
+export interface LinkAddress {
+  /** Address with prefix length, e.g. "10.1.2.3/24". */
+  readonly cidr: string;
+  readonly linkIndex: number;
+  /** IFA_F_*. */
+  readonly flags: number;
+  /** RT_SCOPE_*. */
+  readonly scope: number;
+}
+
+/** Write the message that adds or deletes an address. */
+export function encodeLinkAddress(linkIndex: number, cidr: string, flags: number): Uint8Array {
+  const { address, prefixLength } = splitCidr(cidr);
+  const family = familyOf(address);
+  const bytes = encodeAddress(address);
+  const writer = new MessageWriter()
+    .u8(family)
+    .u8(prefixLength)
+    .u8(0)
+    .u8(RT_SCOPE_UNIVERSE)
+    .u32(linkIndex)
+    .attributeBytes(IFA_LOCAL, bytes)
+    .attributeBytes(IFA_ADDRESS, bytes);
+  // As ip(8) and the reference plugins do; without it the kernel leaves the link without a broadcast address.
+  if (family === AF_INET && prefixLength < 31) writer.attributeBytes(IFA_BROADCAST, encodeAddress(broadcastOf(cidr)));
+  // The header's flags field has only eight bits.
+  if (flags !== 0) writer.attributeU32(IFA_FLAGS, flags);
+  return writer.finish();
+}
+
+/** Read an RTM_NEWADDR message. */
+export function decodeLinkAddress(message: Message): LinkAddress {
+  const reader = new ByteReader(message.payload).skip(1);
+  const [prefixLength, shortFlags, scope, linkIndex] = [reader.u8(), reader.u8(), reader.u8(), reader.u32()];
+  const attributes = new Attributes(reader.rest());
+  // IFA_ADDRESS is the peer's on a point-to-point IPv4 link; IFA_LOCAL is absent for IPv6.
+  const bytes = attributes.bytes(IFA_LOCAL) ?? attributes.bytes(IFA_ADDRESS);
+  if (!bytes) throw new MalformedMessageError(`An address of link ${linkIndex} has no address`);
+  const flags = attributes.u32(IFA_FLAGS) ?? shortFlags;
+  return { cidr: `${decodeAddress(bytes)}/${prefixLength}`, linkIndex, flags, scope };
+}
+
+/**
+ * Add an address to a link. `flags`: IFA_F_NODAD for one that is known to be unique.
+ *
+ * Throws NetlinkError EEXIST when the link has it already.
+ */
+export function addAddress(route: NetlinkConnection, linkIndex: number, cidr: string, flags = 0): void {
+  route.execute({
+    operation: `add address ${cidr}`,
+    type: RTM_NEWADDR,
+    flags: NLM_F_CREATE | NLM_F_EXCL,
+    payload: encodeLinkAddress(linkIndex, cidr, flags),
+  });
+}
+
+/** Delete an address of a link. False when the link does not have it. */
+export function deleteAddress(route: NetlinkConnection, linkIndex: number, cidr: string): boolean {
+  try {
+    const payload = encodeLinkAddress(linkIndex, cidr, 0);
+    route.execute({ operation: `delete address ${cidr}`, type: RTM_DELADDR, flags: 0, payload });
+    return true;
+  } catch (error) {
+    if (isErrno(error, 'EADDRNOTAVAIL', 'ENODEV')) return false;
+    throw error;
+  }
+}
+
+/** The addresses of one link, of both families. With strict checking the kernel does the filtering. */
+export function listAddresses(route: NetlinkConnection, linkIndex: number): LinkAddress[] {
+  const operation = `list addresses of link ${linkIndex}`;
+  const payload = new MessageWriter().u8(AF_UNSPEC).u8(0).u8(0).u8(0).u32(linkIndex).finish();
+  return route
+    .dump({ operation, type: RTM_GETADDR, flags: 0, payload })
+    .map((message) => understand({ operation }, () => decodeLinkAddress(message)))
+    .filter((address) => address.linkIndex === linkIndex); // kernels before 4.20 send all
+}

@@ -1,0 +1,156 @@
+// Routes: struct rtmsg followed by RTA_* attributes.
+//
+//   0        1        2        3        4        5        6        7        8               12
+//   +--------+--------+--------+--------+--------+--------+--------+--------+---------------+
+//   | family |dst_len |src_len |  tos   | table  |protocol| scope  |  type  | rtm_flags u32 |
+//   +--------+--------+--------+--------+--------+--------+--------+--------+---------------+
+//
+// Source: include/uapi/linux/rtnetlink.h (v6.12). Numbers in host order, addresses in network order.
+
+import { AF_INET, decodeAddress, encodeAddress, familyOf, type IpFamily, splitCidr } from '../address-bytes.ts';
+import { isErrno } from '../errno.ts';
+import { type NetlinkConnection, understand } from '../netlink/connection.ts';
+import { type Message, NLM_F_CREATE, NLM_F_EXCL } from '../netlink/message.ts';
+import { Attributes, ByteReader } from '../netlink/reader.ts';
+import { MessageWriter } from '../netlink/writer.ts';
+import { RT_SCOPE_LINK, RT_SCOPE_UNIVERSE } from './address.ts';
+
+export const RTM_NEWROUTE = 24;
+export const RTM_DELROUTE = 25;
+export const RTM_GETROUTE = 26;
+
+const RTA_DST = 1;
+const RTA_OIF = 4;
+const RTA_GATEWAY = 5;
+const RTA_PRIORITY = 6;
+const RTA_METRICS = 8;
+const RTA_TABLE = 15;
+
+const RTAX_MTU = 2;
+const RTAX_ADVMSS = 8;
+
+export const RT_TABLE_MAIN = 254;
+/** What ip(8) and the reference plugins write: "installed during boot", i.e. by hand and not by a routing daemon. */
+const RTPROT_BOOT = 3;
+const RTN_UNICAST = 1;
+/** A route the kernel made for its own cache; not part of the table. */
+const RTM_F_CLONED = 0x200;
+
+export interface Route {
+  /** Destination with prefix length; "0.0.0.0/0" and "::/0" are the default routes. */
+  readonly dst: string;
+  readonly gateway?: string;
+  readonly linkIndex?: number;
+  /** Metric; 0 or absent is the kernel's default (0 for IPv4, 1024 for IPv6). */
+  readonly priority?: number;
+  /** RT_TABLE_*; absent is the main table. */
+  readonly table?: number;
+  /** RT_SCOPE_*; absent means universe with a gateway and link without. */
+  readonly scope?: number;
+  /** Bytes. */
+  readonly mtu?: number;
+  /** Bytes. */
+  readonly advmss?: number;
+}
+
+/** Write a route. */
+export function encodeRoute(route: Route): Uint8Array {
+  const { address, prefixLength } = splitCidr(route.dst);
+  const table = route.table ?? RT_TABLE_MAIN;
+  const writer = new MessageWriter()
+    .u8(familyOf(address))
+    .u8(prefixLength)
+    .u8(0)
+    .u8(0)
+    .u8(table > 255 ? 0 : table)
+    .u8(RTPROT_BOOT)
+    .u8(route.scope ?? (route.gateway === undefined ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE))
+    .u8(RTN_UNICAST)
+    .u32(0);
+  if (prefixLength > 0) writer.attributeBytes(RTA_DST, encodeAddress(address));
+  if (route.gateway !== undefined) writer.attributeBytes(RTA_GATEWAY, encodeAddress(route.gateway));
+  if (route.linkIndex !== undefined) writer.attributeU32(RTA_OIF, route.linkIndex);
+  if (route.priority !== undefined) writer.attributeU32(RTA_PRIORITY, route.priority);
+  if (table > 255) writer.attributeU32(RTA_TABLE, table);
+  if (route.mtu !== undefined || route.advmss !== undefined) {
+    writer.nested(RTA_METRICS, (metrics) => {
+      if (route.mtu !== undefined) metrics.attributeU32(RTAX_MTU, route.mtu);
+      if (route.advmss !== undefined) metrics.attributeU32(RTAX_ADVMSS, route.advmss);
+    });
+  }
+  return writer.finish();
+}
+
+/** Read an RTM_NEWROUTE message. A multipath route has neither gateway nor link here. */
+export function decodeRoute(message: Message): Route & { readonly isCloned: boolean } {
+  const reader = new ByteReader(message.payload);
+  const [family, prefixLength] = [reader.u8() as IpFamily, reader.u8()];
+  const shortTable = reader.skip(2).u8();
+  const scope = reader.skip(1).u8();
+  const flags = reader.skip(1).u32();
+  const attributes = new Attributes(reader.rest());
+  const dst = attributes.bytes(RTA_DST);
+  const gateway = attributes.bytes(RTA_GATEWAY);
+  const linkIndex = attributes.u32(RTA_OIF);
+  const priority = attributes.u32(RTA_PRIORITY);
+  const metrics = attributes.nested(RTA_METRICS);
+  const [mtu, advmss] = [metrics?.u32(RTAX_MTU), metrics?.u32(RTAX_ADVMSS)];
+  return {
+    dst: `${dst ? decodeAddress(dst) : family === AF_INET ? '0.0.0.0' : '::'}/${prefixLength}`,
+    ...(gateway && { gateway: decodeAddress(gateway) }),
+    ...(linkIndex !== undefined && { linkIndex }),
+    ...(priority !== undefined && { priority }),
+    table: attributes.u32(RTA_TABLE) ?? shortTable,
+    scope,
+    ...(mtu !== undefined && { mtu }),
+    ...(advmss !== undefined && { advmss }),
+    isCloned: (flags & RTM_F_CLONED) !== 0,
+  };
+}
+
+/** Describe a route as an operator would write it. */
+export function describeRoute(route: Route): string {
+  return route.gateway === undefined ? `route ${route.dst}` : `route ${route.dst} via ${route.gateway}`;
+}
+
+/**
+ * Add a route.
+ *
+ * Throws NetlinkError EEXIST when there is one to the same destination with the same priority in the same table,
+ * ENETUNREACH when the gateway cannot be reached through the link.
+ */
+export function addRoute(connection: NetlinkConnection, route: Route): void {
+  connection.execute({
+    operation: `add ${describeRoute(route)}`,
+    type: RTM_NEWROUTE,
+    flags: NLM_F_CREATE | NLM_F_EXCL,
+    payload: encodeRoute(route),
+  });
+}
+
+/** Delete a route. False when there is none. */
+export function deleteRoute(connection: NetlinkConnection, route: Route): boolean {
+  try {
+    connection.execute({
+      operation: `delete ${describeRoute(route)}`,
+      type: RTM_DELROUTE,
+      flags: 0,
+      payload: encodeRoute(route),
+    });
+    return true;
+  } catch (error) {
+    if (isErrno(error, 'ESRCH', 'ENODEV')) return false;
+    throw error;
+  }
+}
+
+/** The routes of all tables of one family, without the kernel's cached ones. */
+export function listRoutes(connection: NetlinkConnection, family: IpFamily): Route[] {
+  const operation = 'list routes';
+  const payload = new MessageWriter().u8(family).u8(0).u8(0).u8(0).u8(0).u8(0).u8(0).u8(0).u32(0).finish();
+  return connection
+    .dump({ operation, type: RTM_GETROUTE, flags: 0, payload })
+    .map((message) => understand({ operation }, () => decodeRoute(message)))
+    .filter((route) => !route.isCloned)
+    .map(({ isCloned, ...route }) => route);
+}
