@@ -1,6 +1,6 @@
 // IP addresses between text, as configs and results spell them, and the kernel's bytes, always in network order.
 
-import { Address4, Address6 } from 'ip-address';
+import { Address4, Address6, AddressError } from 'ip-address';
 import { MalformedMessageError } from './netlink/reader.ts';
 
 /** include/linux/socket.h */
@@ -19,6 +19,8 @@ export function familyOf(address: string): IpFamily {
 
 /** 4 or 16 bytes in network order. Throws ip-address's AddressError for text that is no address. */
 export function encodeAddress(address: string): Uint8Array {
+  // ip-address takes both and forgets them; a prefix length here is a mistake, and a zone has no place in these bytes.
+  if (/[/%]/.test(address)) throw new AddressError(`Invalid address "${address}": prefix length or zone not allowed`);
   return familyOf(address) === AF_INET
     ? Uint8Array.from(new Address4(address).toArray())
     : // Unlike toByteArray() this one always gives all 16 bytes.
@@ -32,15 +34,16 @@ export function decodeAddress(bytes: Uint8Array): string {
   throw new MalformedMessageError(`An address has ${bytes.length} bytes instead of 4 or 16`);
 }
 
-/** Split "10.1.2.3/24" into address and prefix length. */
+/** Split "10.1.2.3/24" into address and prefix length, all bits if it has none. Throws RangeError for a wrong length. */
 export function splitCidr(cidr: string): { address: string; prefixLength: number } {
   const slash = cidr.indexOf('/');
   const address = slash < 0 ? cidr : cidr.slice(0, slash);
-  const prefixLength = slash < 0 ? bitsOf(familyOf(address)) : Number(cidr.slice(slash + 1));
-  if (!Number.isInteger(prefixLength) || prefixLength < 0 || prefixLength > bitsOf(familyOf(address))) {
-    throw new RangeError(`Invalid prefix length in "${cidr}"`);
-  }
-  return { address, prefixLength };
+  const bits = bitsOf(familyOf(address));
+  if (slash < 0) return { address, prefixLength: bits };
+  const digits = cidr.slice(slash + 1);
+  // Number() alone would read "", " 8", "0x8" and "1e1" as well.
+  if (!/^\d{1,3}$/.test(digits) || Number(digits) > bits) throw new RangeError(`Invalid prefix length in "${cidr}"`);
+  return { address, prefixLength: Number(digits) };
 }
 
 /** Bits of an address of the family: 32 or 128. */
@@ -51,6 +54,21 @@ export function bitsOf(family: IpFamily): number {
 /** The last address of an IPv4 network, where broadcasts go. */
 export function broadcastOf(cidr: string): string {
   return new Address4(cidr).endAddress().correctForm();
+}
+
+/** The first address of a CIDR's network that a host can have, with the prefix length: where a gateway is by convention. */
+export function firstHostOf(cidr: string): string {
+  const { address, prefixLength } = splitCidr(cidr);
+  const ip = familyOf(address) === AF_INET ? new Address4(cidr) : new Address6(cidr);
+  return `${ip.startAddress().offset(1).correctForm()}/${prefixLength}`;
+}
+
+/** Whether two networks share an address. */
+export function overlaps(a: string, b: string): boolean {
+  if (familyOf(a) !== familyOf(b)) return false;
+  const [network, other] =
+    familyOf(a) === AF_INET ? [new Address4(a), new Address4(b)] : [new Address6(a), new Address6(b)];
+  return network.isInSubnet(other) || other.isInSubnet(network);
 }
 
 /** The network a CIDR lies in, in CIDR form: "10.1.2.3/24" → "10.1.2.0/24". */

@@ -52,6 +52,7 @@ const NAMES: ReadonlyMap<number, string> = new Map([
   [30, 'EROFS'],
   [31, 'EMLINK'],
   [34, 'ERANGE'],
+  [36, 'ENAMETOOLONG'],
   [38, 'ENOSYS'],
   [40, 'ELOOP'],
   [61, 'ENODATA'],

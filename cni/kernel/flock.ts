@@ -17,30 +17,34 @@ export class LockTimeoutError extends Error {
 }
 
 export interface FileLock {
+  readonly fd: number;
   readonly path: string;
   release(): void;
 }
 
 /**
- * Take the exclusive lock of a file, which is created (mode 0600) if it is not there. A directory can be locked too.
+ * Take the lock of a file, which is created (mode 0600) if it is not there. A directory can be locked too.
+ *
+ * Any number of processes hold a shared lock together, none while one holds the exclusive lock.
  *
  * Waits at most `timeoutMs`, then throws LockTimeoutError. Throws node:fs errors when the file cannot be opened.
  */
-export function lockFile(path: string, timeoutMs: number): FileLock {
+export function lockFile(path: string, timeoutMs: number, kind: 'exclusive' | 'shared' = 'exclusive'): FileLock {
   const fd = openLockFile(path);
   try {
     const deadline = performance.now() + timeoutMs;
     // flock(2) has no deadline of its own, and an alarm would hit the whole process: ask again, ever less often.
     // 1 ms at first because the holders do file work of well under that; 10 ms at most so that nobody starves.
-    for (let waitMs = 1; !tryLock(fd); waitMs = Math.min(waitMs * 2, 10)) {
-      if (performance.now() >= deadline) throw new LockTimeoutError(path, timeoutMs);
-      sleep(waitMs);
+    for (let waitMs = 1; !tryLock(fd, kind); waitMs = Math.min(waitMs * 2, 10)) {
+      const leftMs = Math.ceil(deadline - performance.now());
+      if (leftMs <= 0) throw new LockTimeoutError(path, timeoutMs);
+      sleep(Math.min(waitMs, leftMs));
     }
   } catch (error) {
     closeSync(fd);
     throw error;
   }
-  return { path, release: () => closeSync(fd) };
+  return { fd, path, release: () => closeSync(fd) };
 }
 
 function openLockFile(path: string): number {
@@ -48,6 +52,6 @@ function openLockFile(path: string): number {
     return openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'EISDIR')) throw error;
-    return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
+    return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
   }
 }

@@ -17,7 +17,12 @@ const SOL_SOCKET = 1;
 const SO_RCVTIMEO = 20;
 const MSG_TRUNC = 0x20;
 
+// include/uapi/asm-generic/poll.h
+const POLLIN = 1;
+const POLLOUT = 4;
+
 // include/uapi/asm-generic/fcntl.h, sys/file.h
+const LOCK_SH = 1;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 
@@ -145,10 +150,10 @@ export function unmount(target: string, flags = 0): void {
   checked('umount2', `Cannot unmount "${target}"`, [target, flags], target);
 }
 
-/** Try to take the exclusive flock of an open file. False when another open file holds it. */
-export function tryLock(fd: number): boolean {
+/** Try to take the flock of an open file. False when another open file holds one that excludes it. */
+export function tryLock(fd: number, kind: 'exclusive' | 'shared' = 'exclusive'): boolean {
   try {
-    checked('flock', 'Cannot lock the file', [fd, LOCK_EX | LOCK_NB]);
+    checked('flock', 'Cannot lock the file', [fd, (kind === 'shared' ? LOCK_SH : LOCK_EX) | LOCK_NB]);
     return true;
   } catch (error) {
     if (error instanceof ErrnoError && error.errno === EAGAIN) return false;
@@ -161,13 +166,13 @@ export function sleep(ms: number): void {
   checked('poll', 'Cannot sleep', [null, 0n, ms]);
 }
 
-/** Wait until `fd` can be read or is closed by its writer. */
-export function waitReadable(fd: number): void {
+/** Wait until `fd` can be read or written, or its other end is closed. */
+export function waitUntilReady(fd: number, what: 'read' | 'write'): void {
   const pollfd = new Uint8Array(8); // struct pollfd: fd s32, events s16, revents s16
   const view = new DataView(pollfd.buffer);
   view.setInt32(0, fd, true);
-  view.setInt16(4, 1, true); // POLLIN
-  checked('poll', 'Cannot wait for input', [pollfd, 1n, -1]);
+  view.setInt16(4, what === 'read' ? POLLIN : POLLOUT, true);
+  checked('poll', 'Cannot wait for input or output', [pollfd, 1n, -1]);
 }
 
 /** Bytes from the kernel's random number generator, at most 256. A startup snapshot freezes V8's own seed, this not. */

@@ -1,0 +1,159 @@
+// The configuration of bridge mode: keys, defaults and meaning of the reference bridge plugin, so that its configs work
+// unchanged, and Docker's bridge options.
+
+import { encodeMac } from '../kernel/address-bytes.ts';
+import { CniError, ERR_INVALID_ENVIRONMENT_VARIABLES, ERR_UNSUPPORTED_FIELD } from '../protocol/errors.ts';
+import { describeValue, FieldError, type Fields } from '../protocol/fields.ts';
+import { validateInterfaceName } from '../protocol/name.ts';
+import type { ModeRequest } from './mode.ts';
+
+/** Ethernet's smallest and the kernel's largest MTU, in bytes (include/uapi/linux/if_ether.h: ETH_MIN_MTU, ETH_MAX_MTU). */
+const MIN_MTU = 68;
+const MAX_MTU = 65535;
+const MAX_VLAN_ID = 4094;
+
+export interface BridgeConfig {
+  readonly bridge: string;
+  readonly isGateway: boolean;
+  readonly isDefaultGateway: boolean;
+  readonly forceAddress: boolean;
+  readonly hairpinMode: boolean;
+  readonly promiscMode: boolean;
+  readonly portIsolation: boolean;
+  /** Look for duplicates of the container's IPv6 addresses, and wait for the answer. */
+  readonly enabledad: boolean;
+  readonly disableContainerInterface: boolean;
+  /** Bytes; undefined leaves the kernel's default. */
+  readonly mtu: number | undefined;
+  /** Of the container's interface; undefined lets the kernel choose. */
+  readonly mac: string | undefined;
+  /** 0 means none. */
+  readonly vlan: number;
+  /** Sorted, each once. */
+  readonly vlanTrunk: readonly number[];
+  readonly preserveDefaultVlan: boolean;
+}
+
+/** Read and check the configuration of bridge mode. Throws FieldError (error 7), or CniError 2 for what cannot be done yet. */
+export function parseBridgeConfig(request: ModeRequest): BridgeConfig {
+  const { fields } = request.config;
+  const isDefaultGateway = fields.boolean('isDefaultGateway') ?? false;
+  const config: BridgeConfig = {
+    bridge: parseBridgeName(fields),
+    isGateway: (fields.boolean('isGateway') ?? false) || isDefaultGateway,
+    isDefaultGateway,
+    forceAddress: fields.boolean('forceAddress') ?? false,
+    hairpinMode: fields.boolean('hairpinMode') ?? false,
+    promiscMode: fields.boolean('promiscMode') ?? false,
+    portIsolation: fields.boolean('portIsolation') ?? false,
+    enabledad: fields.boolean('enabledad') ?? false,
+    disableContainerInterface: fields.boolean('disableContainerInterface') ?? false,
+    mtu: parseMtu(fields),
+    mac: parseMac(request),
+    vlan: fields.integer('vlan', 0, MAX_VLAN_ID) ?? 0,
+    vlanTrunk: parseVlanTrunk(fields),
+    preserveDefaultVlan: fields.boolean('preserveDefaultVlan') ?? false,
+  };
+  if (config.hairpinMode && config.promiscMode) {
+    throw new FieldError('promiscMode', 'cannot be true together with "hairpinMode"');
+  }
+  if (config.disableContainerInterface && request.hasIpam) {
+    throw new FieldError(
+      'disableContainerInterface',
+      'cannot be true together with "ipam": the addresses need the interface',
+    );
+  }
+  refuseUnsupported(fields, request.config.runtimeConfig);
+  return config;
+}
+
+function parseBridgeName(fields: Fields): string {
+  const name = fields.string('bridge') ?? 'cni0';
+  try {
+    validateInterfaceName(name);
+  } catch {
+    // Its error is about CNI_IFNAME; here the name comes from the configuration.
+    throw new FieldError(
+      fields.at('bridge'),
+      `must be an interface name of 1 to 15 bytes without "/", ":" or spaces, is ${describeValue(name)}`,
+    );
+  }
+  return name;
+}
+
+/** 0 is the reference's spelling of "the kernel's default". */
+function parseMtu(fields: Fields): number | undefined {
+  const mtu = fields.integer('mtu', 0, MAX_MTU) ?? 0;
+  if (mtu !== 0 && mtu < MIN_MTU) throw new FieldError(fields.at('mtu'), `must be 0 or at least ${MIN_MTU}, is ${mtu}`);
+  return mtu === 0 ? undefined : mtu;
+}
+
+/** The capability wins over `args`, which wins over CNI_ARGS (CNI CONVENTIONS.md). */
+function parseMac(request: ModeRequest): string | undefined {
+  const { runtimeConfig, argsCni } = request.config;
+  for (const fields of [runtimeConfig, argsCni]) {
+    const mac = fields.string('mac');
+    if (!mac) continue;
+    if (!isUsableMac(mac))
+      throw new FieldError(
+        fields.at('mac'),
+        `must be a unicast MAC address such as 02:00:0a:16:00:05, is ${describeValue(mac)}`,
+      );
+    return mac.toLowerCase();
+  }
+  const mac = request.cniArgs.get('MAC');
+  if (!mac) return undefined;
+  if (!isUsableMac(mac)) {
+    throw new CniError(
+      ERR_INVALID_ENVIRONMENT_VARIABLES,
+      `Invalid MAC in CNI_ARGS: must be a unicast MAC address such as 02:00:0a:16:00:05, is ${describeValue(mac)}`,
+    );
+  }
+  return mac.toLowerCase();
+}
+
+/** An Ethernet address a link can have: neither all zero nor multicast (is_valid_ether_addr() in include/linux/etherdevice.h). */
+function isUsableMac(mac: string): boolean {
+  try {
+    const bytes = encodeMac(mac);
+    return bytes.some((byte) => byte !== 0) && ((bytes[0] ?? 1) & 1) === 0;
+  } catch {
+    return false; // not of the form at all
+  }
+}
+
+function parseVlanTrunk(fields: Fields): number[] {
+  const ids = new Set<number>();
+  for (const entry of fields.objects('vlanTrunk') ?? []) {
+    const id = entry.integer('id', 1, MAX_VLAN_ID);
+    const minId = entry.integer('minID', 1, MAX_VLAN_ID);
+    const maxId = entry.integer('maxID', 1, MAX_VLAN_ID);
+    if (minId === undefined && maxId !== undefined)
+      throw new FieldError(entry.at('minID'), 'must be given together with "maxID"');
+    if (maxId === undefined && minId !== undefined)
+      throw new FieldError(entry.at('maxID'), 'must be given together with "minID"');
+    if (minId !== undefined && maxId !== undefined) {
+      if (minId > maxId)
+        throw new FieldError(entry.at('minID'), `must not be greater than "maxID" ${maxId}, is ${minId}`);
+      for (let vlan = minId; vlan <= maxId; vlan++) ids.add(vlan);
+    }
+    if (id !== undefined) ids.add(id);
+    if (id === undefined && minId === undefined)
+      throw new FieldError(entry.path, 'must hold "id", or "minID" and "maxID"');
+  }
+  return [...ids].sort((a, b) => a - b);
+}
+
+/** What is asked for and cannot be done is refused, never ignored. */
+function refuseUnsupported(fields: Fields, runtimeConfig: Fields): void {
+  const asked: string[] = [];
+  if (fields.boolean('macspoofchk')) asked.push('"macspoofchk": true');
+  if (fields.boolean('icc') === false) asked.push('"icc": false');
+  if (fields.boolean('internal')) asked.push('"internal": true');
+  if ((runtimeConfig.list('portMappings') ?? []).length > 0) asked.push('"runtimeConfig.portMappings"');
+  const bandwidth = runtimeConfig.object('bandwidth');
+  if (bandwidth && Object.values(bandwidth.raw).some((rate) => rate !== 0)) asked.push('"runtimeConfig.bandwidth"');
+  if (asked.length > 0) {
+    throw new CniError(ERR_UNSUPPORTED_FIELD, `Unsupported in this version of podlink: ${asked.join(', ')}`);
+  }
+}

@@ -1,0 +1,170 @@
+// The bridge itself: made or adopted, given the gateway's addresses, and taken back when the ADD that made it fails.
+//
+// Other ADDs may start to use a bridge between the moment one makes it and the moment that one fails. So attaching
+// holds the bridge's lock shared, from before the bridge is looked for until the port is on it, and taking back holds it
+// exclusively and gives up when there is a port. ADDs do not wait for each other.
+
+import { mkdirSync } from 'node:fs';
+import { AF_INET, decodeMac, familyOf, networkOf, overlaps } from '../kernel/address-bytes.ts';
+import { isErrno } from '../kernel/errno.ts';
+import { type FileLock, lockFile } from '../kernel/flock.ts';
+import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
+import { addAddress, deleteAddress, IFA_F_NODAD, listAddresses, RT_SCOPE_LINK } from '../kernel/rtnetlink/address.ts';
+import { addBridge, isVlanFiltering } from '../kernel/rtnetlink/bridge.ts';
+import { deleteLink, findLink, type Link, listLinks, setLink } from '../kernel/rtnetlink/link.ts';
+import { ensureSysctl } from '../kernel/sysctl.ts';
+import { randomBytes } from '../kernel/syscalls.ts';
+import { CniError, ERR_ALREADY_EXISTS, ERR_KERNEL_REFUSED } from '../protocol/errors.ts';
+import type { BridgeConfig } from './bridge-config.ts';
+import type { Host, Undo } from './mode.ts';
+
+/** Attaching holds the lock for about 2 ms: whoever waits longer than this waits for a stopped process. */
+const LOCK_TIMEOUT_MS = 10_000;
+
+/** A random, locally administered unicast MAC address. */
+export function randomMac(): string {
+  const bytes = randomBytes(6);
+  bytes[0] = ((bytes[0] ?? 0) & 0xfc) | 0x02;
+  return decodeMac(bytes);
+}
+
+/** Keep others from taking the bridge away (shared), or from starting to use it (exclusive). */
+export function lockBridge(host: Host, bridge: string, kind: 'shared' | 'exclusive'): FileLock {
+  mkdirSync(`${host.runDir}/locks`, { recursive: true, mode: 0o700 });
+  return lockFile(`${host.runDir}/locks/bridge.${bridge}`, LOCK_TIMEOUT_MS, kind);
+}
+
+/**
+ * Find the bridge, or make it, and see that it is up. A bridge that is there keeps its address, MTU and ports.
+ *
+ * Throws CniError 102 when another kind of link has the name.
+ */
+export function ensureBridge(host: Host, config: BridgeConfig, undo: Undo): Link {
+  const needsVlans = config.vlan !== 0 || config.vlanTrunk.length > 0;
+  const bridge = findBridge(host.route, config.bridge) ?? createBridge(host, config, needsVlans, undo);
+  if (needsVlans && !isVlanFiltering(bridge)) {
+    throw new CniError(
+      ERR_KERNEL_REFUSED,
+      `Cannot use VLANs on bridge "${config.bridge}": it does not filter by VLAN (turn on its vlan_filtering, or let podlink make the bridge)`,
+    );
+  }
+  if (!bridge.isUp) setLink(host.route, bridge, { isUp: true });
+  // Only ever turned on: others may have asked for it too.
+  if (config.promiscMode) setLink(host.route, bridge, { isPromiscuous: true });
+  return bridge;
+}
+
+/** The bridge of that name; undefined when no link has the name. Throws CniError 102 when another kind of link has it. */
+export function findBridge(route: NetlinkConnection, name: string): Link | undefined {
+  const link = findLink(route, name);
+  if (link && link.kind !== 'bridge') {
+    const what = link.kind === undefined ? 'another kind of interface' : `a ${link.kind}`;
+    throw new CniError(
+      ERR_ALREADY_EXISTS,
+      `Cannot use "${name}" as bridge: it already exists but is not a bridge, it is ${what}`,
+    );
+  }
+  return link;
+}
+
+function createBridge(host: Host, config: BridgeConfig, needsVlans: boolean, undo: Undo): Link {
+  undo.push(`delete bridge "${config.bridge}"`, () => deleteUnusedBridge(host, config.bridge));
+  try {
+    addBridge(host.route, {
+      name: config.bridge,
+      isUp: true,
+      // A MAC that was chosen stays. One that the kernel chose is that of the "lowest" port and changes with the ports
+      // (br_stp_recalculate_bridge_id()), and with it what containers have learnt of their gateway.
+      mac: randomMac(),
+      ...(config.mtu !== undefined && { mtu: config.mtu }),
+      ...(needsVlans && { vlanFiltering: true }),
+    });
+  } catch (error) {
+    if (needsVlans && isErrno(error, 'EOPNOTSUPP')) {
+      throw new CniError(
+        ERR_KERNEL_REFUSED,
+        `Cannot make bridge "${config.bridge}" for "vlan" or "vlanTrunk": this kernel has no bridge VLAN filtering (CONFIG_BRIDGE_VLAN_FILTERING)`,
+        String(error),
+      );
+    }
+    // EEXIST: another ADD was faster, and findBridge() says whether what it made is a bridge.
+    if (!isErrno(error, 'EEXIST')) throw error;
+  }
+  const bridge = findBridge(host.route, config.bridge);
+  if (!bridge) throw new CniError(ERR_KERNEL_REFUSED, `Bridge "${config.bridge}" vanished while it was being made`);
+  // A bridge takes its addresses from nobody: router advertisements of its ports' networks are not for the host.
+  ensureSysctl(['ipv6', 'conf', config.bridge, 'accept_ra'], '0');
+  return bridge;
+}
+
+function deleteUnusedBridge(host: Host, name: string): void {
+  const lock = lockBridge(host, name, 'exclusive');
+  try {
+    const bridge = findLink(host.route, name);
+    if (bridge?.kind === 'bridge' && !hasPorts(host.route, bridge)) deleteLink(host.route, bridge.index);
+  } finally {
+    lock.release();
+  }
+}
+
+function hasPorts(route: NetlinkConnection, bridge: Link): boolean {
+  return listLinks(route).some((link) => link.masterIndex === bridge.index);
+}
+
+/**
+ * Put the gateway's addresses on a link of the host, as the reference bridge plugin does: one that is there with the
+ * same prefix is fine; another IPv4 address, or an IPv6 address whose network overlaps, is an error, or is replaced
+ * with forceAddress.
+ *
+ * Throws CniError 102 on a conflict.
+ */
+export function ensureGatewayAddresses(
+  host: Host,
+  link: Link,
+  gateways: readonly string[],
+  config: BridgeConfig,
+  undo: Undo,
+): void {
+  const present = listAddresses(host.route, link.index)
+    .filter(({ scope }) => scope < RT_SCOPE_LINK)
+    .map(({ cidr }) => cidr);
+  const missing = gateways.filter((gateway) => !present.includes(gateway));
+  const conflicts = missing.flatMap((gateway) => present.filter((cidr) => isConflict(gateway, cidr, gateways)));
+  const [conflict] = conflicts;
+  if (conflict !== undefined && !config.forceAddress) {
+    throw new CniError(
+      ERR_ALREADY_EXISTS,
+      `"${link.name}" already has an IP address different from ${missing.join(', ')}: ${conflict} (remove it, or set "forceAddress": true to have it replaced)`,
+    );
+  }
+  for (const cidr of new Set(conflicts)) {
+    undo.push(`put address ${cidr} back on "${link.name}"`, () =>
+      addAddress(host.route, link.index, cidr, IFA_F_NODAD),
+    );
+    deleteAddress(host.route, link.index, cidr);
+  }
+  for (const gateway of missing) addGatewayAddress(host, link, gateway, undo);
+  // The address is now known to containers by this MAC: keep the kernel from choosing another when ports come and go.
+  if (missing.length > 0) setLink(host.route, link, { mac: link.mac });
+}
+
+function isConflict(gateway: string, present: string, gateways: readonly string[]): boolean {
+  if (gateways.includes(present) || familyOf(gateway) !== familyOf(present)) return false;
+  return familyOf(gateway) === AF_INET || overlaps(networkOf(gateway), networkOf(present));
+}
+
+function addGatewayAddress(host: Host, link: Link, gateway: string, undo: Undo): void {
+  undo.push(`delete address ${gateway} of "${link.name}"`, () => {
+    const lock = lockBridge(host, link.name, 'exclusive');
+    try {
+      if (!hasPorts(host.route, link)) deleteAddress(host.route, link.index, gateway);
+    } finally {
+      lock.release();
+    }
+  });
+  try {
+    addAddress(host.route, link.index, gateway, IFA_F_NODAD);
+  } catch (error) {
+    if (!isErrno(error, 'EEXIST')) throw error; // another ADD was faster
+  }
+}

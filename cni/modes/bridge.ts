@@ -1,0 +1,210 @@
+// Bridge mode: a veth pair between the container and a bridge of the host, addresses from IPAM, the bridge as gateway.
+
+import { familyOf, firstHostOf, splitCidr } from '../kernel/address-bytes.ts';
+import { isErrno } from '../kernel/errno.ts';
+import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
+import { isForwarding, setBridgePort } from '../kernel/rtnetlink/bridge-port.ts';
+import { deleteLink, findLink, type Link } from '../kernel/rtnetlink/link.ts';
+import { openRtnetlink } from '../kernel/rtnetlink/socket.ts';
+import { addVethPair } from '../kernel/rtnetlink/veth.ts';
+import { sleep } from '../kernel/syscalls.ts';
+import { CniError, ERR_ALREADY_EXISTS, ERR_KERNEL_REFUSED } from '../protocol/errors.ts';
+import type { Interface, Route } from '../protocol/result.ts';
+import { checkBridgeAttachment } from './bridge-check.ts';
+import { type BridgeConfig, parseBridgeConfig } from './bridge-config.ts';
+import { ensureBridge, ensureGatewayAddresses, findBridge, lockBridge, randomMac } from './bridge-link.ts';
+import { ensureVlanGateway, setPortVlans, vlanGatewayName } from './bridge-vlan.ts';
+import { ensureForwarding } from './forwarding.ts';
+import { hostInterfaceAlias, hostInterfaceName } from './host-interface-name.ts';
+import type { Addressing, Attached, AttachmentKey, Host, Mode, ModeRequest, Sandbox, Undo } from './mode.ts';
+import { configureSandboxInterface, defaultRouteOf, trySysctl } from './sandbox-interface.ts';
+
+/** As long as the reference waits in all; here it was always there at the first look, 0.2 ms after the sandbox end came up. */
+const FORWARDING_TIMEOUT_MS = 2_550;
+
+export const bridgeMode: Mode = {
+  name: 'bridge',
+
+  plan(request: ModeRequest) {
+    const config = parseBridgeConfig(request);
+    if (config.isGateway && config.vlan !== 0) vlanGatewayName(config);
+    const { key } = request;
+    return {
+      objects: { bridge: config.bridge, hostInterface: hostInterfaceName(key) },
+      attach: (host, sandbox, addressing, undo) => attachToBridge(host, sandbox, key, config, addressing, undo),
+      status: (host) => void findBridge(host.route, config.bridge),
+      check: (host, sandbox, expected) => checkBridgeAttachment(host, sandbox, key, config, expected),
+    };
+  },
+
+  detach(host, key, objects, sandbox) {
+    // Deleting one end takes the other along. The end in the sandbox is looked for only when the host's is not there:
+    // somebody renamed it, or another plugin made the attachment.
+    if (deleteLink(host.route, objects.hostInterface ?? hostInterfaceName(key)) || !sandbox) return;
+    withSandbox(sandbox, (route) => {
+      if (findLink(route, key.ifname)?.kind === 'veth') deleteLink(route, key.ifname);
+    });
+  },
+};
+
+function attachToBridge(
+  host: Host,
+  sandbox: Sandbox,
+  key: AttachmentKey,
+  config: BridgeConfig,
+  addressing: Addressing,
+  undo: Undo,
+): Attached {
+  return withSandbox(sandbox, (route) => {
+    const complete = completeAddressing(addressing, config);
+    if (findLink(route, key.ifname)) throw alreadyInSandbox(key, sandbox);
+    const { bridge, hostEnd } = connect(host, sandbox, key, config, complete, undo);
+    trySysctl(['ipv6', 'conf', hostEnd.name, 'accept_ra'], '0');
+    const sandboxEnd = findLink(route, key.ifname);
+    if (!sandboxEnd) throw vanished(key, sandbox);
+    if (!config.disableContainerInterface) {
+      configureSandboxInterface(route, sandbox, sandboxEnd, complete, config);
+      waitForForwarding(host.route, hostEnd);
+    }
+    return { ...complete, interfaces: describeInterfaces(bridge, hostEnd, sandboxEnd, sandbox) };
+  });
+}
+
+/** Everything that needs the bridge to stay: from finding or making it until the container's port is on it. */
+function connect(
+  host: Host,
+  sandbox: Sandbox,
+  key: AttachmentKey,
+  config: BridgeConfig,
+  addressing: Addressing,
+  undo: Undo,
+): { bridge: Link; hostEnd: Link } {
+  const name = hostInterfaceName(key);
+  const lock = lockBridge(host, config.bridge, 'shared');
+  try {
+    const bridge = ensureBridge(host, config, undo);
+    addContainerPair(host, sandbox, key, config, bridge, undo);
+    const hostEnd = findLink(host.route, name);
+    if (!hostEnd) throw vanished(key, sandbox);
+    const flags = { hairpin: config.hairpinMode, isolated: config.portIsolation };
+    setBridgePort(host.route, hostEnd, flags, hostInterfaceAlias(key));
+    setPortVlans(host, hostEnd, config);
+    if (config.isGateway) {
+      const gateways = gatewayCidrs(addressing);
+      const link = config.vlan === 0 ? bridge : ensureVlanGateway(host, bridge, config, undo);
+      ensureGatewayAddresses(host, link, gateways, config, undo);
+      for (const family of new Set(gateways.map(familyOf))) ensureForwarding(family);
+    }
+    return { bridge, hostEnd };
+  } finally {
+    lock.release();
+  }
+}
+
+function addContainerPair(
+  host: Host,
+  sandbox: Sandbox,
+  key: AttachmentKey,
+  config: BridgeConfig,
+  bridge: Link,
+  undo: Undo,
+): void {
+  const name = hostInterfaceName(key);
+  const mtu = config.mtu === undefined ? {} : { mtu: config.mtu };
+  if (findLink(host.route, name)) {
+    throw new CniError(
+      ERR_ALREADY_EXISTS,
+      `Cannot attach container "${key.containerId}" to network "${key.network}" as "${key.ifname}": it is attached already, by "${name}" on the host (run DEL first)`,
+    );
+  }
+  undo.push(`delete veth "${name}"`, () => deleteLink(host.route, name));
+  try {
+    addVethPair(
+      host.route,
+      // A MAC of our own: udev's MACAddressPolicy leaves links alone whose address was chosen.
+      { name, isUp: true, masterIndex: bridge.index, mac: randomMac(), ...mtu },
+      { name: key.ifname, ...(config.mac !== undefined && { mac: config.mac }), ...mtu },
+      sandbox.netns.fd,
+    );
+  } catch (error) {
+    if (isErrno(error, 'EEXIST')) throw alreadyInSandbox(key, sandbox, error);
+    throw error;
+  }
+}
+
+/** Fill in what the reference bridge adds to IPAM's answer: gateways, default routes, and which interface an address is on. */
+function completeAddressing(addressing: Addressing, config: BridgeConfig): Addressing {
+  const ips = addressing.ips.map((ip) => {
+    const gateway = ip.gateway ?? (config.isGateway ? splitCidr(firstHostOf(ip.address)).address : undefined);
+    return { ...ip, interface: 2, ...(gateway !== undefined && { gateway }) };
+  });
+  const routes: Route[] = [...addressing.routes];
+  if (config.isDefaultGateway) {
+    for (const { gateway } of ips) {
+      if (gateway === undefined) continue;
+      const dst = defaultRouteOf(familyOf(gateway));
+      // One that IPAM gives already is enough, whether it names its gateway or not.
+      if (!routes.some((route) => route.dst === dst)) routes.push({ dst, gw: gateway });
+    }
+  }
+  return { ips, routes, dns: addressing.dns };
+}
+
+/** The gateways with the prefix length of the address they serve. */
+export function gatewayCidrs(addressing: Addressing): string[] {
+  const cidrs = addressing.ips.flatMap(({ address, gateway }) =>
+    gateway === undefined ? [] : [`${gateway}/${splitCidr(address).prefixLength}`],
+  );
+  return [...new Set(cidrs)];
+}
+
+/** Until the bridge passes the port's packets, the first ones are lost, and the sender repeats them only a second later. */
+function waitForForwarding(route: NetlinkConnection, hostEnd: Link): void {
+  const deadline = performance.now() + FORWARDING_TIMEOUT_MS;
+  for (let waitMs = 1; ; waitMs = Math.min(waitMs * 2, 50)) {
+    const port = findLink(route, hostEnd.index);
+    if (port && isForwarding(port)) return;
+    if (!port || performance.now() > deadline) {
+      throw new CniError(
+        ERR_KERNEL_REFUSED,
+        `Bridge port "${hostEnd.name}" does not forward: its link is ${port?.operstate ?? 'gone'}`,
+      );
+    }
+    sleep(waitMs);
+  }
+}
+
+function describeInterfaces(bridge: Link, hostEnd: Link, sandboxEnd: Link, sandbox: Sandbox): Interface[] {
+  return [bridge, hostEnd, sandboxEnd].map((link, i) => ({
+    name: link.name,
+    mac: link.mac,
+    mtu: link.mtu,
+    ...(i === 2 && { sandbox: sandbox.path }),
+  }));
+}
+
+/** Run `work` with rtnetlink of the sandbox open. */
+export function withSandbox<Value>(sandbox: Sandbox, work: (route: NetlinkConnection) => Value): Value {
+  const route = openRtnetlink(sandbox.netns);
+  try {
+    return work(route);
+  } finally {
+    route.close();
+  }
+}
+
+function alreadyInSandbox(key: AttachmentKey, sandbox: Sandbox, cause?: unknown): CniError {
+  return new CniError(
+    ERR_ALREADY_EXISTS,
+    `Cannot attach container "${key.containerId}" to network "${key.network}": interface "${key.ifname}" already exists in ${sandbox.path}`,
+    '',
+    { cause },
+  );
+}
+
+function vanished(key: AttachmentKey, sandbox: Sandbox): CniError {
+  return new CniError(
+    ERR_KERNEL_REFUSED,
+    `Interface "${key.ifname}" of container "${key.containerId}" vanished from ${sandbox.path} while it was being set up`,
+  );
+}

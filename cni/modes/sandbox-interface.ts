@@ -1,0 +1,130 @@
+// The container's end: sysctls, addresses, up, routes, as the reference plugins' ConfigureIface orders them.
+
+import { AF_INET, AF_INET6, familyOf, type IpFamily, networkOf } from '../kernel/address-bytes.ts';
+import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
+import { inNetns } from '../kernel/netns.ts';
+import {
+  addAddress,
+  IFA_F_DADFAILED,
+  IFA_F_NODAD,
+  IFA_F_TENTATIVE,
+  listAddresses,
+} from '../kernel/rtnetlink/address.ts';
+import { type Link, setLink } from '../kernel/rtnetlink/link.ts';
+import { addRoute, type Route as KernelRoute } from '../kernel/rtnetlink/route.ts';
+import { ensureSysctl, findSysctl, type SysctlKey, setSysctl } from '../kernel/sysctl.ts';
+import { sleep } from '../kernel/syscalls.ts';
+import { CniError, ERR_KERNEL_REFUSED } from '../protocol/errors.ts';
+import type { Route } from '../protocol/result.ts';
+import type { Addressing, Sandbox } from './mode.ts';
+
+/** RFC 4862 sends one probe and waits a second; the kernel delays the first by up to another. */
+const DAD_TIMEOUT_MS = 5_000;
+const DAD_POLL_MS = 20;
+
+export interface SandboxOptions {
+  readonly enabledad: boolean;
+}
+
+/** Configure the interface: it is up with its addresses and routes when this returns. Waits for nothing, unless `enabledad`. */
+export function configureSandboxInterface(
+  route: NetlinkConnection,
+  sandbox: Sandbox,
+  link: Link,
+  addressing: Addressing,
+  options: SandboxOptions,
+): void {
+  const hasIpv6 = addressing.ips.some(({ address }) => familyOf(address) === AF_INET6);
+  inNetns(sandbox.netns, () => setSandboxSysctls(link.name, hasIpv6, options));
+  // IPAM has seen to it that the address is nobody else's, so the kernel need not ask around for a second.
+  for (const { address } of addressing.ips) addAddress(route, link.index, address, options.enabledad ? 0 : IFA_F_NODAD);
+  setLink(route, link, { isUp: true });
+  if (options.enabledad && hasIpv6) waitForDuplicateDetection(route, link);
+  for (const entry of kernelRoutes(addressing, link)) addRoute(route, entry);
+}
+
+function setSandboxSysctls(link: string, hasIpv6: boolean, { enabledad }: SandboxOptions): void {
+  if (hasIpv6) {
+    for (const name of ['lo', link]) {
+      if ((findSysctl(['ipv6', 'conf', name, 'disable_ipv6']) ?? '0') !== '0') {
+        setSysctl(['ipv6', 'conf', name, 'disable_ipv6'], '0');
+      }
+    }
+    ensureSysctl(['ipv6', 'conf', link, 'keep_addr_on_down'], '1');
+  }
+  // The link-local address too: until it may be used, the interface cannot take part in neighbour discovery.
+  if (enabledad) trySysctl(['ipv6', 'conf', link, 'enhanced_dad'], '1');
+  trySysctl(['ipv6', 'conf', link, 'accept_dad'], enabledad ? '1' : '0');
+  // Tell the neighbours at once when the address moves to this MAC.
+  trySysctl(['ipv4', 'conf', link, 'arp_notify'], '1');
+}
+
+/** As in the reference plugins these are best effort: a kernel without IPv6 does not have them. */
+export function trySysctl(key: SysctlKey, value: string): void {
+  try {
+    if (findSysctl(key) !== undefined) setSysctl(key, value);
+  } catch {
+    // A read-only /proc/sys: the network works without.
+  }
+}
+
+function waitForDuplicateDetection(route: NetlinkConnection, link: Link): void {
+  const deadline = performance.now() + DAD_TIMEOUT_MS;
+  for (;;) {
+    const addresses = listAddresses(route, link.index);
+    const duplicate = addresses.find(({ flags }) => flags & IFA_F_DADFAILED);
+    if (duplicate) {
+      throw new CniError(
+        ERR_KERNEL_REFUSED,
+        `Cannot use address ${duplicate.cidr} on "${link.name}": duplicate address detection found another owner`,
+      );
+    }
+    if (!addresses.some(({ flags }) => flags & IFA_F_TENTATIVE)) return;
+    if (performance.now() > deadline) {
+      throw new CniError(
+        ERR_KERNEL_REFUSED,
+        `Duplicate address detection on "${link.name}" did not end within ${DAD_TIMEOUT_MS} ms`,
+      );
+    }
+    sleep(DAD_POLL_MS);
+  }
+}
+
+/**
+ * The routes of an IPAM result as the kernel takes them: a route without gateway goes through the first gateway of its
+ * family, or directly to the link if there is none; one that stands twice is added once.
+ */
+export function kernelRoutes(addressing: Addressing, link: { readonly index: number }): KernelRoute[] {
+  const routes = addressing.routes.map((entry) => kernelRoute(entry, addressing, link.index));
+  const seen = new Set<string>();
+  return routes.filter((entry) => {
+    const identity = [entry.dst, entry.gateway, entry.priority, entry.table].join(' ');
+    return !seen.has(identity) && seen.add(identity);
+  });
+}
+
+function kernelRoute(entry: Route, addressing: Addressing, linkIndex: number): KernelRoute {
+  const family = familyOf(entry.dst);
+  // A route that says it ends on the link (scope 253) has no gateway by its own word.
+  const gateway =
+    entry.gw ?? (entry.scope === undefined || entry.scope === 0 ? firstGateway(addressing, family) : undefined);
+  return {
+    dst: networkOf(entry.dst),
+    linkIndex,
+    ...(gateway !== undefined && { gateway }),
+    ...(entry.priority !== undefined && { priority: entry.priority }),
+    ...(entry.table !== undefined && { table: entry.table }),
+    ...(entry.scope !== undefined && { scope: entry.scope }),
+    ...(entry.mtu !== undefined && { mtu: entry.mtu }),
+    ...(entry.advmss !== undefined && { advmss: entry.advmss }),
+  };
+}
+
+function firstGateway(addressing: Addressing, family: IpFamily): string | undefined {
+  return addressing.ips.find(({ gateway }) => gateway !== undefined && familyOf(gateway) === family)?.gateway;
+}
+
+/** The default route of a family. */
+export function defaultRouteOf(family: IpFamily): string {
+  return family === AF_INET ? '0.0.0.0/0' : '::/0';
+}

@@ -1,0 +1,196 @@
+// The attachment record: what podlink made, or was about to make, for one (network, container, interface).
+//
+//   RUNDIR/attachments/NETWORK/CONTAINERID.IFNAME.json    the record, mode 0600
+//   RUNDIR/attachments/NETWORK/CONTAINERID.IFNAME.lock    flock'ed during ADD and DEL, gone afterwards
+//
+// Written whole (temporary file, fsync, rename) before the first change to the kernel, and again after the last. RUNDIR
+// is a tmpfs: a record does not survive a reboot, and neither do the kernel objects it names.
+
+import {
+  closeSync,
+  fstatSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { hash } from 'node:crypto';
+import { isErrno } from '../kernel/errno.ts';
+import { type FileLock, lockFile } from '../kernel/flock.ts';
+import type { AttachmentKey, AttachmentObjects } from '../modes/mode.ts';
+import { isObject } from '../protocol/fields.ts';
+
+const RECORD_VERSION = 1;
+/** ADD or DEL of one attachment against each other: the slowest, a DEL under load, takes well under a second. */
+const LOCK_TIMEOUT_MS = 30_000;
+/** NAME_MAX is 255 bytes; the rest is for the interface, the suffix and a temporary name's. */
+const MAX_CONTAINER_ID_BYTES = 180;
+
+export interface AttachmentRecord {
+  readonly version: typeof RECORD_VERSION;
+  /** `adding`: ADD has not come to its end, and what it made may be there in part. */
+  readonly state: 'adding' | 'complete';
+  readonly network: string;
+  readonly containerId: string;
+  readonly ifname: string;
+  readonly netns: string;
+  /** `device:inode` of the namespace's file. */
+  readonly netnsIdentity: string;
+  readonly mode: string;
+  readonly objects: AttachmentObjects;
+  /** CIDRs handed out by IPAM; empty until it has. */
+  readonly addresses: readonly string[];
+  readonly masquerade: boolean;
+  /** The network configuration of ADD without prevResult, and its CNI_ARGS: DEL needs them when the runtime's are gone. */
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly cniArgs: string;
+  readonly created: string;
+}
+
+function networkDir(runDir: string, network: string): string {
+  return `${runDir}/attachments/${network}`;
+}
+
+/**
+ * File name of an attachment without suffix. A container ID may contain dots, so those of the interface name are
+ * escaped: the last dot is the border. A very long container ID is replaced by a hash behind "~", which no ID contains.
+ */
+function fileName(key: { containerId: string; ifname: string }): string {
+  const id =
+    key.containerId.length <= MAX_CONTAINER_ID_BYTES
+      ? key.containerId
+      : `${key.containerId.slice(0, 64)}~${hash('sha256', key.containerId)}`;
+  return `${id}.${key.ifname.replace(/[%.]/g, (char) => (char === '%' ? '%25' : '%2E'))}`;
+}
+
+function recordPath(runDir: string, key: AttachmentKey): string {
+  return `${networkDir(runDir, key.network)}/${fileName(key)}.json`;
+}
+
+/** Write a record durably, over the one that is there. */
+export function writeRecord(runDir: string, record: AttachmentRecord): void {
+  const path = recordPath(runDir, record);
+  const temporary = `${path}.${process.pid}.tmp`;
+  const fd = openSync(temporary, 'wx', 0o600);
+  try {
+    writeFileSync(fd, JSON.stringify(record));
+    fsyncSync(fd);
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** The record of an attachment; undefined when there is none, or when what is there is not a record. */
+export function findRecord(runDir: string, key: AttachmentKey): AttachmentRecord | undefined {
+  const record = readRecord(recordPath(runDir, key));
+  // The name can only be another's if somebody copied files about.
+  return record?.containerId === key.containerId && record.ifname === key.ifname && record.network === key.network
+    ? record
+    : undefined;
+}
+
+/** All records of a network. */
+export function listRecords(runDir: string, network: string): AttachmentRecord[] {
+  const dir = networkDir(runDir, network);
+  return listDirectory(dir)
+    .filter((name) => name.endsWith('.json'))
+    .map((name) => readRecord(`${dir}/${name}`))
+    .filter((record) => record?.network === network)
+    .filter((record) => record !== undefined);
+}
+
+/** Remove a record. It may be gone already. */
+export function deleteRecord(runDir: string, key: AttachmentKey): void {
+  rmSync(recordPath(runDir, key), { force: true });
+}
+
+function readRecord(path: string): AttachmentRecord | undefined {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ENAMETOOLONG')) return undefined;
+    throw error;
+  }
+  try {
+    const value: unknown = JSON.parse(text);
+    return isRecord(value) ? value : undefined;
+  } catch {
+    return undefined; // torn or foreign: DEL goes by the configuration and the names of our links then
+  }
+}
+
+function isRecord(value: unknown): value is AttachmentRecord {
+  return (
+    isObject(value) &&
+    value.version === RECORD_VERSION &&
+    ['network', 'containerId', 'ifname', 'netns', 'netnsIdentity', 'mode', 'cniArgs'].every(
+      (name) => typeof value[name] === 'string',
+    ) &&
+    isObject(value.objects) &&
+    isObject(value.config) &&
+    Array.isArray(value.addresses) &&
+    value.addresses.every((address) => typeof address === 'string')
+  );
+}
+
+function listDirectory(path: string): string[] {
+  try {
+    return readdirSync(path);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return [];
+    throw error;
+  }
+}
+
+/**
+ * Keep other calls away from one attachment. Throws LockTimeoutError.
+ *
+ * The lock's file is removed on release, so a lock counts only if its file is still the one at the path: another
+ * process may have been waiting for it on a file that is no longer there.
+ */
+export function lockAttachment(runDir: string, key: AttachmentKey, timeoutMs = LOCK_TIMEOUT_MS): FileLock {
+  const dir = networkDir(runDir, key.network);
+  const path = `${dir}/${fileName(key)}.lock`;
+  for (;;) {
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    let lock: FileLock;
+    try {
+      lock = lockFile(path, timeoutMs);
+    } catch (error) {
+      if (isErrno(error, 'ENOENT')) continue; // the last attachment's DEL removed the directory under us
+      throw error;
+    }
+    if (isStillThere(path, lock.fd)) return { ...lock, release: () => releaseAttachment(dir, path, lock) };
+    lock.release();
+  }
+}
+
+function isStillThere(path: string, fd: number): boolean {
+  try {
+    return statSync(path, { bigint: true }).ino === fstatSync(fd, { bigint: true }).ino;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return false;
+    throw error;
+  }
+}
+
+function releaseAttachment(dir: string, path: string, lock: FileLock): void {
+  rmSync(path, { force: true });
+  lock.release();
+  try {
+    rmdirSync(dir);
+  } catch {
+    // Other attachments of the network are there: the usual case.
+  }
+}

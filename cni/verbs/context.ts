@@ -1,0 +1,32 @@
+// What a verb needs of the process and the node, opened when it is first used.
+
+import { NetlinkConnection } from '../kernel/netlink/connection.ts';
+import { NETLINK_ROUTE, openTransport } from '../kernel/netlink/transport.ts';
+import type { Host } from '../modes/mode.ts';
+import type { Environment } from '../protocol/request.ts';
+
+const DEFAULT_RUN_DIR = '/run/podlink';
+
+export class Context implements Host {
+  readonly env: Environment;
+  /** Records and locks; PODLINK_RUN_DIR moves it. */
+  readonly runDir: string;
+  readonly warn: (message: string) => void;
+  #route: NetlinkConnection | undefined;
+
+  constructor(env: Environment, warn: (message: string) => void) {
+    this.env = env;
+    this.runDir = env.PODLINK_RUN_DIR || DEFAULT_RUN_DIR;
+    this.warn = warn;
+  }
+
+  get route(): NetlinkConnection {
+    this.#route ??= new NetlinkConnection(openTransport(NETLINK_ROUTE));
+    return this.#route;
+  }
+
+  close(): void {
+    this.#route?.close();
+    this.#route = undefined;
+  }
+}

@@ -1,0 +1,69 @@
+// Delegation: running another plugin on behalf of ours, for an IPAM type that is not built in (CNI spec, section 4).
+
+import { spawnSync } from 'node:child_process';
+import { statSync } from 'node:fs';
+import { CniError, ERR_DELEGATE_FAILED, ERR_INVALID_NETWORK_CONFIG } from '../protocol/errors.ts';
+import { isObject } from '../protocol/fields.ts';
+import type { Command, Environment } from '../protocol/request.ts';
+
+/** Longer than any runtime waits for us. */
+const TIMEOUT_MS = 300_000;
+
+/** Find a plugin's executable in CNI_PATH. Throws CniError 7 for an impossible type, or one that is nowhere. */
+export function findPlugin(type: string, path: readonly string[]): string {
+  if (type.includes('/')) {
+    throw new CniError(
+      ERR_INVALID_NETWORK_CONFIG,
+      `Invalid "ipam.type": must be the name of a plugin without "/", is "${type}"`,
+    );
+  }
+  for (const directory of path) {
+    const candidate = `${directory}/${type}`;
+    if (statSync(candidate, { throwIfNoEntry: false })?.isFile()) return candidate;
+  }
+  throw new CniError(
+    ERR_INVALID_NETWORK_CONFIG,
+    `Cannot find IPAM plugin "${type}": it is not built in, and not in CNI_PATH ${path.join(':') || '(empty)'}`,
+  );
+}
+
+/**
+ * Run a plugin with our environment, another verb if need be, and the configuration on its standard input. Its stderr
+ * goes to ours. Returns its standard output.
+ *
+ * Throws the plugin's own error when it printed one, with its code if that is the specification's; else CniError 103.
+ */
+export function runPlugin(plugin: string, command: Command, env: Environment, stdin: string): string {
+  const { error, status, signal, stdout } = spawnSync(plugin, [], {
+    env: { ...env, CNI_COMMAND: command },
+    input: stdin,
+    stdio: ['pipe', 'pipe', 'inherit'],
+    encoding: 'utf8',
+    timeout: TIMEOUT_MS,
+    maxBuffer: 16 * 1024 * 1024,
+  });
+  if (error) {
+    throw new CniError(ERR_DELEGATE_FAILED, `Cannot run IPAM plugin ${plugin} for ${command}: ${error.message}`);
+  }
+  if (status === 0) return stdout;
+  throw pluginError(plugin, command, stdout, signal ?? `exit status ${status}`);
+}
+
+function pluginError(plugin: string, command: Command, stdout: string, how: string): CniError {
+  const action = `IPAM plugin ${plugin} failed (${command})`;
+  let reply: unknown;
+  try {
+    reply = JSON.parse(stdout);
+  } catch {
+    // Not an error object: what it printed is shown below.
+  }
+  if (isObject(reply) && typeof reply.code === 'number' && typeof reply.msg === 'string') {
+    const details = typeof reply.details === 'string' ? reply.details : '';
+    // The specification's codes mean the same from everybody; 100 and up are each plugin's own, and 999 says nothing.
+    const { code } = reply;
+    const isShared = code > 0 && code < 100;
+    return new CniError(isShared ? code : ERR_DELEGATE_FAILED, `${action}: ${reply.msg}`, details);
+  }
+  const text = stdout.trim();
+  return new CniError(ERR_DELEGATE_FAILED, `${action}: ${how}`, text.slice(0, 500));
+}

@@ -1,0 +1,134 @@
+// The network's IPAM as the verbs see it: in this process when the type is one of ours, else another plugin.
+
+import { findIpamDriver } from '../../ipam/registry.ts';
+import type { IpamDriver, IpamRequest } from '../../ipam/driver.ts';
+import { lockFile } from '../kernel/flock.ts';
+import type { Addressing, AttachmentKey } from '../modes/mode.ts';
+import { CniError, ERR_DELEGATE_FAILED } from '../protocol/errors.ts';
+import { FieldError, type Fields } from '../protocol/fields.ts';
+import type { NetworkConfig } from '../protocol/config.ts';
+import type { Environment } from '../protocol/request.ts';
+import { decodeResult } from '../protocol/result-codec.ts';
+import { findPlugin, runPlugin } from './delegate.ts';
+
+/** What an IPAM is asked on behalf of. */
+export interface IpamCaller {
+  readonly key: AttachmentKey;
+  readonly config: NetworkConfig;
+  readonly cniArgs: ReadonlyMap<string, string>;
+  readonly path: readonly string[];
+  readonly env: Environment;
+  /** The request as it came, which a foreign plugin gets unchanged. */
+  readonly stdin: string;
+}
+
+/** One network's address management. */
+export interface Ipam {
+  /** Accept or refuse the configuration; `allocate` then takes the addresses. */
+  prepare(): { allocate(): Addressing };
+  release(): void;
+  check(addresses: readonly string[]): void;
+  status(): void;
+  collect(valid: readonly { containerId: string; ifname: string }[]): void;
+}
+
+/** The type of the network's IPAM; undefined when it has none (an L2 network). Throws FieldError. */
+export function ipamType(config: NetworkConfig): string | undefined {
+  return config.fields.object('ipam')?.string('type') || undefined;
+}
+
+/** The network's IPAM; undefined when it has none. Throws FieldError when the configuration's section has the wrong shape. */
+export function findIpam(caller: IpamCaller): Ipam | undefined {
+  const section = caller.config.fields.object('ipam');
+  const type = section?.string('type') || undefined;
+  if (!section || type === undefined) {
+    if (section && Object.keys(section.raw).length > 0) {
+      throw new FieldError('ipam.type', 'must name an IPAM plugin, for example "host-local"');
+    }
+    return undefined;
+  }
+  const driver = findIpamDriver(type);
+  return driver ? ownIpam(driver, ipamRequest(caller, section)) : foreignIpam(type, caller);
+}
+
+/** The terms in which our own IPAM drivers are asked. */
+export function ipamRequest(caller: Omit<IpamCaller, 'path' | 'env' | 'stdin'>, section: Fields): IpamRequest {
+  const { config } = caller;
+  return {
+    owner: caller.key,
+    cniVersion: config.cniVersion,
+    ipam: section,
+    runtimeConfig: config.runtimeConfig,
+    argsCni: config.argsCni,
+    cniArgs: caller.cniArgs,
+    lockDirectory: (path, timeoutMs) => lockFile(path, timeoutMs),
+  };
+}
+
+function ownIpam(driver: IpamDriver, request: IpamRequest): Ipam {
+  return {
+    prepare() {
+      const prepared = driver.prepare(request);
+      return { allocate: () => prepared.allocate() };
+    },
+    release: () => driver.release(request),
+    check: (addresses) => driver.check(request, addresses),
+    status: () => driver.status(request),
+    collect(valid) {
+      driver.collect(request, valid);
+    },
+  };
+}
+
+function foreignIpam(type: string, caller: IpamCaller): Ipam {
+  const { env, stdin, config } = caller;
+  const run = (command: Parameters<typeof runPlugin>[1]) =>
+    runPlugin(findPlugin(type, caller.path), command, env, stdin);
+  return {
+    prepare() {
+      const plugin = findPlugin(type, caller.path);
+      return { allocate: () => allocateByPlugin(plugin, caller) };
+    },
+    release: () => void run('DEL'),
+    check: () => void run('CHECK'),
+    // Verbs of 1.1.0: a plugin for an older configuration has no notion of them.
+    status: () => void (config.cniVersion === '1.1.0' && run('STATUS')),
+    collect: () => void (config.cniVersion === '1.1.0' && run('GC')),
+  };
+}
+
+/** ADD by a foreign plugin. When it fails, or answers something we cannot use, its DEL is called (CNI spec, section 4). */
+function allocateByPlugin(plugin: string, caller: IpamCaller): Addressing {
+  try {
+    const stdout = runPlugin(plugin, 'ADD', caller.env, caller.stdin);
+    const result = decodeReply(plugin, stdout, caller.config.cniVersion);
+    if (result.ips.length === 0) {
+      throw new CniError(
+        ERR_DELEGATE_FAILED,
+        `IPAM plugin ${plugin} returned missing IP config: its result has no "ips"`,
+      );
+    }
+    // Which interface an address is for is not for IPAM to say (CNI spec, "IPAM plugin output").
+    return { ...result, ips: result.ips.map(({ interface: _, ...ip }) => ip) };
+  } catch (error) {
+    try {
+      runPlugin(plugin, 'DEL', caller.env, caller.stdin);
+    } catch {
+      // The first failure is the one to report; the runtime's DEL tries this again.
+    }
+    throw error;
+  }
+}
+
+function decodeReply(plugin: string, stdout: string, cniVersion: string): Addressing {
+  try {
+    return decodeResult(JSON.parse(stdout), cniVersion);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new CniError(
+      ERR_DELEGATE_FAILED,
+      `IPAM plugin ${plugin} returned no valid result: ${why}`,
+      stdout.slice(0, 500),
+    );
+  }
+}

@@ -1,0 +1,94 @@
+// The sandbox CNI_NETNS names, and the questions every verb asks of it.
+
+import { isErrno } from '../kernel/errno.ts';
+import { isSameNetns, NotANamespaceError, openNetns, openOwnNetns } from '../kernel/netns.ts';
+import type { Sandbox } from '../modes/mode.ts';
+import { CniError, ERR_INVALID_ENVIRONMENT_VARIABLES, ERR_INVALID_NETNS } from '../protocol/errors.ts';
+import type { AttachmentRequest } from '../protocol/request.ts';
+
+/** `device:inode` of the sandbox: what it is, whatever it is called. */
+export function sandboxIdentity({ netns }: Sandbox): string {
+  return `${netns.device}:${netns.inode}`;
+}
+
+export function closeSandbox(sandbox: Sandbox | undefined): void {
+  sandbox?.netns.close();
+}
+
+/**
+ * Open the sandbox for ADD and CHECK. Refuses our own namespace before anything is done: a stale /proc/PID/ns/net may
+ * by now be the host's (https://github.com/containernetworking/plugins/issues/714).
+ *
+ * Throws CniError 4 when there is no namespace at the path, 8 when it is our own and CNI_NETNS_OVERRIDE does not say
+ * that this is meant.
+ */
+export function openSandbox(request: AttachmentRequest): Sandbox {
+  const sandbox = open(request);
+  if (!request.netnsOverride && isOwn(sandbox)) {
+    closeSandbox(sandbox);
+    throw ownNetnsError(request);
+  }
+  return sandbox;
+}
+
+/**
+ * Open the sandbox for DEL, which must not fail for want of it: undefined when CNI_NETNS is empty, when there is nothing
+ * at the path, or when what is there is no namespace. Our own namespace is undefined too if `isKnown` says that the
+ * attachment is on record, because then everything can be removed without entering it; else it is error 8.
+ */
+export function findSandbox(
+  request: AttachmentRequest,
+  isKnown: boolean,
+  warn: (message: string) => void,
+): Sandbox | undefined {
+  if (request.netns === '') return undefined;
+  let sandbox: Sandbox;
+  try {
+    sandbox = open(request);
+  } catch (error) {
+    if (!(error instanceof CniError && isErrno(error.cause, 'ENOENT', 'ENOTDIR'))) warn(messageOf(error));
+    return undefined;
+  }
+  if (request.netnsOverride || !isOwn(sandbox)) return sandbox;
+  closeSandbox(sandbox);
+  if (!isKnown) throw ownNetnsError(request);
+  return undefined;
+}
+
+function open({ netns: path }: AttachmentRequest): Sandbox {
+  try {
+    return { path, netns: openNetns(path) };
+  } catch (error) {
+    if (error instanceof NotANamespaceError) {
+      throw new CniError(ERR_INVALID_ENVIRONMENT_VARIABLES, `Invalid CNI_NETNS: ${error.message}`);
+    }
+    const what = isErrno(error, 'ENOENT', 'ENOTDIR')
+      ? `there is no network namespace at "${path}"`
+      : `cannot open "${path}"`;
+    throw new CniError(ERR_INVALID_ENVIRONMENT_VARIABLES, `Invalid CNI_NETNS: ${what}`, messageOf(error), {
+      cause: error,
+    });
+  }
+}
+
+function isOwn(sandbox: Sandbox): boolean {
+  const own = openOwnNetns();
+  try {
+    return isSameNetns(own, sandbox.netns);
+  } finally {
+    own.close();
+  }
+}
+
+/** Message of the reference library (skel.go), which tools compare. */
+function ownNetnsError({ netns }: AttachmentRequest): CniError {
+  return new CniError(
+    ERR_INVALID_NETNS,
+    "plugin's netns and netns from CNI_NETNS should not be the same",
+    `CNI_NETNS "${netns}" is the namespace podlink was started in`,
+  );
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
