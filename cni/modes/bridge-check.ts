@@ -7,7 +7,7 @@ import { listAddresses } from '../kernel/rtnetlink/address.ts';
 import { bridgePortFlags } from '../kernel/rtnetlink/bridge-port.ts';
 import { findLink, type Link } from '../kernel/rtnetlink/link.ts';
 import { listRoutes, RT_TABLE_MAIN } from '../kernel/rtnetlink/route.ts';
-import { openRtnetlink } from '../kernel/rtnetlink/socket.ts';
+import { withRtnetlink } from '../kernel/rtnetlink/socket.ts';
 import { findSysctl } from '../kernel/sysctl.ts';
 import type { BridgeConfig } from './bridge-config.ts';
 import { hostInterfaceName } from './host-interface-name.ts';
@@ -23,16 +23,11 @@ export function checkBridgeAttachment(
 ): string[] {
   const bridge = findLink(host.route, config.bridge);
   const hostEnd = findLink(host.route, expectedHostInterface(key, expected));
-  const route = openRtnetlink(sandbox.netns);
-  try {
-    return [
-      ...checkBridge(host, config, bridge, expected),
-      ...checkPort(config, bridge, hostEnd, expectedHostInterface(key, expected)),
-      ...checkSandboxEnd(route, sandbox, key, config, hostEnd, expected),
-    ];
-  } finally {
-    route.close();
-  }
+  return withRtnetlink(sandbox.netns, (route) => [
+    ...checkBridge(host, config, bridge, expected),
+    ...checkPort(config, bridge, hostEnd, expectedHostInterface(key, expected)),
+    ...checkSandboxEnd(route, sandbox, key, config, hostEnd, expected),
+  ]);
 }
 
 /** The host end that ADD reported; attachments made by the reference bridge plugin have another name than ours. */

@@ -143,7 +143,7 @@ export function ensureGatewayAddresses(
     );
     deleteAddress(host.route, link.index, cidr);
   }
-  for (const gateway of missing) addGatewayAddress(host, link, gateway, undo);
+  for (const gateway of missing) addGatewayAddress(host, link, gateway, conflicts.length > 0, undo);
   // The address is now known to containers by this MAC: keep the kernel from choosing another when ports come and go.
   if (missing.length > 0) setLink(host.route, link, { mac: link.mac });
 }
@@ -153,11 +153,12 @@ function isConflict(gateway: string, present: string, gateways: readonly string[
   return familyOf(gateway) === AF_INET || overlaps(networkOf(gateway), networkOf(present));
 }
 
-function addGatewayAddress(host: Host, link: Link, gateway: string, undo: Undo): void {
+/** `isReplacing`: it takes the place of another, which undo puts back, so the two must not both stay. */
+function addGatewayAddress(host: Host, link: Link, gateway: string, isReplacing: boolean, undo: Undo): void {
   undo.push(`delete address ${gateway} of "${link.name}"`, () => {
     const lock = lockBridge(host, link.name, 'exclusive');
     try {
-      if (!hasPorts(host.route, link)) deleteAddress(host.route, link.index, gateway);
+      if (isReplacing || !hasPorts(host.route, link)) deleteAddress(host.route, link.index, gateway);
     } finally {
       lock.release();
     }

@@ -5,7 +5,7 @@ import { isErrno } from '../kernel/errno.ts';
 import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
 import { isForwarding, setBridgePort } from '../kernel/rtnetlink/bridge-port.ts';
 import { deleteLink, findLink, type Link } from '../kernel/rtnetlink/link.ts';
-import { openRtnetlink } from '../kernel/rtnetlink/socket.ts';
+import { withRtnetlink } from '../kernel/rtnetlink/socket.ts';
 import { addVethPair } from '../kernel/rtnetlink/veth.ts';
 import { sleep } from '../kernel/syscalls.ts';
 import { CniError, ERR_ALREADY_EXISTS, ERR_KERNEL_REFUSED } from '../protocol/errors.ts';
@@ -24,24 +24,25 @@ const FORWARDING_TIMEOUT_MS = 2_550;
 
 export const bridgeMode: Mode = {
   name: 'bridge',
+  hasOwnInterface: true,
 
   plan(request: ModeRequest) {
     const config = parseBridgeConfig(request);
     if (config.isGateway && config.vlan !== 0) vlanGatewayName(config);
     const { key } = request;
     return {
-      objects: { bridge: config.bridge, hostInterface: hostInterfaceName(key) },
+      objects: () => ({ bridge: config.bridge, hostInterface: hostInterfaceName(key) }),
       attach: (host, sandbox, addressing, undo) => attachToBridge(host, sandbox, key, config, addressing, undo),
       status: (host) => void findBridge(host.route, config.bridge),
       check: (host, sandbox, expected) => checkBridgeAttachment(host, sandbox, key, config, expected),
     };
   },
 
-  detach(host, key, objects, sandbox) {
+  detach(host, { key, objects, sandbox }) {
     // Deleting one end takes the other along. The end in the sandbox is looked for only when the host's is not there:
     // somebody renamed it, or another plugin made the attachment.
     if (deleteLink(host.route, objects.hostInterface ?? hostInterfaceName(key)) || !sandbox) return;
-    withSandbox(sandbox, (route) => {
+    withRtnetlink(sandbox.netns, (route) => {
       if (findLink(route, key.ifname)?.kind === 'veth') deleteLink(route, key.ifname);
     });
   },
@@ -55,7 +56,7 @@ function attachToBridge(
   addressing: Addressing,
   undo: Undo,
 ): Attached {
-  return withSandbox(sandbox, (route) => {
+  return withRtnetlink(sandbox.netns, (route) => {
     const complete = completeAddressing(addressing, config);
     if (findLink(route, key.ifname)) throw alreadyInSandbox(key, sandbox);
     const { bridge, hostEnd } = connect(host, sandbox, key, config, complete, undo);
@@ -83,22 +84,24 @@ function connect(
   const lock = lockBridge(host, config.bridge, 'shared');
   try {
     const bridge = ensureBridge(host, config, undo);
+    // Before the pair, so that when both are taken back the port is gone before the addresses' turn comes.
+    if (config.isGateway) setUpGateway(host, bridge, config, gatewayCidrs(addressing), undo);
     addContainerPair(host, sandbox, key, config, bridge, undo);
     const hostEnd = findLink(host.route, name);
     if (!hostEnd) throw vanished(key, sandbox);
     const flags = { hairpin: config.hairpinMode, isolated: config.portIsolation };
     setBridgePort(host.route, hostEnd, flags, hostInterfaceAlias(key));
     setPortVlans(host, hostEnd, config);
-    if (config.isGateway) {
-      const gateways = gatewayCidrs(addressing);
-      const link = config.vlan === 0 ? bridge : ensureVlanGateway(host, bridge, config, undo);
-      ensureGatewayAddresses(host, link, gateways, config, undo);
-      for (const family of new Set(gateways.map(familyOf))) ensureForwarding(family);
-    }
     return { bridge, hostEnd };
   } finally {
     lock.release();
   }
+}
+
+function setUpGateway(host: Host, bridge: Link, config: BridgeConfig, gateways: readonly string[], undo: Undo): void {
+  const link = config.vlan === 0 ? bridge : ensureVlanGateway(host, bridge, config, undo);
+  ensureGatewayAddresses(host, link, gateways, config, undo);
+  for (const family of new Set(gateways.map(familyOf))) ensureForwarding(family);
 }
 
 function addContainerPair(
@@ -181,16 +184,6 @@ function describeInterfaces(bridge: Link, hostEnd: Link, sandboxEnd: Link, sandb
     mtu: link.mtu,
     ...(i === 2 && { sandbox: sandbox.path }),
   }));
-}
-
-/** Run `work` with rtnetlink of the sandbox open. */
-export function withSandbox<Value>(sandbox: Sandbox, work: (route: NetlinkConnection) => Value): Value {
-  const route = openRtnetlink(sandbox.netns);
-  try {
-    return work(route);
-  } finally {
-    route.close();
-  }
 }
 
 function alreadyInSandbox(key: AttachmentKey, sandbox: Sandbox, cause?: unknown): CniError {

@@ -4,6 +4,7 @@ import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
 import type { Netns } from '../kernel/netns.ts';
 import type { NetworkConfig } from '../protocol/config.ts';
 import type { Dns, Interface, Ip, Route } from '../protocol/result.ts';
+import type { ModeName, SelectedMode } from './mode-selection.ts';
 
 /** The attachment an operation is about, as the runtime names it. */
 export interface AttachmentKey {
@@ -15,9 +16,25 @@ export interface AttachmentKey {
 /** What a mode may look at when it decides whether it can serve an ADD. */
 export interface ModeRequest {
   readonly key: AttachmentKey;
+  readonly selected: SelectedMode;
+  /** The attachments on record whose namespace can be shared. */
+  readonly findPeers: (which: (peer: Peer) => boolean) => Peer[];
   readonly config: NetworkConfig;
   readonly cniArgs: ReadonlyMap<string, string>;
   readonly hasIpam: boolean;
+}
+
+/** Another attachment on this node, as far as container mode is concerned with it. */
+export interface Peer {
+  readonly containerId: string;
+  /** Kubernetes namespace and name; empty when the runtime gave none. */
+  readonly podNamespace: string;
+  readonly podName: string;
+  readonly netnsPath: string;
+  /** `device:inode` of the namespace that the container runs in, which is another's if it shares one itself. */
+  readonly identity: string;
+  /** ISO 8601. */
+  readonly created: string;
 }
 
 /** Addresses and what belongs to them, as IPAM hands them out. */
@@ -42,6 +59,9 @@ export interface Undo {
 export interface AttachmentObjects {
   readonly bridge?: string;
   readonly hostInterface?: string;
+  /** `device:inode` of the namespace mounted over CNI_NETNS, and whose it is. */
+  readonly sharedNetns?: string;
+  readonly target?: string;
 }
 
 /** The open sandbox an operation works on. */
@@ -63,19 +83,33 @@ export interface Host {
 
 /** An ADD that a mode has accepted. Nothing has been changed yet. */
 export interface ModePlan {
-  readonly objects: AttachmentObjects;
-  /** Make the attachment. What it changes it pushes on `undo` first. */
-  attach(host: Host, sandbox: Sandbox, addressing: Addressing, undo: Undo): Attached;
+  /** What is about to be made, for the record. Throws CniError 11 when something it depends on is not there yet. */
+  objects(): AttachmentObjects;
+  /** Make the attachment. What it changes it pushes on `undo` first. `objects`: what objects() returned. */
+  attach(host: Host, sandbox: Sandbox, addressing: Addressing, undo: Undo, objects: AttachmentObjects): Attached;
   /** Throws CniError 102 when something of the host's is in the way of an ADD. */
   status(host: Host): void;
   /** What is wrong with an attachment made by this plan, one sentence each; empty when all is well. */
   check(host: Host, sandbox: Sandbox, expected: Attached): string[];
 }
 
+/** What is known of an attachment that is to be removed. */
+export interface Detachment {
+  readonly key: AttachmentKey;
+  /** From its record; empty without one. */
+  readonly objects: AttachmentObjects;
+  /** CNI_NETNS of its ADD; empty without a record. */
+  readonly netnsPath: string;
+  /** What CNI_NETNS of this call names, if it is a namespace other than the host's. */
+  readonly sandbox: Sandbox | undefined;
+}
+
 export interface Mode {
-  readonly name: string;
+  readonly name: ModeName;
+  /** Whether a container of this mode has an interface of its own, with addresses, masquerading and all else. */
+  readonly hasOwnInterface: boolean;
   /** Accept or refuse a configuration. Touches nothing. Throws FieldError or CniError. */
   plan(request: ModeRequest): ModePlan;
-  /** Remove what `objects` names, and CNI_IFNAME in the sandbox if that is still there. What is gone already is fine. */
-  detach(host: Host, key: AttachmentKey, objects: AttachmentObjects, sandbox: Sandbox | undefined): void;
+  /** Remove what the attachment is made of. What is gone already is fine. */
+  detach(host: Host, detachment: Detachment): void;
 }

@@ -4,64 +4,41 @@
 // configuration before anything changes. Then the record is written, and only then the kernel is touched. Any failure
 // after that takes everything back.
 
-import { applyMasquerade, parseMasquerade, removeMasquerade } from '../features/masquerade.ts';
-import type { Attached, AttachmentKey, ModePlan, Sandbox } from '../modes/mode.ts';
-import { modeOf } from '../modes/mode-registry.ts';
+import { applyMasquerade, removeMasquerade } from '../features/masquerade.ts';
+import type { Attached, AttachmentKey, Sandbox } from '../modes/mode.ts';
+import { identityOf } from '../modes/sharing.ts';
 import { CniError, ERR_ALREADY_EXISTS, ERR_CLEANUP_INCOMPLETE, toCniError } from '../protocol/errors.ts';
 import type { AttachmentRequest } from '../protocol/request.ts';
 import type { Result } from '../protocol/result.ts';
 import { keyOf } from './attachment-key.ts';
 import { type AttachmentRecord, deleteRecord, findRecord, lockAttachment, writeRecord } from './attachment-record.ts';
 import type { Context } from './context.ts';
-import { findIpam } from './ipam.ts';
+import type { Ipam } from './ipam.ts';
+import { type Plan, planRequest } from './plan.ts';
 import { removalOfRecord, removeAttachment, withNftables } from './removal.ts';
-import { closeSandbox, openSandbox, sandboxIdentity } from './sandbox.ts';
+import { closeSandbox, openSandbox } from './sandbox.ts';
 import { UndoStack } from './undo-stack.ts';
-
-/** An ADD that everybody has accepted. */
-interface AcceptedAdd {
-  readonly key: AttachmentKey;
-  readonly mode: string;
-  readonly plan: ModePlan;
-  readonly ipam: { allocate(): Pick<Attached, 'ips' | 'routes' | 'dns'>; release(): void } | undefined;
-  readonly masquerade: boolean;
-  readonly previous: Result | undefined;
-}
 
 /** Connect the container. Returns the result to print. Throws CniError, FieldError or an error toCniError() knows. */
 export function add(request: AttachmentRequest, context: Context): Result {
-  const accepted = accept(request, context);
-  const sandbox = openSandbox(request);
+  const key = keyOf(request);
+  const plan = planRequest({ ...request, key }, context);
+  const prepared = plan.ipam?.prepare();
+  const previous = request.config.prevResult();
+  const lock = lockAttachment(context.runDir, key);
   try {
-    const lock = lockAttachment(context.runDir, accepted.key);
+    // Before the sandbox is opened: the remains of a killed ADD may be a mount that shows another namespace there.
+    settleEarlierAdd(request, context, key);
+    const sandbox = openSandbox(request);
     try {
-      settleEarlierAdd(request, context, accepted.key);
-      return attach(request, context, accepted, sandbox);
+      const attached = attach(request, context, plan, prepared, sandbox);
+      return joinResults(previous, withConfiguredDns(request, attached));
     } finally {
-      lock.release();
+      closeSandbox(sandbox);
     }
   } finally {
-    closeSandbox(sandbox);
+    lock.release();
   }
-}
-
-function accept(request: AttachmentRequest, context: Context): AcceptedAdd {
-  const { config } = request;
-  const key = keyOf(request);
-  const mode = modeOf(config.fields);
-  const ipam = findIpam({ ...request, key, cniArgs: request.args, env: context.env });
-  const plan = mode.plan({ key, config, cniArgs: request.args, hasIpam: ipam !== undefined });
-  const masquerade = parseMasquerade(config.fields, context.warn);
-  const previous = config.prevResult();
-  const prepared = ipam?.prepare();
-  return {
-    key,
-    mode: mode.name,
-    plan,
-    ipam: ipam && prepared && { allocate: () => prepared.allocate(), release: () => ipam.release() },
-    masquerade,
-    previous,
-  };
 }
 
 /** An ADD that was killed left its record: finish its removal. One that came to its end is an attachment: refuse. */
@@ -77,40 +54,49 @@ function settleEarlierAdd(request: AttachmentRequest, context: Context, key: Att
   removeAttachment(context, removalOfRecord(record, context, request.path), undefined);
 }
 
-function attach(request: AttachmentRequest, context: Context, accepted: AcceptedAdd, sandbox: Sandbox): Result {
+function attach(
+  request: AttachmentRequest,
+  context: Context,
+  plan: Plan,
+  prepared: ReturnType<Ipam['prepare']> | undefined,
+  sandbox: Sandbox,
+): Attached {
+  const key = keyOf(request);
+  const begun = beginRecord(request, plan, sandbox);
   const undo = new UndoStack();
-  undo.push('remove the attachment record', () => deleteRecord(context.runDir, accepted.key));
-  const begun = beginRecord(request, accepted, sandbox);
   try {
     writeRecord(context.runDir, begun);
-    undo.push('release the addresses', () => accepted.ipam?.release());
-    const addressing = accepted.ipam?.allocate() ?? { ips: [], routes: [], dns: {} };
+    if (prepared) undo.push('release the addresses', () => plan.ipam?.release());
+    const addressing = prepared?.allocate() ?? { ips: [], routes: [], dns: {} };
     const addresses = addressing.ips.map(({ address }) => address);
-    if (accepted.masquerade && addresses.length > 0) {
+    if (plan.isMasqueraded && addresses.length > 0) {
       // The addresses are known only now, and DEL must find what is about to be made for them.
       writeRecord(context.runDir, { ...begun, addresses });
     }
-    const attached = accepted.plan.attach(context, sandbox, addressing, undo);
-    if (accepted.masquerade) masquerade(accepted.key, addresses, undo);
+    const attached = plan.steps.attach(context, sandbox, addressing, undo, begun.objects);
+    if (plan.isMasqueraded) masquerade(key, addresses, undo);
     writeRecord(context.runDir, { ...begun, state: 'complete', addresses });
-    return joinResults(accepted.previous, withConfiguredDns(request, attached));
+    return attached;
   } catch (error) {
-    throw afterUndo(error, undo.run(), accepted.key);
+    const failures = undo.run();
+    // Whatever could not be taken back stays on record, for DEL.
+    if (failures.length === 0) deleteRecord(context.runDir, key);
+    throw afterUndo(error, failures, key);
   }
 }
 
-function beginRecord(request: AttachmentRequest, accepted: AcceptedAdd, sandbox: Sandbox): AttachmentRecord {
+function beginRecord(request: AttachmentRequest, plan: Plan, sandbox: Sandbox): AttachmentRecord {
   const { prevResult: _, ...config } = request.config.fields.raw;
   return {
     version: 1,
     state: 'adding',
-    ...accepted.key,
+    ...keyOf(request),
     netns: request.netns,
-    netnsIdentity: sandboxIdentity(sandbox),
-    mode: accepted.mode,
-    objects: accepted.plan.objects,
+    netnsIdentity: identityOf(sandbox.netns),
+    mode: plan.mode.name,
+    objects: plan.steps.objects(),
     addresses: [],
-    masquerade: accepted.masquerade,
+    masquerade: plan.isMasqueraded,
     config,
     cniArgs: Array.from(request.args, ([name, value]) => `${name}=${value}`).join(';'),
     created: new Date().toISOString(),
@@ -119,16 +105,14 @@ function beginRecord(request: AttachmentRequest, accepted: AcceptedAdd, sandbox:
 
 function masquerade(key: AttachmentKey, addresses: readonly string[], undo: UndoStack): void {
   if (addresses.length === 0) return;
-  undo.push('remove masquerading', () => withNftables((nft) => removeMasquerade(nft, addresses)));
+  undo.push('remove masquerading', () => withNftables((nft) => removeMasquerade(nft, key, addresses)));
   withNftables((nft) => applyMasquerade(nft, key, addresses));
 }
 
 /** The configuration's `dns` replaces IPAM's as soon as one of its fields is set, as in the reference bridge plugin. */
 function withConfiguredDns(request: AttachmentRequest, attached: Attached): Attached {
   const { dns } = request.config;
-  return dns && Object.values(dns).some((value) => value !== undefined && value.length > 0)
-    ? { ...attached, dns }
-    : attached;
+  return dns && Object.keys(dns).length > 0 ? { ...attached, dns } : attached;
 }
 
 /** In a chain our result is the previous one with ours added: later plugins and the runtime see both. */

@@ -109,6 +109,11 @@ export function listRecords(runDir: string, network: string): AttachmentRecord[]
     .filter((record) => record !== undefined);
 }
 
+/** All records of all networks. */
+export function listAllRecords(runDir: string): AttachmentRecord[] {
+  return listDirectory(`${runDir}/attachments`).flatMap((network) => listRecords(runDir, network));
+}
+
 /** Remove a record. It may be gone already. */
 export function deleteRecord(runDir: string, key: AttachmentKey): void {
   rmSync(recordPath(runDir, key), { force: true });

@@ -1,13 +1,13 @@
 // CHECK: is the attachment still as ADD left it? (CNI spec, section 2, "CHECK")
 
-import { checkMasquerade, parseMasquerade } from '../features/masquerade.ts';
+import { checkMasquerade } from '../features/masquerade.ts';
 import type { Attached } from '../modes/mode.ts';
-import { modeOf } from '../modes/mode-registry.ts';
 import { CniError, ERR_CHECK_FAILED, ERR_INVALID_NETWORK_CONFIG } from '../protocol/errors.ts';
 import type { AttachmentRequest } from '../protocol/request.ts';
 import { describeKey, keyOf } from './attachment-key.ts';
+import { findRecord } from './attachment-record.ts';
 import type { Context } from './context.ts';
-import { findIpam } from './ipam.ts';
+import { planRequest } from './plan.ts';
 import { withNftables } from './removal.ts';
 import { closeSandbox, openSandbox } from './sandbox.ts';
 
@@ -15,9 +15,7 @@ import { closeSandbox, openSandbox } from './sandbox.ts';
 export function check(request: AttachmentRequest, context: Context): void {
   const { config } = request;
   const key = keyOf(request);
-  const ipam = findIpam({ ...request, key, cniArgs: request.args, env: context.env });
-  const plan = modeOf(config.fields).plan({ key, config, cniArgs: request.args, hasIpam: ipam !== undefined });
-  const isMasqueraded = parseMasquerade(config.fields, context.warn);
+  const { steps, ipam, isMasqueraded } = planRequest({ ...request, key }, context);
   const expected = config.prevResult();
   if (!expected)
     throw new CniError(
@@ -25,9 +23,11 @@ export function check(request: AttachmentRequest, context: Context): void {
       'Required prevResult missing: CHECK compares with what ADD returned',
     );
   const addresses = ownAddresses(expected, key.ifname);
-  const sandbox = openSandbox(request);
+  // In host mode CNI_NETNS is meant to be our own namespace; the record says so.
+  const isShared = findRecord(context.runDir, key)?.objects.sharedNetns !== undefined;
+  const sandbox = openSandbox({ ...request, netnsOverride: request.netnsOverride || isShared });
   try {
-    const problems = plan.check(context, sandbox, expected);
+    const problems = steps.check(context, sandbox, expected);
     if (isMasqueraded) problems.push(...withNftables((nft) => checkMasquerade(nft, key, addresses)));
     if (ipam) {
       try {

@@ -5,9 +5,10 @@
 // (kubernetes/kubernetes#100648). A namespace of its own goes with the pod, and its `lo` with it.
 
 import { AF_INET, familyOf } from '../kernel/address-bytes.ts';
+import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
 import { listAddresses } from '../kernel/rtnetlink/address.ts';
 import { findLink, type Link, setLink } from '../kernel/rtnetlink/link.ts';
-import { withSandbox } from '../modes/bridge.ts';
+import { withRtnetlink } from '../kernel/rtnetlink/socket.ts';
 import { CniError, ERR_CHECK_FAILED, ERR_KERNEL_REFUSED } from '../protocol/errors.ts';
 import type { AttachmentRequest } from '../protocol/request.ts';
 import type { Result } from '../protocol/result.ts';
@@ -40,14 +41,11 @@ export function checkLoopback(request: AttachmentRequest): void {
   });
 }
 
-function withLoopback<Value>(
-  request: AttachmentRequest,
-  work: (route: Parameters<Parameters<typeof withSandbox>[1]>[0], link: Link) => Value,
-): Value {
+function withLoopback<Value>(request: AttachmentRequest, work: (route: NetlinkConnection, link: Link) => Value): Value {
   // The namespace may well be our own: a pod in the host's network. Raising `lo` harms nobody.
   const sandbox = openSandbox({ ...request, netnsOverride: true });
   try {
-    return withSandbox(sandbox, (route) => {
+    return withRtnetlink(sandbox.netns, (route) => {
       const link = findLink(route, 'lo');
       if (!link) throw new CniError(ERR_KERNEL_REFUSED, `There is no loopback interface in ${request.netns}`);
       return work(route, link);

@@ -7,7 +7,8 @@
 import { parseMasquerade, removeMasquerade } from '../features/masquerade.ts';
 import { openNftables } from '../kernel/nftables/connection.ts';
 import type { AttachmentKey, AttachmentObjects, Mode, Sandbox } from '../modes/mode.ts';
-import { DEFAULT_MODE, findMode, modeOf } from '../modes/mode-registry.ts';
+import { DEFAULT_MODE, findMode } from '../modes/mode-registry.ts';
+import { selectMode } from '../modes/mode-selection.ts';
 import { parseCniArgs } from '../protocol/args.ts';
 import { type NetworkConfig, parseNetworkConfig } from '../protocol/config.ts';
 import type { AttachmentRequest, Environment } from '../protocol/request.ts';
@@ -21,6 +22,8 @@ export interface Removal {
   readonly key: AttachmentKey;
   readonly mode: Mode;
   readonly objects: AttachmentObjects;
+  /** CNI_NETNS of ADD; empty when it is not on record. */
+  readonly netnsPath: string;
   /** CIDRs that are masqueraded. */
   readonly masqueraded: readonly string[];
   readonly ipam: Ipam | undefined;
@@ -42,6 +45,7 @@ export function removalOfRecord(record: AttachmentRecord, context: Context, path
     key,
     mode: findMode(record.mode) ?? DEFAULT_MODE,
     objects: record.objects,
+    netnsPath: record.netns,
     masqueraded: record.masquerade ? record.addresses : [],
     ipam: attempt(context, () => findIpam({ key, config, cniArgs: parseCniArgs(record.cniArgs), path, env, stdin })),
   };
@@ -54,8 +58,9 @@ export function removalOfRequest(request: AttachmentRequest, context: Context): 
   const isMasqueraded = attempt(context, () => parseMasquerade(config.fields, context.warn)) ?? false;
   return {
     key,
-    mode: attempt(context, () => modeOf(config.fields)) ?? DEFAULT_MODE,
+    mode: attempt(context, () => findMode(selectMode(config, request.args).mode)) ?? DEFAULT_MODE,
     objects: {},
+    netnsPath: '',
     masqueraded: isMasqueraded ? reportedAddresses(config, key.ifname) : [],
     ipam: attempt(context, () => findIpam({ ...request, key, cniArgs: request.args, env: context.env })),
   };
@@ -97,8 +102,9 @@ export function removeAttachment(context: Context, removal: Removal, sandbox: Sa
       errors.push(error);
     }
   };
-  step(() => removal.mode.detach(context, removal.key, removal.objects, sandbox));
-  if (removal.masqueraded.length > 0) step(() => withNftables((nft) => removeMasquerade(nft, removal.masqueraded)));
+  step(() => removal.mode.detach(context, { ...removal, sandbox }));
+  if (removal.masqueraded.length > 0)
+    step(() => withNftables((nft) => removeMasquerade(nft, removal.key, removal.masqueraded)));
   if (removal.ipam) step(() => removal.ipam?.release());
   if (errors.length === 0) step(() => deleteRecord(context.runDir, removal.key));
   if (errors.length > 0) throw new AggregateError(errors, 'Cannot remove everything of the attachment');

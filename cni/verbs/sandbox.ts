@@ -6,11 +6,6 @@ import type { Sandbox } from '../modes/mode.ts';
 import { CniError, ERR_INVALID_ENVIRONMENT_VARIABLES, ERR_INVALID_NETNS } from '../protocol/errors.ts';
 import type { AttachmentRequest } from '../protocol/request.ts';
 
-/** `device:inode` of the sandbox: what it is, whatever it is called. */
-export function sandboxIdentity({ netns }: Sandbox): string {
-  return `${netns.device}:${netns.inode}`;
-}
-
 export function closeSandbox(sandbox: Sandbox | undefined): void {
   sandbox?.netns.close();
 }

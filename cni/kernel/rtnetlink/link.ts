@@ -39,9 +39,10 @@ export const IFLA_INFO_SLAVE_KIND = 4;
 export const IFLA_INFO_SLAVE_DATA = 5;
 
 export const IFF_UP = 0x1;
+export const IFF_LOOPBACK = 0x8;
 export const IFF_PROMISC = 0x100;
 
-/** Leave the statistics out: they are most of a reply, and gathering them is most of its cost. */
+/** Leave out the statistics of IPv6 and of virtual functions. The link's own counters are always sent. */
 const RTEXT_FILTER_SKIP_STATS = 8;
 
 /** IFNAMSIZ - 1: bytes of the longest name a link can have. */
@@ -71,7 +72,7 @@ export interface Link {
   readonly alias: string | undefined;
   /** How many ask for promiscuous mode: packet captures count too, so this is no mirror of a configuration. */
   readonly promiscuity: number;
-  /** Attributes of the driver (IFLA_INFO_DATA) and of the port it is (IFLA_INFO_SLAVE_DATA). */
+  /** Attributes of the driver (IFLA_INFO_DATA), and of the bridge port it is (IFLA_INFO_SLAVE_DATA). */
   readonly driverAttributes: Attributes | undefined;
   readonly portAttributes: Attributes | undefined;
 }
@@ -137,7 +138,8 @@ export function decodeLink(message: Message): Link {
     alias: attributes.string(IFLA_IFALIAS),
     promiscuity: attributes.u32(IFLA_PROMISCUITY) ?? 0,
     driverAttributes: info?.nested(IFLA_INFO_DATA),
-    portAttributes: info?.nested(IFLA_INFO_SLAVE_DATA),
+    // The ports of a bond or a team have other attributes under the same numbers.
+    portAttributes: info?.string(IFLA_INFO_SLAVE_KIND) === 'bridge' ? info.nested(IFLA_INFO_SLAVE_DATA) : undefined,
   };
 }
 

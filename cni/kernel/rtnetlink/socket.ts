@@ -9,3 +9,13 @@ export function openRtnetlink(netns?: Netns): NetlinkConnection {
   const transport = netns ? inNetns(netns, () => openTransport(NETLINK_ROUTE)) : openTransport(NETLINK_ROUTE);
   return new NetlinkConnection(transport);
 }
+
+/** Run `work` with rtnetlink of a namespace open. */
+export function withRtnetlink<Value>(netns: Netns, work: (route: NetlinkConnection) => Value): Value {
+  const route = openRtnetlink(netns);
+  try {
+    return work(route);
+  } finally {
+    route.close();
+  }
+}

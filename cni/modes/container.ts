@@ -1,0 +1,59 @@
+// Container mode: the container runs in another one's network namespace. They share addresses, ports and localhost.
+
+import type { Netns } from '../kernel/netns.ts';
+import { CniError, ERR_INVALID_NETWORK_CONFIG, ERR_TRY_AGAIN_LATER } from '../protocol/errors.ts';
+import type { Mode, ModeRequest } from './mode.ts';
+import {
+  describeShared,
+  hasPortMappings,
+  identityOf,
+  refuseOwnSettings,
+  shareNamespace,
+  unshareNamespace,
+} from './sharing.ts';
+import { parseTarget, type Target } from './target.ts';
+
+export const containerMode: Mode = {
+  name: 'container',
+  hasOwnInterface: false,
+
+  plan(request: ModeRequest) {
+    refuseOwnSettings(request, 'container');
+    if (hasPortMappings(request)) {
+      throw new CniError(
+        ERR_INVALID_NETWORK_CONFIG,
+        'Conflicting options: port publishing and the container type network mode (publish the ports of the target instead)',
+      );
+    }
+    const target = parseTarget(request);
+    return {
+      objects: () => withNamespace(target, (shared) => ({ sharedNetns: identityOf(shared), target: target.text })),
+      attach: (_host, sandbox, _addressing, undo, objects) =>
+        withNamespace(target, (shared) => {
+          if (identityOf(shared) !== objects.sharedNetns) {
+            throw new CniError(ERR_TRY_AGAIN_LATER, `Target "${target.text}" has just got another network namespace`);
+          }
+          shareNamespace(sandbox, shared, undo);
+          return describeShared(shared);
+        }),
+      status: () => undefined,
+      check: (_host, sandbox) =>
+        withNamespace(target, (shared) =>
+          identityOf(sandbox.netns) === identityOf(shared)
+            ? []
+            : [`${sandbox.path} does not show the namespace of target "${target.text}"`],
+        ),
+    };
+  },
+
+  detach: (_host, { netnsPath, objects }) => unshareNamespace(netnsPath, objects.sharedNetns),
+};
+
+function withNamespace<Value>(target: Target, work: (shared: Netns) => Value): Value {
+  const shared = target.open();
+  try {
+    return work(shared);
+  } finally {
+    shared.close();
+  }
+}

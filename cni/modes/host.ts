@@ -1,0 +1,45 @@
+// Host mode: the container runs in the host's network namespace, the one podlink itself is started in. /proc/1's may
+// be another, or unreadable.
+
+import { openOwnNetns } from '../kernel/netns.ts';
+import type { Mode, ModeRequest, Sandbox } from './mode.ts';
+import {
+  describeShared,
+  hasPortMappings,
+  identityOf,
+  refuseOwnSettings,
+  shareNamespace,
+  unshareNamespace,
+} from './sharing.ts';
+
+export const hostMode: Mode = {
+  name: 'host',
+  hasOwnInterface: false,
+
+  plan(request: ModeRequest) {
+    refuseOwnSettings(request, 'host');
+    const own = openOwnNetns();
+    own.close();
+    return {
+      objects: () => ({ sharedNetns: identityOf(own), target: 'host' }),
+      attach(host, sandbox, _addressing, undo) {
+        // Docker's words, which people know what to do with.
+        if (hasPortMappings(request)) host.warn('Published ports are discarded when using host network mode');
+        const shared = openOwnNetns();
+        try {
+          shareNamespace(sandbox, shared, undo);
+          return describeShared(shared);
+        } finally {
+          shared.close();
+        }
+      },
+      status: () => undefined,
+      check: (_host, sandbox: Sandbox) =>
+        identityOf(sandbox.netns) === identityOf(own)
+          ? []
+          : [`${sandbox.path} does not show the host's namespace any more`],
+    };
+  },
+
+  detach: (_host, { netnsPath, objects }) => unshareNamespace(netnsPath, objects.sharedNetns),
+};

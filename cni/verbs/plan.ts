@@ -1,0 +1,60 @@
+// What a request amounts to: its mode, its IPAM and its features, each of which has accepted the configuration.
+
+import { parseMasquerade } from '../features/masquerade.ts';
+import type { AttachmentKey, Mode, ModePlan, ModeRequest, Peer } from '../modes/mode.ts';
+import { DEFAULT_MODE, findMode } from '../modes/mode-registry.ts';
+import { selectMode } from '../modes/mode-selection.ts';
+import { parseCniArgs } from '../protocol/args.ts';
+import type { NetworkConfig } from '../protocol/config.ts';
+import { type AttachmentRecord, listAllRecords } from './attachment-record.ts';
+import type { Context } from './context.ts';
+import { findIpam, type Ipam } from './ipam.ts';
+
+/** The parts of a request that a plan is made from; STATUS and GC have no attachment and no CNI_ARGS. */
+export interface PlanSource {
+  readonly key: AttachmentKey;
+  readonly config: NetworkConfig;
+  readonly args: ReadonlyMap<string, string>;
+  readonly path: readonly string[];
+  readonly stdin: string;
+}
+
+export interface Plan {
+  readonly mode: Mode;
+  readonly steps: ModePlan;
+  /** Undefined for an interface without addresses, and for a mode without an interface of its own. */
+  readonly ipam: Ipam | undefined;
+  readonly isMasqueraded: boolean;
+}
+
+/** Accept or refuse a request. Changes nothing. Throws FieldError or CniError. */
+export function planRequest(source: PlanSource, context: Context): Plan {
+  const { config, key, args } = source;
+  const selected = selectMode(config, args);
+  const mode = findMode(selected.mode) ?? DEFAULT_MODE;
+  // A configuration may serve several modes: what is there for one of them is not for the others.
+  const ipam = mode.hasOwnInterface ? findIpam({ ...source, cniArgs: args, env: context.env }) : undefined;
+  const request: ModeRequest = {
+    key,
+    config,
+    cniArgs: args,
+    hasIpam: ipam !== undefined,
+    selected,
+    findPeers: (which) => listAllRecords(context.runDir).map(peerOf).filter(which),
+  };
+  const steps = mode.plan(request);
+  const isMasqueraded = parseMasquerade(config.fields, context.warn) && mode.hasOwnInterface;
+  return { mode, steps, ipam, isMasqueraded };
+}
+
+function peerOf(record: AttachmentRecord): Peer {
+  const args = parseCniArgs(record.cniArgs);
+  return {
+    containerId: record.containerId,
+    podNamespace: args.get('K8S_POD_NAMESPACE') ?? '',
+    podName: args.get('K8S_POD_NAME') ?? '',
+    netnsPath: record.netns,
+    identity: record.objects.sharedNetns ?? record.netnsIdentity,
+    created: record.created,
+  };
+}
