@@ -2,10 +2,20 @@
 // tab, newline and backslash written as octal escapes.
 
 import { readFileSync, realpathSync } from 'node:fs';
+import { isErrno } from './errno.ts';
 
-/** How many mounts lie on a path itself, one over the other, in the calling process's mount namespace. */
+/**
+ * How many mounts lie on a path itself, one over the other, in the calling process's mount namespace. None on a path
+ * that leads nowhere, as those of /proc/PID/ns do by name: only the kernel can follow them.
+ */
 export function countMounts(path: string): number {
-  const real = realpathSync(path);
+  let real: string;
+  try {
+    real = realpathSync(path);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return 0;
+    throw error;
+  }
   return parseMountPoints(readFileSync('/proc/self/mountinfo', 'utf8')).filter((point) => point === real).length;
 }
 
