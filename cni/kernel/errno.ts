@@ -47,6 +47,7 @@ const NAMES: ReadonlyMap<number, string> = new Map([
   [EINVAL, 'EINVAL'],
   [23, 'ENFILE'],
   [24, 'EMFILE'],
+  [25, 'ENOTTY'],
   [27, 'EFBIG'],
   [ENOSPC, 'ENOSPC'],
   [30, 'EROFS'],

@@ -2,7 +2,7 @@
 
 import type { Netns } from '../kernel/netns.ts';
 import { CniError, ERR_INVALID_NETWORK_CONFIG, ERR_TRY_AGAIN_LATER } from '../protocol/errors.ts';
-import type { Mode, ModeRequest } from './mode.ts';
+import type { Mode, ModeRequest, Sandbox } from './mode.ts';
 import {
   describeShared,
   hasPortMappings,
@@ -37,12 +37,7 @@ export const containerMode: Mode = {
           return describeShared(shared);
         }),
       status: () => undefined,
-      check: (_host, sandbox) =>
-        withNamespace(target, (shared) =>
-          identityOf(sandbox.netns) === identityOf(shared)
-            ? []
-            : [`${sandbox.path} does not show the namespace of target "${target.text}"`],
-        ),
+      check: (_host, sandbox) => checkTarget(target, sandbox),
     };
   },
 
@@ -55,5 +50,19 @@ function withNamespace<Value>(target: Target, work: (shared: Netns) => Value): V
     return work(shared);
   } finally {
     shared.close();
+  }
+}
+
+/** A target that went away leaves its sharers a namespace with `lo` only, as in Docker: CHECK is where that is noticed. */
+function checkTarget(target: Target, sandbox: Sandbox): string[] {
+  try {
+    return withNamespace(target, (shared) =>
+      identityOf(sandbox.netns) === identityOf(shared)
+        ? []
+        : [`${sandbox.path} does not show the namespace of target "${target.text}"`],
+    );
+  } catch (error) {
+    if (error instanceof CniError && error.code === ERR_TRY_AGAIN_LATER) return [`target "${target.text}" is gone`];
+    throw error;
   }
 }

@@ -4,6 +4,7 @@ import { EAGAIN, EBADMSG, EBUSY, EINTR, ErrnoError, ETIMEDOUT } from '../errno.t
 import { NetlinkError } from './error.ts';
 import {
   decodeAcknowledgement,
+  decodeDone,
   decodeMessages,
   encodeRequest,
   type Message,
@@ -16,7 +17,7 @@ import {
   NLMSG_OVERRUN,
   type Request,
 } from './message.ts';
-import { ByteReader, MalformedMessageError } from './reader.ts';
+import { MalformedMessageError } from './reader.ts';
 import type { Transport } from './transport.ts';
 
 /** A request and the words that an error about it begins with, e.g. `add link "cni0"`. */
@@ -54,12 +55,15 @@ export class NetlinkConnection {
    * does not stop at one that fails; the first failure is thrown, when all have been answered.
    */
   executeAll(operations: readonly Operation[]): Message[][] {
+    if (operations.length === 0) return []; // the kernel refuses an empty datagram
     const first = this.#sequence + 1;
     this.#send(operations.map((operation) => ({ ...operation, flags: operation.flags | NLM_F_ACK })));
     const replies: Message[][] = operations.map(() => []);
+    const unanswered = new Set(operations.keys());
     let failure: NetlinkError | undefined;
-    for (let pending = operations.length; pending > 0; ) {
-      for (const message of this.#receive(operations[operations.length - pending])) {
+    while (unanswered.size > 0) {
+      const [next] = unanswered;
+      for (const message of this.#receive(operations[next ?? 0])) {
         const i = message.sequence - first;
         const operation = operations[i];
         if (operation === undefined) continue; // the late answer to a request that was given up
@@ -68,8 +72,9 @@ export class NetlinkConnection {
           continue;
         }
         const acknowledgement = understand(operation, () => decodeAcknowledgement(message));
-        if (acknowledgement.errno !== 0) failure ??= new NetlinkError(operation.operation, acknowledgement);
-        pending--;
+        if (unanswered.delete(i) && acknowledgement.errno !== 0) {
+          failure ??= new NetlinkError(operation.operation, acknowledgement);
+        }
       }
     }
     if (failure) throw failure;
@@ -107,15 +112,14 @@ export class NetlinkConnection {
         if (message.sequence !== this.#sequence) continue;
         if (message.flags & NLM_F_DUMP_INTR) isInterrupted = true;
         if (message.type === NLMSG_ERROR) {
-          throw new NetlinkError(
-            operation.operation,
-            understand(operation, () => decodeAcknowledgement(message)),
-          );
+          const refusal = understand(operation, () => decodeAcknowledgement(message));
+          if (refusal.errno !== 0) throw new NetlinkError(operation.operation, refusal);
+          throw new NetlinkError(operation.operation, { errno: EBADMSG, text: 'acknowledged instead of answered' });
         }
         if (message.type === NLMSG_DONE) {
-          const errno = understand(operation, () => -new ByteReader(message.payload).s32());
-          if (errno === EINTR) return undefined;
-          if (errno !== 0) throw new NetlinkError(operation.operation, { errno });
+          const end = understand(operation, () => decodeDone(message));
+          if (end.errno === EINTR) return undefined;
+          if (end.errno !== 0) throw new NetlinkError(operation.operation, end);
           return isInterrupted ? undefined : messages;
         }
         messages.push(message);

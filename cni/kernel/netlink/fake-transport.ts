@@ -16,7 +16,7 @@ export interface FakeReply {
 }
 
 /** An NLMSG_ERROR reply: errno 0 acknowledges. `attributes` follow the request's header, with NLM_F_ACK_TLVS in `flags`. */
-export function acknowledge(errno = 0, attributes = new Uint8Array(), flags = 0x300): FakeReply {
+export function acknowledge(errno = 0, attributes: Uint8Array = new Uint8Array(), flags = 0x300): FakeReply {
   const payload = new MessageWriter().s32(-errno).bytes(new Uint8Array(16)).bytes(attributes).finish();
   return { type: NLMSG_ERROR, flags, payload };
 }

@@ -8,7 +8,8 @@
 //   +---------------+---------------+---------------+---------------+---------------+
 //
 // NLMSG_ERROR is struct nlmsgerr: error s32 (0 or a negative errno), the header of the request it answers (all of the
-// request, unless NLM_F_CAPPED), then attributes NLMSGERR_ATTR_* if NLM_F_ACK_TLVS is set.
+// request, unless NLM_F_CAPPED), then attributes NLMSGERR_ATTR_* if NLM_F_ACK_TLVS is set. NLMSG_DONE is the error that
+// ended a dump, s32 again, then the same attributes.
 
 import { Attributes, ByteReader, MalformedMessageError } from './reader.ts';
 import { align4, MessageWriter } from './writer.ts';
@@ -101,16 +102,34 @@ export function decodeMessages(datagram: Uint8Array): Message[] {
 /** Read the payload of an NLMSG_ERROR message. */
 export function decodeAcknowledgement(message: Message): Acknowledgement {
   const reader = new ByteReader(message.payload);
-  const errno = -reader.s32();
+  const errno = decodeErrno(reader);
   const requestLength = reader.u32();
   reader.skip(NLMSG_HDRLEN - 4);
-  if (!(message.flags & NLM_F_ACK_TLVS)) {
-    return { errno, text: undefined, offset: undefined, missingType: undefined };
-  }
   // Only a failed request is repeated whole, and not even that when the socket asks for capped acknowledgements.
   if (errno !== 0 && !(message.flags & NLM_F_CAPPED)) {
     if (requestLength < NLMSG_HDRLEN) throw new MalformedMessageError(`Invalid request length ${requestLength}`);
-    reader.skip(align4(requestLength) - NLMSG_HDRLEN);
+    reader.skip(requestLength - NLMSG_HDRLEN).skip(Math.min(-requestLength & 3, reader.remaining));
+  }
+  return withKernelWords(errno, message, reader);
+}
+
+/** Read the payload of the NLMSG_DONE that ends a dump: the error that ended it early, if any, and the kernel's words. */
+export function decodeDone(message: Message): Acknowledgement {
+  const reader = new ByteReader(message.payload);
+  return withKernelWords(decodeErrno(reader), message, reader);
+}
+
+/** The kernel's errors are 0 or negative. */
+function decodeErrno(reader: ByteReader): number {
+  const error = reader.s32();
+  if (error > 0) throw new MalformedMessageError(`Invalid error number ${error}`);
+  return 0 - error;
+}
+
+/** What is left are NLMSGERR_ATTR_*, if the flags say so. */
+function withKernelWords(errno: number, message: Message, reader: ByteReader): Acknowledgement {
+  if (!(message.flags & NLM_F_ACK_TLVS)) {
+    return { errno, text: undefined, offset: undefined, missingType: undefined };
   }
   const attributes = new Attributes(reader.rest());
   return {

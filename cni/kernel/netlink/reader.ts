@@ -74,7 +74,8 @@ export class ByteReader {
   }
 
   #take(count: number): number {
-    if (count > this.remaining) {
+    // A negative count comes from arithmetic on a length that lied.
+    if (count < 0 || count > this.remaining) {
       throw new MalformedMessageError(`Truncated message: ${count} bytes wanted, ${this.remaining} left`);
     }
     const start = this.#offset;

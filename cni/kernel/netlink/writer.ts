@@ -51,55 +51,64 @@ export class MessageWriter {
 
   u8(value: number): this {
     assertUnsigned(value, 0xff);
-    this.#view.setUint8(this.#grow(1), value);
+    const at = this.#grow(1);
+    this.#view.setUint8(at, value);
     return this;
   }
 
   u16(value: number): this {
     assertUnsigned(value, 0xffff);
-    this.#view.setUint16(this.#grow(2), value, HOST_IS_LITTLE_ENDIAN);
+    const at = this.#grow(2);
+    this.#view.setUint16(at, value, HOST_IS_LITTLE_ENDIAN);
     return this;
   }
 
   u32(value: number): this {
     assertUnsigned(value, 0xffffffff);
-    this.#view.setUint32(this.#grow(4), value, HOST_IS_LITTLE_ENDIAN);
+    const at = this.#grow(4);
+    this.#view.setUint32(at, value, HOST_IS_LITTLE_ENDIAN);
     return this;
   }
 
   /** A signed number of 32 bits, host order. */
   s32(value: number): this {
     if (!Number.isInteger(value) || value < -0x80000000 || value > 0x7fffffff) throw unfit(value);
-    this.#view.setInt32(this.#grow(4), value, HOST_IS_LITTLE_ENDIAN);
+    const at = this.#grow(4);
+    this.#view.setInt32(at, value, HOST_IS_LITTLE_ENDIAN);
     return this;
   }
 
   u64(value: bigint): this {
     if (value < 0n || value > 0xffffffffffffffffn) throw unfit(value);
-    this.#view.setBigUint64(this.#grow(8), value, HOST_IS_LITTLE_ENDIAN);
+    const at = this.#grow(8);
+    this.#view.setBigUint64(at, value, HOST_IS_LITTLE_ENDIAN);
     return this;
   }
 
   be16(value: number): this {
     assertUnsigned(value, 0xffff);
-    this.#view.setUint16(this.#grow(2), value, false);
+    const at = this.#grow(2);
+    this.#view.setUint16(at, value, false);
     return this;
   }
 
   be32(value: number): this {
     assertUnsigned(value, 0xffffffff);
-    this.#view.setUint32(this.#grow(4), value, false);
+    const at = this.#grow(4);
+    this.#view.setUint32(at, value, false);
     return this;
   }
 
   be64(value: bigint): this {
     if (value < 0n || value > 0xffffffffffffffffn) throw unfit(value);
-    this.#view.setBigUint64(this.#grow(8), value, false);
+    const at = this.#grow(8);
+    this.#view.setBigUint64(at, value, false);
     return this;
   }
 
   bytes(value: Uint8Array): this {
-    this.#bytes.set(value, this.#grow(value.length));
+    const at = this.#grow(value.length);
+    this.#bytes.set(value, at);
     return this;
   }
 
@@ -171,7 +180,7 @@ export class MessageWriter {
     return this;
   }
 
-  /** Make room for `count` zero bytes and return where they start. */
+  /** Make room for `count` zero bytes and return where they start. Replaces buffer and view: look at them afterwards only. */
   #grow(count: number): number {
     const start = this.#length;
     const end = start + count;

@@ -64,7 +64,7 @@ export function encodeLinkAddress(linkIndex: number, cidr: string, flags: number
     .u32(linkIndex)
     .attributeBytes(IFA_LOCAL, bytes)
     .attributeBytes(IFA_ADDRESS, bytes);
-  // As ip(8) and the reference plugins do; without it the kernel leaves the link without a broadcast address.
+  // As the reference plugins do, and `ip address add … brd +`; without it the kernel leaves the link without a broadcast address.
   if (family === AF_INET && prefixLength < 31) writer.attributeBytes(IFA_BROADCAST, encodeAddress(broadcastOf(cidr)));
   // The header's flags field has only eight bits.
   if (flags !== 0) writer.attributeU32(IFA_FLAGS, flags);
@@ -104,12 +104,13 @@ export function deleteAddress(route: NetlinkConnection, linkIndex: number, cidr:
     route.execute({ operation: `delete address ${cidr}`, type: RTM_DELADDR, flags: 0, payload });
     return true;
   } catch (error) {
-    if (isErrno(error, 'EADDRNOTAVAIL', 'ENODEV')) return false;
+    // ENXIO: the link has no IPv6, e.g. because its MTU is under 1280.
+    if (isErrno(error, 'EADDRNOTAVAIL', 'ENODEV', 'ENXIO')) return false;
     throw error;
   }
 }
 
-/** The addresses of one link, of both families. With strict checking the kernel does the filtering. */
+/** The addresses of one link, of both families. Throws NetlinkError ENODEV when there is no such link. */
 export function listAddresses(route: NetlinkConnection, linkIndex: number): LinkAddress[] {
   const operation = `list addresses of link ${linkIndex}`;
   const payload = new MessageWriter().u8(AF_UNSPEC).u8(0).u8(0).u8(0).u32(linkIndex).finish();

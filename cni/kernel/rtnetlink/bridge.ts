@@ -4,6 +4,7 @@ import type { NetlinkConnection } from '../netlink/connection.ts';
 import { addLink, type Link, type LinkChange } from './link.ts';
 
 const IFLA_BR_VLAN_FILTERING = 7;
+const IFLA_BR_VLAN_PROTOCOL = 8;
 
 export interface BridgeProperties extends LinkChange {
   readonly name: string;
@@ -26,6 +27,7 @@ export function addBridge(route: NetlinkConnection, properties: BridgeProperties
 
 /** Whether a bridge filters by VLAN; undefined when the kernel was built without that. */
 export function isVlanFiltering(bridge: Link): boolean | undefined {
-  const value = bridge.driverAttributes?.u8(IFLA_BR_VLAN_FILTERING);
-  return value === undefined ? undefined : value !== 0;
+  // br_fill_info() always sends the first attribute, the second only with CONFIG_BRIDGE_VLAN_FILTERING.
+  if (bridge.kind !== 'bridge' || !bridge.driverAttributes?.has(IFLA_BR_VLAN_PROTOCOL)) return undefined;
+  return bridge.driverAttributes.u8(IFLA_BR_VLAN_FILTERING) === 1;
 }

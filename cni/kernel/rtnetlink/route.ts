@@ -10,7 +10,7 @@
 import { AF_INET, decodeAddress, encodeAddress, familyOf, type IpFamily, splitCidr } from '../address-bytes.ts';
 import { isErrno } from '../errno.ts';
 import { type NetlinkConnection, understand } from '../netlink/connection.ts';
-import { type Message, NLM_F_CREATE, NLM_F_EXCL } from '../netlink/message.ts';
+import { type Message, NLM_F_APPEND, NLM_F_CREATE } from '../netlink/message.ts';
 import { Attributes, ByteReader } from '../netlink/reader.ts';
 import { MessageWriter } from '../netlink/writer.ts';
 import { RT_SCOPE_LINK, RT_SCOPE_UNIVERSE } from './address.ts';
@@ -114,21 +114,21 @@ export function describeRoute(route: Route): string {
 }
 
 /**
- * Add a route.
+ * Add a route, after those that there are to the same destination.
  *
- * Throws NetlinkError EEXIST when there is one to the same destination with the same priority in the same table,
- * ENETUNREACH when the gateway cannot be reached through the link.
+ * Throws NetlinkError EEXIST when the very same route is there, ENETUNREACH when the gateway cannot be reached through
+ * the link.
  */
 export function addRoute(connection: NetlinkConnection, route: Route): void {
   connection.execute({
     operation: `add ${describeRoute(route)}`,
     type: RTM_NEWROUTE,
-    flags: NLM_F_CREATE | NLM_F_EXCL,
+    flags: NLM_F_CREATE | NLM_F_APPEND,
     payload: encodeRoute(route),
   });
 }
 
-/** Delete a route. False when there is none. */
+/** Delete a route like those addRoute() makes; one of a routing daemon or the kernel itself is none. False when there is none. */
 export function deleteRoute(connection: NetlinkConnection, route: Route): boolean {
   try {
     connection.execute({
