@@ -4,6 +4,7 @@ import { checkMasquerade } from '../features/masquerade.ts';
 import type { Attached } from '../modes/mode.ts';
 import { CniError, ERR_CHECK_FAILED, ERR_INVALID_NETWORK_CONFIG } from '../protocol/errors.ts';
 import type { AttachmentRequest } from '../protocol/request.ts';
+import type { Ip } from '../protocol/result.ts';
 import { describeKey, keyOf } from './attachment-key.ts';
 import { findRecord } from './attachment-record.ts';
 import type { Context } from './context.ts';
@@ -22,7 +23,8 @@ export function check(request: AttachmentRequest, context: Context): void {
       ERR_INVALID_NETWORK_CONFIG,
       'Required prevResult missing: CHECK compares with what ADD returned',
     );
-  const addresses = ownAddresses(expected, key.ifname);
+  const ips = ownIps(expected, key.ifname);
+  const addresses = ips.map(({ address }) => address);
   // In host mode CNI_NETNS is meant to be our own namespace; the record says so.
   const isShared = findRecord(context.runDir, key)?.objects.sharedNetns !== undefined;
   const sandbox = openSandbox({ ...request, netnsOverride: request.netnsOverride || isShared });
@@ -31,7 +33,7 @@ export function check(request: AttachmentRequest, context: Context): void {
     if (isMasqueraded) problems.push(...withNftables((nft) => checkMasquerade(nft, key, addresses)));
     if (ipam) {
       try {
-        ipam.check(addresses);
+        ipam.check(ips);
       } catch (error) {
         problems.push(error instanceof Error ? error.message : String(error));
       }
@@ -45,11 +47,9 @@ export function check(request: AttachmentRequest, context: Context): void {
 }
 
 /** Addresses of the interface; other plugins of the chain may have added interfaces with addresses of their own. */
-function ownAddresses(expected: Attached, ifname: string): string[] {
-  return expected.ips
-    .filter((ip) => {
-      const owner = ip.interface === undefined ? undefined : expected.interfaces[ip.interface];
-      return owner === undefined || (owner.name === ifname && Boolean(owner.sandbox));
-    })
-    .map(({ address }) => address);
+export function ownIps(expected: Pick<Attached, 'ips' | 'interfaces'>, ifname: string): Ip[] {
+  return expected.ips.filter((ip) => {
+    const owner = ip.interface === undefined ? undefined : expected.interfaces[ip.interface];
+    return owner === undefined || (owner.name === ifname && Boolean(owner.sandbox));
+  });
 }

@@ -35,7 +35,7 @@ export function gc(request: NetworkRequest, context: Context): void {
   }
   try {
     const key = { network: config.name, containerId: '', ifname: '' };
-    findIpam({ ...request, key, cniArgs: new Map(), env: context.env })?.collect(valid);
+    findIpam({ ...request, key, cniArgs: new Map(), env: context.env, warn: context.warn })?.collect(valid);
   } catch (error) {
     errors.push(...(error instanceof AggregateError ? error.errors : [error]));
   }

@@ -6,26 +6,29 @@ import { CniError, ERR_INVALID_NETWORK_CONFIG } from '../protocol/errors.ts';
 import type { Fields } from '../protocol/fields.ts';
 import type { AttachmentRequest, NetworkRequest } from '../protocol/request.ts';
 import { keyOf } from './attachment-key.ts';
+import { ownIps } from './check.ts';
+import type { Context } from './context.ts';
 import { ipamRequest } from './ipam.ts';
 import type { Role } from './roles.ts';
 
 /** A role that hands out addresses and makes no interface. */
 export function ipamRole(driver: IpamDriver): Role {
-  const asked = (request: AttachmentRequest) => questionOf(request, keyOf(request), request.args);
-  const network = (request: NetworkRequest) =>
-    questionOf(request, { network: request.config.name, containerId: '', ifname: '' }, new Map());
+  const asked = (request: AttachmentRequest, context: Context) =>
+    questionOf(request, keyOf(request), request.args, context);
+  const network = (request: NetworkRequest, context: Context) =>
+    questionOf(request, { network: request.config.name, containerId: '', ifname: '' }, new Map(), context);
   return {
-    add: (request) => ({ interfaces: [], ...driver.prepare(asked(request)).allocate() }),
-    del: (request) => driver.release(asked(request)),
-    check(request) {
+    add: (request, context) => ({ interfaces: [], ...driver.prepare(asked(request, context)).allocate() }),
+    del: (request, context) => driver.release(asked(request, context)),
+    check(request, context) {
       const previous = request.config.prevResult();
-      driver.check(asked(request), previous?.ips.map(({ address }) => address) ?? []);
+      driver.check(asked(request, context), previous ? ownIps(previous, request.ifname) : []);
     },
-    gc(request) {
+    gc(request, context) {
       const valid = request.config.validAttachments();
-      if (valid) driver.collect(network(request), valid);
+      if (valid) driver.collect(network(request, context), valid);
     },
-    status: (request) => driver.status(network(request)),
+    status: (request, context) => driver.status(network(request, context)),
   };
 }
 
@@ -33,8 +36,9 @@ function questionOf(
   request: AttachmentRequest | NetworkRequest,
   key: AttachmentKey,
   cniArgs: ReadonlyMap<string, string>,
+  context: Context,
 ): ReturnType<typeof ipamRequest> {
-  return ipamRequest({ key, config: request.config, cniArgs }, ipamSection(request.config.fields));
+  return ipamRequest({ key, config: request.config, cniArgs, warn: context.warn }, ipamSection(request.config.fields));
 }
 
 function ipamSection(fields: Fields): Fields {

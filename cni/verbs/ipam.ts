@@ -8,6 +8,7 @@ import { CniError, ERR_DELEGATE_FAILED } from '../protocol/errors.ts';
 import { FieldError, type Fields } from '../protocol/fields.ts';
 import type { NetworkConfig } from '../protocol/config.ts';
 import type { Environment } from '../protocol/request.ts';
+import type { Ip } from '../protocol/result.ts';
 import { decodeResult } from '../protocol/result-codec.ts';
 import { findPlugin, runPlugin } from './delegate.ts';
 
@@ -18,6 +19,8 @@ export interface IpamCaller {
   readonly cniArgs: ReadonlyMap<string, string>;
   readonly path: readonly string[];
   readonly env: Environment;
+  /** Tell the operator what is no error. */
+  readonly warn: (message: string) => void;
   /** The request as it came, which a foreign plugin gets unchanged. */
   readonly stdin: string;
 }
@@ -27,7 +30,7 @@ export interface Ipam {
   /** Accept or refuse the configuration; `allocate` then takes the addresses. */
   prepare(): { allocate(): Addressing };
   release(): void;
-  check(addresses: readonly string[]): void;
+  check(ips: readonly Ip[]): void;
   status(): void;
   collect(valid: readonly { containerId: string; ifname: string }[]): void;
 }
@@ -62,6 +65,7 @@ export function ipamRequest(caller: Omit<IpamCaller, 'path' | 'env' | 'stdin'>, 
     argsCni: config.argsCni,
     cniArgs: caller.cniArgs,
     lockDirectory: (path, timeoutMs) => lockFile(path, timeoutMs),
+    warn: caller.warn,
   };
 }
 
@@ -72,7 +76,7 @@ function ownIpam(driver: IpamDriver, request: IpamRequest): Ipam {
       return { allocate: () => prepared.allocate() };
     },
     release: () => driver.release(request),
-    check: (addresses) => driver.check(request, addresses),
+    check: (ips) => driver.check(request, ips),
     status: () => driver.status(request),
     collect(valid) {
       driver.collect(request, valid);

@@ -33,7 +33,9 @@ export function planRequest(source: PlanSource, context: Context): Plan {
   const selected = selectMode(config, args);
   const mode = findMode(selected.mode) ?? DEFAULT_MODE;
   // A configuration may serve several modes: what is there for one of them is not for the others.
-  const ipam = mode.hasOwnInterface ? findIpam({ ...source, cniArgs: args, env: context.env }) : undefined;
+  const ipam = mode.hasOwnInterface
+    ? findIpam({ ...source, cniArgs: args, env: context.env, warn: context.warn })
+    : undefined;
   const request: ModeRequest = {
     key,
     config,

@@ -47,7 +47,9 @@ export function removalOfRecord(record: AttachmentRecord, context: Context, path
     objects: record.objects,
     netnsPath: record.netns,
     masqueraded: record.masquerade ? record.addresses : [],
-    ipam: attempt(context, () => findIpam({ key, config, cniArgs: parseCniArgs(record.cniArgs), path, env, stdin })),
+    ipam: attempt(context, () =>
+      findIpam({ key, config, cniArgs: parseCniArgs(record.cniArgs), path, env, stdin, warn: context.warn }),
+    ),
   };
 }
 
@@ -62,7 +64,9 @@ export function removalOfRequest(request: AttachmentRequest, context: Context): 
     objects: {},
     netnsPath: '',
     masqueraded: isMasqueraded ? reportedAddresses(config, key.ifname) : [],
-    ipam: attempt(context, () => findIpam({ ...request, key, cniArgs: request.args, env: context.env })),
+    ipam: attempt(context, () =>
+      findIpam({ ...request, key, cniArgs: request.args, env: context.env, warn: context.warn }),
+    ),
   };
 }
 

@@ -1,0 +1,135 @@
+// Random small configurations, allocated until they are full, with ip-address itself as the referee.
+
+import { Address4, Address6 } from 'ip-address';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { Fields } from '../cni/protocol/fields.ts';
+import { FakeStore } from './fake-store.ts';
+import { createHostLocal } from './host-local.ts';
+import { IpamError } from './errors.ts';
+
+const test = suite('ipam allocation property');
+
+const SEED = 20_240_611;
+const ROUNDS = 300;
+
+/** mulberry32: a small generator whose sequence is the same everywhere. */
+function randomFrom(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
+  };
+}
+
+const read = (text: string) => (text.includes(':') ? new Address6(text) : new Address4(text));
+
+interface RangeText {
+  subnet: string;
+  rangeStart?: string;
+  rangeEnd?: string;
+  gateway?: string;
+}
+
+function randomRange(random: (below: number) => number, family: 4 | 6, number: number): RangeText {
+  const hostBits = 2 + random(4);
+  const size = 2 ** hostBits;
+  const prefixes = ['fd00:0:0', '::', '::ffff:10.1'];
+  const prefix = prefixes[random(3)] ?? '';
+  const v6 =
+    prefix === 'fd00:0:0'
+      ? `fd00::${number.toString(16)}:`
+      : prefix === '::'
+        ? `::${(number + 1).toString(16)}:`
+        : `::ffff:${(0xa00 + number).toString(16)}:`;
+  const at = (offset: number) => (family === 4 ? `10.${number}.0.${offset}` : `${v6}${offset.toString(16)}`);
+  const range: RangeText = { subnet: `${at(0)}/${(family === 4 ? 32 : 128) - hostBits}` };
+  const [low = 0, high = 0] = [random(size), random(size)].sort((a, b) => a - b);
+  if (random(2)) range.rangeStart = at(low);
+  if (random(2)) range.rangeEnd = at(high);
+  if (random(3) === 0) range.gateway = at(random(size));
+  return range;
+}
+
+/** All addresses that may be handed out of a range, found by asking the library about each of its subnet. */
+function allowed(range: RangeText): string[] {
+  const subnet = read(range.subnet);
+  const gateway = read(range.gateway ?? subnet.startAddressExclusive().correctForm()).correctForm();
+  const isV4 = subnet instanceof Address4;
+  const addresses: string[] = [];
+  for (let i = 0n; i < 2n ** BigInt((isV4 ? 32 : 128) - subnet.subnetMask); i++) {
+    const address = subnet.startAddress().offset(i);
+    if (i === 0n || (isV4 && address.correctForm() === subnet.endAddress().correctForm())) continue;
+    if (range.rangeStart && address.bigInt() < read(range.rangeStart).bigInt()) continue;
+    if (range.rangeEnd && address.bigInt() > read(range.rangeEnd).bigInt()) continue;
+    if (address.correctForm() !== gateway) addresses.push(address.correctForm());
+  }
+  return addresses;
+}
+
+test('allocate() gives each allowed address exactly once, none other, and then reports exhaustion', () => {
+  const random = randomFrom(SEED);
+  let allocated = 0;
+  let refused = 0;
+  for (let round = 0; round < ROUNDS; round++) {
+    const family = random(2) ? 4 : 6;
+    const ranges = Array.from({ length: 1 + random(3) }, (_, i) => randomRange(random, family, i));
+    const gateways = ranges.map((range) =>
+      read(range.gateway ?? read(range.subnet).startAddressExclusive().correctForm()).correctForm(),
+    );
+    const title = `seed ${SEED} round ${round}: ${JSON.stringify(ranges)}`;
+    const store = new FakeStore();
+    const driver = createHostLocal(() => store);
+    const request = (containerId: string) => ({
+      owner: { network: 'pods', containerId, ifname: 'eth0' },
+      cniVersion: '1.1.0',
+      ipam: new Fields({ ranges: [ranges] }, 'ipam'),
+      runtimeConfig: new Fields({}),
+      argsCni: new Fields({}),
+      cniArgs: new Map<string, string>(),
+      lockDirectory: () => ({ release: () => undefined }),
+      warn: assert.unreachable,
+    });
+    const mayAllocate = new Set(ranges.flatMap(allowed).filter((address) => !gateways.includes(address)));
+
+    const ended = ranges.map((range) => allowed({ ...range, gateway: range.subnet.split('/')[0] ?? '' }));
+    if (ended.some((addresses) => addresses.length === 0)) {
+      // Only the network or broadcast address is between start and end.
+      assert.throws(() => driver.prepare(request('x')), /leaves no address to allocate/, title);
+      refused++;
+      continue;
+    }
+    const given = new Map<string, string>();
+    for (let i = 0; i < mayAllocate.size; i++) {
+      const [ip] = driver.prepare(request(`c${i}`)).allocate().ips;
+      assert.ok(ip, title);
+      const [address = '', prefixLength] = ip.address.split('/');
+      assert.ok(mayAllocate.has(address), `${title}: ${address} is not to be handed out`);
+      assert.not.ok(given.has(address), `${title}: ${address} twice`);
+      const range = ranges.find(({ subnet }) => read(address).isHostInSubnet(read(subnet)));
+      assert.is(range?.subnet.split('/')[1], prefixLength, title);
+      assert.is(ip.gateway, gateways[range ? ranges.indexOf(range) : -1], title);
+      given.set(address, `c${i}`);
+      // Now and then one goes, so that round robin has holes to come back to.
+      if (random(4) === 0) {
+        driver.release(request(`c${i}`));
+        assert.is(store.find(address), undefined, title);
+        driver.prepare({ ...request(`c${i}`), cniArgs: new Map([['IP', address]]) }).allocate();
+      }
+      allocated++;
+    }
+    assert.throws(
+      () => driver.prepare(request('one-too-many')).allocate(),
+      (error: unknown) => error instanceof IpamError && error.kind === 'exhausted',
+      title,
+    );
+  }
+  assert.ok(
+    allocated > 2000 && refused > 5,
+    `the rounds cover both outcomes: ${allocated} allocated, ${refused} refused`,
+  );
+});
+
+test.run();

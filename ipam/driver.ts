@@ -1,0 +1,73 @@
+// What the verbs ask of address management, whatever its kind.
+
+import type { Fields } from '../cni/protocol/fields.ts';
+import type { IpamDns } from './dns.ts';
+import type { AttachmentOwner } from './errors.ts';
+import type { IpamRoute } from './route.ts';
+import type { LockDirectory } from './store.ts';
+
+/** A request about the network alone (STATUS, GC). */
+export interface IpamNetworkRequest {
+  readonly owner: Pick<AttachmentOwner, 'network'>;
+  readonly cniVersion: string;
+  /** The `ipam` section. */
+  readonly ipam: Fields;
+  readonly runtimeConfig: Fields;
+  /** `args.cni` of the configuration. */
+  readonly argsCni: Fields;
+  /** CNI_ARGS. */
+  readonly cniArgs: ReadonlyMap<string, string>;
+  readonly lockDirectory: LockDirectory;
+  /** Called with what the operator should know although the call succeeds. */
+  readonly warn?: (message: string) => void;
+}
+
+/** A request about one attachment (ADD, DEL, CHECK). */
+export interface IpamRequest extends IpamNetworkRequest {
+  readonly owner: AttachmentOwner;
+}
+
+export interface IpamAddress {
+  /** CIDR: the address with the prefix length of its subnet. */
+  address: string;
+  gateway?: string;
+}
+
+export interface IpamResult {
+  ips: IpamAddress[];
+  routes: IpamRoute[];
+  dns: IpamDns;
+}
+
+export interface PreparedIpam {
+  /** Reserve the addresses. On any failure everything taken in this call is released again. */
+  allocate(): IpamResult;
+}
+
+/** A reservation that GC removed; without a container ID if it named nobody. */
+export interface CollectedReservation {
+  readonly address: string;
+  readonly containerId: string;
+  readonly ifname?: string;
+}
+
+/** Every method throws FieldError or IpamError, and AggregateError of these where several things failed. */
+export interface IpamDriver {
+  readonly type: string;
+  /** Parse and validate everything that allocate() will need. Changes nothing. */
+  prepare(request: IpamRequest): PreparedIpam;
+  /** Release all addresses of the owner. Success when there are none; needs no more than the owner and the store's place. */
+  release(request: IpamRequest): void;
+  /**
+   * Throw IpamError 'missing' unless these addresses (CIDRs) are this owner's. The gateway is compared only for those given
+   * with the object that has it.
+   */
+  check(request: IpamRequest, ips: readonly (string | IpamAddress)[]): void;
+  /** Throw if an allocation would fail: bad configuration, no free address ('exhausted'), no writable store ('store'). */
+  status(request: IpamNetworkRequest): void;
+  /** Release every address of the network whose owner is not among the valid ones, and tell which. */
+  collect(
+    request: IpamNetworkRequest,
+    valid: readonly Pick<AttachmentOwner, 'containerId' | 'ifname'>[],
+  ): CollectedReservation[];
+}

@@ -1,0 +1,147 @@
+// Addresses from ranges of this host, reserved in files: the reference host-local's configuration, files and results.
+//
+// More than the reference: CHECK looks for the very addresses of the attachment, STATUS and GC exist, and DEL needs
+// nothing of the configuration but `dataDir`.
+
+import { isAbsolute, join } from 'node:path';
+import { FieldError } from '../cni/protocol/fields.ts';
+import { formatAddress, parseAddressAt, parseCidr } from './address.ts';
+import { allocate, ensureFreeAddress } from './allocator.ts';
+import { openDiskStore } from './disk-store.ts';
+import { readResolvConf } from './dns.ts';
+import type { CollectedReservation, IpamAddress, IpamDriver, IpamNetworkRequest, IpamRequest } from './driver.ts';
+import { IpamError, throwCollected } from './errors.ts';
+import { findRange, parseRangeSets, type RangeSet } from './range-set.ts';
+import { assignRequested } from './requested-address.ts';
+import { describeHolder, type OwnerName, type Reservation } from './reservation.ts';
+import { parseRoutes } from './route.ts';
+import type { OpenStore, Store } from './store.ts';
+
+const DEFAULT_DATA_DIR = '/var/lib/cni/networks';
+
+export const hostLocal: IpamDriver = createHostLocal(openDiskStore);
+
+/** Make the driver on another kind of store; the reservations of a network are in `<dataDir>/<network>`. */
+export function createHostLocal(openStore: OpenStore): IpamDriver {
+  const open = (request: IpamNetworkRequest) => openStore(directoryOf(request), request.lockDirectory);
+
+  return {
+    type: 'host-local',
+
+    prepare(request) {
+      const sets = parseRangeSets(request);
+      if (sets.length === 0)
+        throw new IpamError(
+          'config',
+          `No IP ranges specified for network "${request.owner.network}": "ipam" needs "ranges" or "subnet", or the runtime must pass "ipRanges"`,
+        );
+      const requested = assignRequested(request, sets);
+      const routes = parseRoutes(request.ipam);
+      const dns = readResolvConf(request.ipam);
+      const store = open(request);
+      const { owner, warn = () => undefined } = request;
+      return {
+        allocate() {
+          const addresses = store.locked(() => allocate(store, { owner, sets, requested, warn }));
+          return { ips: addresses.map((address) => describeAddress(address, sets)), routes, dns };
+        },
+      };
+    },
+
+    release(request) {
+      const store = open(request);
+      if (!store.exists()) return;
+      store.locked(() => releaseEach(store, store.findByOwner(request.owner), request.owner.network));
+    },
+
+    check(request, ips) {
+      const store = open(request);
+      const addresses = ips.map(addressOf);
+      if (!store.exists()) throw notReserved(addresses[0], request, undefined);
+      store.locked(() => {
+        const wrong = addresses.find((address) => !isOwnedBy(store.find(address), request.owner));
+        if (wrong !== undefined) throw notReserved(wrong, request, store.find(wrong));
+        // Without a result to compare with, any address will do, as in the reference.
+        if (addresses.length === 0 && store.findByOwner(request.owner).length === 0)
+          throw notReserved(undefined, request, undefined);
+      });
+    },
+
+    status(request) {
+      const sets = parseRangeSets(request);
+      parseRoutes(request.ipam);
+      readResolvConf(request.ipam);
+      const store = open(request);
+      store.ensureWritable();
+      // No range at all is no fault here: where they come as `ipRanges` of the runtime, STATUS is not told them.
+      if (sets.length > 0) ensureFreeAddress(store, request.owner.network, sets);
+    },
+
+    collect(request, valid) {
+      const store = open(request);
+      if (!store.exists()) return [];
+      return store.locked(() => {
+        const stale = store.list().filter((reservation) => isStale(reservation, valid));
+        return releaseEach(store, stale, request.owner.network);
+      });
+    },
+  };
+}
+
+function directoryOf({ ipam, owner }: IpamNetworkRequest): string {
+  const dataDir = ipam.string('dataDir') || DEFAULT_DATA_DIR;
+  if (!isAbsolute(dataDir)) throw new FieldError(ipam.at('dataDir'), `must be an absolute path, is "${dataDir}"`);
+  if (/^\.{0,2}$|\//.test(owner.network)) throw new RangeError(`Not a network name: "${owner.network}"`);
+  return join(dataDir, owner.network);
+}
+
+function describeAddress(text: string, sets: readonly RangeSet[]): IpamAddress {
+  const address = parseAddressAt('address', text);
+  const range = sets.map((set) => findRange(set, address)).find((found) => found !== undefined);
+  if (range === undefined) throw new RangeError(`${text} is in none of the ranges it was allocated from`);
+  return { address: `${text}/${range.subnet.subnetMask}`, gateway: range.gateway };
+}
+
+/** Release all of them, whatever fails, and then throw what failed. */
+function releaseEach(store: Store, reservations: readonly Reservation[], network: string): CollectedReservation[] {
+  const errors: unknown[] = [];
+  const released = reservations.filter(({ address }) => {
+    try {
+      return store.release(address);
+    } catch (error) {
+      errors.push(error);
+      return false;
+    }
+  });
+  throwCollected(errors, `Cannot release ${errors.length} addresses of network "${network}"`);
+  return released.map(({ abandoned: _, ...reservation }) => reservation);
+}
+
+function isOwnedBy(reservation: Reservation | undefined, owner: OwnerName): boolean {
+  if (reservation?.containerId !== owner.containerId) return false;
+  return reservation.ifname === undefined || reservation.ifname === owner.ifname;
+}
+
+function isStale(reservation: Reservation, valid: readonly OwnerName[]): boolean {
+  if (reservation.containerId === '') return reservation.abandoned;
+  return !valid.some((owner) => isOwnedBy(reservation, owner));
+}
+
+/** The canonical address of a CIDR in a result. */
+function addressOf(ip: string | IpamAddress): string {
+  const text = typeof ip === 'string' ? ip : ip.address;
+  const cidr = parseCidr(text);
+  if (cidr === undefined) throw new FieldError('ips', `must be in CIDR notation, is "${text}"`);
+  return formatAddress(cidr);
+}
+
+function notReserved(address: string | undefined, { owner }: IpamRequest, held: Reservation | undefined): IpamError {
+  const whose = `${describeHolder(owner)} in network "${owner.network}"`;
+  if (address === undefined) return new IpamError('missing', `No address is reserved for ${whose}`);
+  const state = held ? `it is held by ${describeHolder(held)}` : 'nobody has reserved it, so that another can get it';
+  return new IpamError(
+    'missing',
+    `Address ${address} is not reserved for ${whose}: ${state}`,
+    held ? { owner: held } : {},
+  );
+}

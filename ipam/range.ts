@@ -1,0 +1,105 @@
+// One range of a range set: a subnet, the part of it to allocate from, and its gateway.
+//
+//   { "subnet": "10.1.2.0/24", "rangeStart": "10.1.2.10", "rangeEnd": "10.1.2.99", "gateway": "10.1.2.1" }
+//
+// Defaults and conditions of the reference host-local, and two holes of it closed: the network address (in IPv6 the
+// subnet-router anycast address, RFC 4291 2.6.1) and the IPv4 broadcast address may stand at an end of the range, as
+// existing configurations have it, but are never handed out (containernetworking/plugins#1295); and a range that
+// then has no address left is refused instead of running past its subnet (containernetworking/plugins#1292).
+
+import { FieldError, type Fields } from '../cni/protocol/fields.ts';
+import {
+  familyOf,
+  formatAddress,
+  formatCidr,
+  formatNumber,
+  type IpAddress,
+  type IpFamily,
+  isInSubnet,
+  parseAddressAt,
+  parseCidrAt,
+} from './address.ts';
+
+export interface AddressRange {
+  readonly family: IpFamily;
+  /** The network, host bits clear. */
+  readonly subnet: IpAddress;
+  /** First and last address to hand out, both included. */
+  readonly start: bigint;
+  readonly end: bigint;
+  readonly gateway: string;
+}
+
+/** Parse a range from the object that has `subnet` among its keys. Throws FieldError naming the key. */
+export function parseRange(fields: Fields): AddressRange {
+  const subnet = parseSubnet(fields);
+  const first = subnet.startAddressExclusive();
+  // In IPv6 nothing is broadcast: the very last address is one like any other.
+  const last = familyOf(subnet) === 4 ? subnet.endAddressExclusive() : subnet.endAddress();
+
+  const gateway = optionalAddress(fields, 'gateway') ?? first;
+  if (familyOf(gateway) !== familyOf(subnet))
+    throw new FieldError(fields.at('gateway'), `must be of the family of subnet ${formatCidr(subnet)}`);
+
+  const rangeStart = edge(fields, 'rangeStart', subnet);
+  const rangeEnd = edge(fields, 'rangeEnd', subnet);
+  if (rangeStart && rangeEnd && rangeStart.bigInt() > rangeEnd.bigInt())
+    throw new FieldError(
+      fields.at('rangeStart'),
+      `RangeStart ${formatAddress(rangeStart)} is after RangeEnd ${formatAddress(rangeEnd)}`,
+    );
+
+  const start = largest(rangeStart?.bigInt() ?? first.bigInt(), first.bigInt());
+  const end = smallest(rangeEnd?.bigInt() ?? last.bigInt(), last.bigInt());
+  if (start > end)
+    throw new FieldError(
+      fields.at(rangeStart && rangeStart.bigInt() > last.bigInt() ? 'rangeStart' : 'rangeEnd'),
+      `leaves no address to allocate: those of ${formatCidr(subnet)} are ${formatAddress(first)}-${formatAddress(last)}`,
+    );
+  return { family: familyOf(subnet), subnet, start, end, gateway: formatAddress(gateway) };
+}
+
+function parseSubnet(fields: Fields): IpAddress {
+  const path = fields.at('subnet');
+  const subnet = parseCidrAt(path, fields.get('subnet'));
+  if (subnet.subnetMask > (familyOf(subnet) === 4 ? 30 : 126))
+    throw new FieldError(path, `Network ${formatCidr(subnet)} too small to allocate from`);
+  const network = subnet.startAddress();
+  if (network.bigInt() !== subnet.bigInt())
+    throw new FieldError(
+      path,
+      `Network has host bits set. For a subnet mask of length ${subnet.subnetMask} the network address is ${formatAddress(network)}`,
+    );
+  return subnet;
+}
+
+function edge(fields: Fields, key: 'rangeStart' | 'rangeEnd', subnet: IpAddress): IpAddress | undefined {
+  const address = optionalAddress(fields, key);
+  if (address === undefined || isInSubnet(address, subnet)) return address;
+  const name = key === 'rangeStart' ? 'RangeStart' : 'RangeEnd';
+  throw new FieldError(fields.at(key), `${name} ${formatAddress(address)} not in network ${formatCidr(subnet)}`);
+}
+
+/** The address at a key; Go reads the empty text as "not given", and configurations written by templates rely on it. */
+function optionalAddress(fields: Fields, key: string): IpAddress | undefined {
+  const value = fields.get(key);
+  return value === undefined || value === '' ? undefined : parseAddressAt(fields.at(key), value);
+}
+
+const largest = (a: bigint, b: bigint) => (a > b ? a : b);
+const smallest = (a: bigint, b: bigint) => (a < b ? a : b);
+
+export function isInRange(address: IpAddress, range: AddressRange): boolean {
+  if (familyOf(address) !== range.family) return false;
+  const number = address.bigInt();
+  return number >= range.start && number <= range.end;
+}
+
+export function rangesOverlap(a: AddressRange, b: AddressRange): boolean {
+  return a.family === b.family && a.start <= b.end && b.start <= a.end;
+}
+
+/** `10.1.2.1-10.1.2.254` */
+export function formatRange(range: AddressRange): string {
+  return `${formatNumber(range.family, range.start)}-${formatNumber(range.family, range.end)}`;
+}

@@ -1,0 +1,12 @@
+// The IPAM types that run inside this process; any other `ipam.type` is an executable of its own.
+
+import type { IpamDriver } from './driver.ts';
+import { hostLocal } from './host-local.ts';
+import { staticIpam } from './static.ts';
+
+const DRIVERS: readonly IpamDriver[] = [hostLocal, staticIpam];
+
+/** Find the driver of an `ipam.type`; undefined for one that is not ours. */
+export function findIpamDriver(type: string): IpamDriver | undefined {
+  return DRIVERS.find((driver) => driver.type === type);
+}

@@ -1,0 +1,54 @@
+// Routes of an IPAM section: `{ "dst": "10.9.0.0/16", "gw": "10.1.2.1", … }`, with the fields of CNI 1.1.0
+// (mtu, advmss, priority, table, scope; SPEC.md "ADD Success").
+
+import { FieldError, type Fields } from '../cni/protocol/fields.ts';
+import { familyOf, formatAddress, formatCidr, parseAddressAt, parseCidrAt } from './address.ts';
+
+export interface IpamRoute {
+  /** The destination's network, as CIDR. */
+  dst: string;
+  gw?: string;
+  /** Bytes. */
+  mtu?: number;
+  advmss?: number;
+  priority?: number;
+  table?: number;
+  scope?: number;
+}
+
+const UINT32_MAX = 0xffff_ffff;
+
+/** Parse the `routes` of an IPAM section; an empty list when there are none. Throws FieldError naming the key. */
+export function parseRoutes(ipam: Fields): IpamRoute[] {
+  return (ipam.objects('routes') ?? []).map(parseRoute);
+}
+
+function parseRoute(fields: Fields): IpamRoute {
+  const dst = parseCidrAt(fields.at('dst'), fields.get('dst'));
+  const network = dst.startAddress();
+  // The kernel refuses such a route in IPv4 (fib_table_insert) and masks it silently in IPv6.
+  if (familyOf(dst) === 4 && network.bigInt() !== dst.bigInt())
+    throw new FieldError(
+      fields.at('dst'),
+      `${formatCidr(dst)} has host bits set, the network is ${formatAddress(network)}/${dst.subnetMask}`,
+    );
+  const route: IpamRoute = { dst: `${formatAddress(network)}/${dst.subnetMask}` };
+
+  const gateway = fields.get('gw');
+  if (gateway !== undefined && gateway !== '') {
+    const gw = parseAddressAt(fields.at('gw'), gateway);
+    if (familyOf(gw) !== familyOf(dst))
+      throw new FieldError(fields.at('gw'), `${formatAddress(gw)} is not of the family of dst ${route.dst}`);
+    route.gw = formatAddress(gw);
+  }
+  // 0 is "not set" for these three, as in the reference's types; table and scope have a meaning for it.
+  for (const key of ['mtu', 'advmss', 'priority'] as const) {
+    const value = fields.integer(key, 0, UINT32_MAX);
+    if (value) route[key] = value;
+  }
+  const table = fields.integer('table', 0, UINT32_MAX);
+  if (table !== undefined) route.table = table;
+  const scope = fields.integer('scope', 0, 255);
+  if (scope !== undefined) route.scope = scope;
+  return route;
+}
