@@ -8,7 +8,7 @@ import { inNetns, type Netns, openNetns } from '../kernel/netns.ts';
 import { openRtnetlink } from '../kernel/rtnetlink/socket.ts';
 import { parseNetworkConfig } from '../protocol/config.ts';
 import { CniError } from '../protocol/errors.ts';
-import { UndoStack } from '../verbs/undo-stack.ts';
+import { UndoStack } from './undo-stack.ts';
 import { bridgeMode } from './bridge.ts';
 import { hostInterfaceName } from './host-interface-name.ts';
 import type { Addressing, Attached, Host, ModePlan, Sandbox } from './mode.ts';

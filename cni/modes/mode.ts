@@ -49,7 +49,7 @@ export interface Attached extends Addressing {
   readonly interfaces: readonly Interface[];
 }
 
-/** Steps back, last one first, when an ADD fails. Implemented by verbs/undo-stack.ts. */
+/** Steps back, last one first, when an ADD fails. Implemented by undo-stack.ts. */
 export interface Undo {
   /** `action` completes "Cannot …" in an error. */
   push(action: string, step: () => void): void;

@@ -8,7 +8,7 @@ import { countMounts } from '../kernel/mount-table.ts';
 import { inNetns, openNetns } from '../kernel/netns.ts';
 import { unshare } from '../kernel/syscalls.ts';
 import { CniError } from '../protocol/errors.ts';
-import { UndoStack } from '../verbs/undo-stack.ts';
+import { UndoStack } from './undo-stack.ts';
 import type { Sandbox } from './mode.ts';
 import { describeShared, identityAt, identityOf, shareNamespace, unshareNamespace } from './sharing.ts';
 

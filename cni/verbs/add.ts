@@ -17,7 +17,7 @@ import type { Ipam } from './ipam.ts';
 import { type Plan, planRequest } from './plan.ts';
 import { removalOfRecord, removeAttachment, withNftables } from './removal.ts';
 import { closeSandbox, openSandbox } from './sandbox.ts';
-import { UndoStack } from './undo-stack.ts';
+import { UndoStack } from '../modes/undo-stack.ts';
 
 /** Connect the container. Returns the result to print. Throws CniError, FieldError or an error toCniError() knows. */
 export function add(request: AttachmentRequest, context: Context): Result {

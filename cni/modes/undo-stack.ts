@@ -1,6 +1,6 @@
 // Steps back. Every change pushes what undoes it before it is made; a failed ADD runs them, last one first.
 
-import type { Undo } from '../modes/mode.ts';
+import type { Undo } from './mode.ts';
 
 export class UndoStack implements Undo {
   readonly #steps: { readonly action: string; readonly step: () => void }[] = [];
