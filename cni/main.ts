@@ -6,6 +6,7 @@
 
 import { readSync, writeSync } from 'node:fs';
 import { basename } from 'node:path';
+import { isatty } from 'node:tty';
 import { startupSnapshot } from 'node:v8';
 import { isErrno } from './kernel/errno.ts';
 import { waitUntilReady } from './kernel/syscalls.ts';
@@ -82,8 +83,9 @@ function answer(request: Request, programName: string): string {
   }
 }
 
-/** All of standard input, as text. */
+/** All of standard input, as text; nothing from a terminal, where nobody is going to type a configuration. */
 function readStdin(): string {
+  if (isatty(0)) return '';
   const chunks: Uint8Array[] = [];
   for (;;) {
     const chunk = new Uint8Array(65_536);

@@ -1,6 +1,7 @@
 // CHECK of bridge mode: compares what the result of ADD promised with what the kernel has. Only what matters to the
 // attachment is judged: promiscuity (packet captures change it), extra routes and addresses are nobody's fault.
 
+import type { AttachmentKey } from '../protocol/config.ts';
 import { AF_INET, AF_INET6, familyOf, networkOf, splitCidr } from '../kernel/address-bytes.ts';
 import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
 import { listAddresses } from '../kernel/rtnetlink/address.ts';
@@ -11,7 +12,7 @@ import { withRtnetlink } from '../kernel/rtnetlink/socket.ts';
 import { findSysctl } from '../kernel/sysctl.ts';
 import type { BridgeConfig } from './bridge-config.ts';
 import { hostInterfaceName } from './host-interface-name.ts';
-import type { Attached, AttachmentKey, Host, Sandbox } from './mode.ts';
+import type { Attached, Host, Sandbox } from './mode.ts';
 
 /** What is wrong with a bridge attachment, one sentence each. */
 export function checkBridgeAttachment(

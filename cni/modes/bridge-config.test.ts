@@ -86,6 +86,7 @@ const refused: [config: object, code: number, message: RegExp, args?: string, ha
   [{ bridge: 5 }, 7, /"bridge": must be a string/],
   [{ bridge: '' }, 7, /"bridge": must be an interface name/],
   [{ bridge: 'a/b' }, 7, /"bridge": must be an interface name/],
+  [{ bridge: 'br%d' }, 7, /"bridge": must be an interface name/],
   [{ bridge: 'sixteen-bytes-xx' }, 7, /"bridge": must be an interface name/],
   [{ isGateway: 'yes' }, 7, /"isGateway": must be true or false/],
   [{ hairpinMode: 1 }, 7, /"hairpinMode": must be true or false/],

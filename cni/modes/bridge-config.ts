@@ -4,7 +4,7 @@
 import { encodeMac } from '../kernel/address-bytes.ts';
 import { CniError, ERR_INVALID_ENVIRONMENT_VARIABLES, ERR_UNSUPPORTED_FIELD } from '../protocol/errors.ts';
 import { describeValue, FieldError, type Fields } from '../protocol/fields.ts';
-import { validateInterfaceName } from '../protocol/name.ts';
+import { isInterfaceName } from '../protocol/name.ts';
 import type { ModeRequest } from './mode.ts';
 
 /** Ethernet's smallest and the kernel's largest MTU, in bytes (include/uapi/linux/if_ether.h: ETH_MIN_MTU, ETH_MAX_MTU). */
@@ -63,19 +63,23 @@ export function parseBridgeConfig(request: ModeRequest): BridgeConfig {
       'cannot be true together with "ipam": the addresses need the interface',
     );
   }
+  if (request.key.ifname.includes('%')) {
+    throw new CniError(
+      ERR_INVALID_ENVIRONMENT_VARIABLES,
+      `Invalid CNI_IFNAME: "${request.key.ifname}" contains "%", which the kernel takes for a pattern`,
+    );
+  }
   refuseUnsupported(fields, request.config.runtimeConfig);
   return config;
 }
 
 function parseBridgeName(fields: Fields): string {
   const name = fields.string('bridge') ?? 'cni0';
-  try {
-    validateInterfaceName(name);
-  } catch {
-    // Its error is about CNI_IFNAME; here the name comes from the configuration.
+  // The kernel takes "%" for a pattern to number names by (dev_alloc_name()).
+  if (!isInterfaceName(name) || name.includes('%')) {
     throw new FieldError(
       fields.at('bridge'),
-      `must be an interface name of 1 to 15 bytes without "/", ":" or spaces, is ${describeValue(name)}`,
+      `must be an interface name of 1 to 15 bytes without "/", ":", "%" or spaces, is ${describeValue(name)}`,
     );
   }
   return name;

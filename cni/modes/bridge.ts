@@ -1,5 +1,6 @@
 // Bridge mode: a veth pair between the container and a bridge of the host, addresses from IPAM, the bridge as gateway.
 
+import type { AttachmentKey } from '../protocol/config.ts';
 import { familyOf, firstHostOf, splitCidr } from '../kernel/address-bytes.ts';
 import { isErrno } from '../kernel/errno.ts';
 import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
@@ -16,7 +17,7 @@ import { ensureBridge, ensureGatewayAddresses, findBridge, lockBridge, randomMac
 import { ensureVlanGateway, setPortVlans, vlanGatewayName } from './bridge-vlan.ts';
 import { ensureForwarding } from './forwarding.ts';
 import { hostInterfaceAlias, hostInterfaceName } from './host-interface-name.ts';
-import type { Addressing, Attached, AttachmentKey, Host, Mode, ModeRequest, Sandbox, Undo } from './mode.ts';
+import type { Addressing, Attached, Host, Mode, ModeRequest, Sandbox, Undo } from './mode.ts';
 import { configureSandboxInterface, defaultRouteOf, trySysctl } from './sandbox-interface.ts';
 
 /** As long as the reference waits in all; here it was always there at the first look, 0.2 ms after the sandbox end came up. */

@@ -2,8 +2,8 @@
 
 // Imported at the top, unlike other modules that few calls need: as part of the startup snapshot the module costs
 // 0.5 ms when it is used, loaded at run time 14 (medians of five runs each of the packed executable).
+import type { AttachmentKey } from '../protocol/config.ts';
 import { hash } from 'node:crypto';
-import type { AttachmentKey } from './mode.ts';
 
 /**
  * Name the host end of an attachment's veth pair: "veth" and the first 44 bits of a hash, 15 bytes in all.

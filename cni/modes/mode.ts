@@ -2,16 +2,9 @@
 
 import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
 import type { Netns } from '../kernel/netns.ts';
-import type { NetworkConfig } from '../protocol/config.ts';
+import type { AttachmentKey, NetworkConfig } from '../protocol/config.ts';
 import type { Dns, Interface, Ip, Route } from '../protocol/result.ts';
 import type { ModeName, SelectedMode } from './mode-selection.ts';
-
-/** The attachment an operation is about, as the runtime names it. */
-export interface AttachmentKey {
-  readonly network: string;
-  readonly containerId: string;
-  readonly ifname: string;
-}
 
 /** What a mode may look at when it decides whether it can serve an ADD. */
 export interface ModeRequest {

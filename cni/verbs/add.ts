@@ -4,12 +4,14 @@
 // configuration before anything changes. Then the record is written, and only then the kernel is touched. Any failure
 // after that takes everything back.
 
+import type { AttachmentKey } from '../protocol/config.ts';
 import { applyMasquerade, removeMasquerade } from '../features/masquerade.ts';
-import type { Attached, AttachmentKey, Sandbox } from '../modes/mode.ts';
+import type { Attached, Sandbox } from '../modes/mode.ts';
 import { identityOf } from '../modes/sharing.ts';
 import { CniError, ERR_ALREADY_EXISTS, ERR_CLEANUP_INCOMPLETE, toCniError } from '../protocol/errors.ts';
 import type { AttachmentRequest } from '../protocol/request.ts';
 import type { Result } from '../protocol/result.ts';
+import { encodeResult } from '../protocol/result-codec.ts';
 import { keyOf } from './attachment-key.ts';
 import { type AttachmentRecord, deleteRecord, findRecord, lockAttachment, writeRecord } from './attachment-record.ts';
 import type { Context } from './context.ts';
@@ -31,8 +33,7 @@ export function add(request: AttachmentRequest, context: Context): Result {
     settleEarlierAdd(request, context, key);
     const sandbox = openSandbox(request);
     try {
-      const attached = attach(request, context, plan, prepared, sandbox);
-      return joinResults(previous, withConfiguredDns(request, attached));
+      return attach(request, context, plan, prepared, sandbox, previous);
     } finally {
       closeSandbox(sandbox);
     }
@@ -60,7 +61,8 @@ function attach(
   plan: Plan,
   prepared: ReturnType<Ipam['prepare']> | undefined,
   sandbox: Sandbox,
-): Attached {
+  previous: Result | undefined,
+): Result {
   const key = keyOf(request);
   const begun = beginRecord(request, plan, sandbox);
   const undo = new UndoStack();
@@ -75,8 +77,11 @@ function attach(
     }
     const attached = plan.steps.attach(context, sandbox, addressing, undo, begun.objects);
     if (plan.isMasqueraded) masquerade(key, addresses, undo);
+    const result = joinResults(previous, withConfiguredDns(request, attached));
+    // Old versions cannot say everything (0.2.0 knows no interface without address): what cannot be told must not stay.
+    encodeResult(result, request.config.cniVersion);
     writeRecord(context.runDir, { ...begun, state: 'complete', addresses });
-    return attached;
+    return result;
   } catch (error) {
     const failures = undo.run();
     // Whatever could not be taken back stays on record, for DEL.

@@ -1,6 +1,6 @@
 // Which attachment a request is about.
 
-import type { AttachmentKey } from '../modes/mode.ts';
+import type { AttachmentKey } from '../protocol/config.ts';
 import type { AttachmentRequest } from '../protocol/request.ts';
 
 export function keyOf(request: AttachmentRequest): AttachmentKey {

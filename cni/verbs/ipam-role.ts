@@ -1,7 +1,7 @@
 // The `host-local` and `static` roles: our IPAM as a plugin of its own, for other plugins to delegate to.
 
+import type { AttachmentKey } from '../protocol/config.ts';
 import type { IpamDriver } from '../../ipam/driver.ts';
-import type { AttachmentKey } from '../modes/mode.ts';
 import { CniError, ERR_INVALID_NETWORK_CONFIG } from '../protocol/errors.ts';
 import type { Fields } from '../protocol/fields.ts';
 import type { AttachmentRequest, NetworkRequest } from '../protocol/request.ts';

@@ -3,10 +3,11 @@
 import { findIpamDriver } from '../../ipam/registry.ts';
 import type { IpamDriver, IpamRequest } from '../../ipam/driver.ts';
 import { lockFile } from '../kernel/flock.ts';
-import type { Addressing, AttachmentKey } from '../modes/mode.ts';
+import type { Addressing } from '../modes/mode.ts';
 import { CniError, ERR_DELEGATE_FAILED } from '../protocol/errors.ts';
 import { FieldError, type Fields } from '../protocol/fields.ts';
-import type { NetworkConfig } from '../protocol/config.ts';
+import type { AttachmentKey, NetworkConfig } from '../protocol/config.ts';
+import { parseJson } from '../protocol/json.ts';
 import type { Environment } from '../protocol/request.ts';
 import type { Ip } from '../protocol/result.ts';
 import { decodeResult } from '../protocol/result-codec.ts';
@@ -126,7 +127,7 @@ function allocateByPlugin(plugin: string, caller: IpamCaller): Addressing {
 
 function decodeReply(plugin: string, stdout: string, cniVersion: string): Addressing {
   try {
-    return decodeResult(JSON.parse(stdout), cniVersion);
+    return decodeResult(parseJson(stdout, 'result'), cniVersion);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     throw new CniError(

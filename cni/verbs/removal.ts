@@ -6,11 +6,11 @@
 
 import { parseMasquerade, removeMasquerade } from '../features/masquerade.ts';
 import { openNftables } from '../kernel/nftables/connection.ts';
-import type { AttachmentKey, AttachmentObjects, Mode, Sandbox } from '../modes/mode.ts';
+import type { AttachmentObjects, Mode, Sandbox } from '../modes/mode.ts';
 import { DEFAULT_MODE, findMode } from '../modes/mode-registry.ts';
 import { selectMode } from '../modes/mode-selection.ts';
 import { parseCniArgs } from '../protocol/args.ts';
-import { type NetworkConfig, parseNetworkConfig } from '../protocol/config.ts';
+import { type AttachmentKey, type NetworkConfig, parseNetworkConfig } from '../protocol/config.ts';
 import type { AttachmentRequest, Environment } from '../protocol/request.ts';
 import { keyOf } from './attachment-key.ts';
 import { type AttachmentRecord, deleteRecord } from './attachment-record.ts';

@@ -1,0 +1,54 @@
+// What containers, networks and interfaces may be called ("Parameters" and "Network configuration", SPEC.md).
+//
+// The messages are the reference library's (pkg/utils), so that tools which compare them still do.
+
+import {
+  CniError,
+  ERR_INVALID_ENVIRONMENT_VARIABLES,
+  ERR_INVALID_NETWORK_CONFIG,
+  ERR_UNKNOWN_CONTAINER,
+} from './errors.ts';
+
+/** Container IDs and network names alike. Without the `m` flag `$` is the end of the text, not of a line. */
+const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
+
+/** IFNAMSIZ of include/uapi/linux/if.h less the closing zero byte. */
+const INTERFACE_NAME_MAX_BYTES = 15;
+
+/** Whether a text may be a container ID or a network name. */
+export function isName(text: string): boolean {
+  return NAME.test(text);
+}
+
+/** Throws CniError 3 when the ID is empty, CniError 4 when it holds what it must not. */
+export function validateContainerId(id: string): void {
+  if (id === '') throw new CniError(ERR_UNKNOWN_CONTAINER, 'missing containerID');
+  if (!isName(id)) throw new CniError(ERR_INVALID_ENVIRONMENT_VARIABLES, 'invalid characters in containerID', id);
+}
+
+/** Throws CniError 7 when the name is empty or holds what it must not. */
+export function validateNetworkName(name: string): void {
+  if (name === '') throw new CniError(ERR_INVALID_NETWORK_CONFIG, 'missing network name');
+  if (!isName(name)) throw new CniError(ERR_INVALID_NETWORK_CONFIG, 'invalid characters found in network name', name);
+}
+
+/** Say why a text cannot name an interface; undefined when it can. */
+function interfaceNameFault(name: string): { message: string; details?: string } | undefined {
+  if (name === '') return { message: 'interface name is empty' };
+  if (new TextEncoder().encode(name).length > INTERFACE_NAME_MAX_BYTES)
+    return { message: 'interface name is too long', details: 'interface name should be less than 16 characters' };
+  if (name === '.' || name === '..') return { message: 'interface name is . or ..' };
+  if (/[/:\p{White_Space}]/u.test(name)) return { message: 'interface name contains / or : or whitespace characters' };
+  return undefined;
+}
+
+/** Whether a text may name an interface: 1 to 15 bytes, not a path, no `:`, no white space. */
+export function isInterfaceName(name: string): boolean {
+  return interfaceNameFault(name) === undefined;
+}
+
+/** Throws CniError 4 when no interface can have this name. */
+export function validateInterfaceName(name: string): void {
+  const fault = interfaceNameFault(name);
+  if (fault !== undefined) throw new CniError(ERR_INVALID_ENVIRONMENT_VARIABLES, fault.message, fault.details);
+}
