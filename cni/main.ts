@@ -26,7 +26,7 @@ function main(): void {
   // The only warning there is says that node:ffi is experimental, on the standard error that runtimes log for every pod.
   process.removeAllListeners('warning');
   const [, program = 'podlink', ...args] = process.argv;
-  if (!process.env['CNI_COMMAND'] && (args.length > 0 || !isCalledByRuntime())) {
+  if (!process.env.CNI_COMMAND && (args.length > 0 || !isCalledByRuntime())) {
     const version = typeof PODLINK_VERSION === 'string' ? PODLINK_VERSION : 'from source';
     const outcome = runCommand(args, version);
     writeAll(1, outcome.stdout);

@@ -10,7 +10,6 @@ import type { NetlinkConnection } from '../netlink/connection.ts';
 import { MessageWriter } from '../netlink/writer.ts';
 import {
   encodeLink,
-  IFLA_IFALIAS,
   IFLA_INFO_SLAVE_DATA,
   IFLA_INFO_SLAVE_KIND,
   IFLA_LINKINFO,
@@ -44,8 +43,7 @@ export function setBridgePort(
   flags: BridgePortFlags,
   alias?: string,
 ): void {
-  const writer = encodeLink(new MessageWriter(), port.index, {});
-  if (alias !== undefined) writer.attributeString(IFLA_IFALIAS, alias);
+  const writer = encodeLink(new MessageWriter(), port.index, alias === undefined ? {} : { alias });
   writer.nested(IFLA_LINKINFO, (info) =>
     info
       .attributeString(IFLA_INFO_SLAVE_KIND, 'bridge')

@@ -87,7 +87,7 @@ export interface LinkChange {
   readonly mtu?: number;
   /** 0 takes the link off its bridge. */
   readonly masterIndex?: number;
-  /** At most 255 bytes. The kernel ignores it on creation without a word: set it afterwards. */
+  /** At most 255 bytes; '' takes it away. The kernel ignores it on creation without a word: set it afterwards. */
   readonly alias?: string;
   /** File descriptor of the namespace the link is made in. */
   readonly netnsFd?: number;
@@ -111,7 +111,8 @@ export function encodeLink(writer: MessageWriter, index: number, change: LinkCha
   if (change.mtu !== undefined) writer.attributeU32(IFLA_MTU, change.mtu);
   if (change.masterIndex !== undefined) writer.attributeU32(IFLA_MASTER, change.masterIndex);
   if (change.netnsFd !== undefined) writer.attributeU32(IFLA_NET_NS_FD, change.netnsFd);
-  if (change.alias !== undefined) writer.attributeString(IFLA_IFALIAS, change.alias);
+  // Without a terminating zero, which the kernel would count: the policy allows 255 bytes, and none takes the alias away.
+  if (change.alias !== undefined) writer.attributeBytes(IFLA_IFALIAS, new TextEncoder().encode(change.alias));
   return writer;
 }
 
