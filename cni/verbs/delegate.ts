@@ -2,6 +2,7 @@
 
 import { spawnSync } from 'node:child_process';
 import { statSync } from 'node:fs';
+import { isErrno } from '../kernel/errno.ts';
 import { CniError, ERR_DELEGATE_FAILED, ERR_INVALID_NETWORK_CONFIG } from '../protocol/errors.ts';
 import { isObject } from '../protocol/fields.ts';
 import type { Command, Environment } from '../protocol/request.ts';
@@ -42,7 +43,8 @@ export function runPlugin(plugin: string, command: Command, env: Environment, st
     timeout: TIMEOUT_MS,
     maxBuffer: 16 * 1024 * 1024,
   });
-  if (error) {
+  // A plugin that does not read its input has done nothing wrong.
+  if (error && !isErrno(error, 'EPIPE')) {
     throw new CniError(ERR_DELEGATE_FAILED, `Cannot run IPAM plugin ${plugin} for ${command}: ${error.message}`);
   }
   if (status === 0) return stdout;
