@@ -13,6 +13,16 @@ const NETLINK_CAP_ACK = 10;
 const NETLINK_EXT_ACK = 11;
 const NETLINK_GET_STRICT_CHK = 12;
 
+const SOL_SOCKET = 1;
+const SO_SNDBUFFORCE = 32;
+const SO_RCVBUFFORCE = 33;
+
+/**
+ * A batch is one datagram, and of a refused one the kernel may report every message. The default of 208 KiB holds 1,500
+ * elements, or 250 errors. A limit, not an allocation.
+ */
+const NETFILTER_BUFFER_BYTES = 8 * 1024 * 1024;
+
 /**
  * The kernel answers before send() returns, so this is never waited for; it turns a reply that for whatever reason
  * does not come into an error instead of a plugin that hangs until the runtime kills it.
@@ -46,6 +56,10 @@ export function openTransport(protocol: number): Transport {
     setSocketOption(fd, SOL_NETLINK, NETLINK_CAP_ACK, 1);
     setSocketOption(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1);
     setReceiveTimeout(fd, RECEIVE_TIMEOUT_MS);
+    if (protocol === NETLINK_NETFILTER) {
+      setSocketOption(fd, SOL_SOCKET, SO_SNDBUFFORCE, NETFILTER_BUFFER_BYTES);
+      setSocketOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, NETFILTER_BUFFER_BYTES);
+    }
   } catch (error) {
     closeSync(fd);
     throw error;

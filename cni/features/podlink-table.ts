@@ -1,0 +1,19 @@
+// The one nftables table of the node that is ours, and how its elements name their owner.
+
+import { NFPROTO_INET } from '../kernel/nftables/constants.ts';
+import type { Table } from '../kernel/nftables/table.ts';
+import { fitComment } from '../kernel/nftables/userdata.ts';
+
+export const PODLINK_TABLE: Table = { family: NFPROTO_INET, name: 'podlink' };
+
+/** The attachment that an element is there for. */
+export interface ElementOwner {
+  readonly network: string;
+  readonly containerId: string;
+  readonly ifname: string;
+}
+
+/** The comment of an owner's elements: no part can contain the slash, and it is cut, distinctly, if it is too long. */
+export function ownerComment({ network, containerId, ifname }: ElementOwner): string {
+  return fitComment(`${network}/${containerId}/${ifname}`);
+}

@@ -1,0 +1,123 @@
+// Elements of named sets: the state of single attachments, with its owner in the comment.
+
+import { isErrno } from '../errno.ts';
+import { type Operation, understand } from '../netlink/connection.ts';
+import { type Message, NLM_F_CREATE, NLM_F_EXCL } from '../netlink/message.ts';
+import { type Attributes, MalformedMessageError } from '../netlink/reader.ts';
+import type { MessageWriter } from '../netlink/writer.ts';
+import type { NftablesConnection } from './connection.ts';
+import {
+  NFT_MSG_DELSETELEM,
+  NFT_MSG_GETSETELEM,
+  NFT_MSG_NEWSETELEM,
+  NFTA_DATA_VALUE,
+  NFTA_LIST_ELEM,
+  NFTA_SET_ELEM_KEY,
+  NFTA_SET_ELEM_KEY_END,
+  NFTA_SET_ELEM_LIST_ELEMENTS,
+  NFTA_SET_ELEM_LIST_SET,
+  NFTA_SET_ELEM_LIST_TABLE,
+  NFTA_SET_ELEM_USERDATA,
+} from './constants.ts';
+import { formatKey } from './key.ts';
+import { attributesOf, nftType, writeHeader } from './message.ts';
+import type { NamedSet } from './set.ts';
+import { decodeComment, ELEMENT_COMMENT, encodeComment } from './userdata.ts';
+
+export interface Element {
+  readonly set: NamedSet;
+  /** encodeKey() of the fields; with an interval of their first values. */
+  readonly key: Uint8Array;
+  /** encodeKey() of the last values. Present exactly when the set has intervals. */
+  readonly keyEnd?: Uint8Array;
+  /** At most COMMENT_MAX_BYTES. */
+  readonly comment?: string;
+}
+
+/** Show an element's key: `10.0.0.5`, `10.0.0.5 . 10.0.0.0-10.0.255.255`. */
+export function describeElement({ set, key, keyEnd }: Element): string {
+  return formatKey(set.key, key, keyEnd);
+}
+
+/**
+ * Add an element that must not be there: EEXIST when its key is, or when an interval overlaps one that is.
+ *
+ * Without that condition the kernel would keep the old element, with its old comment, and report success.
+ */
+export function addElement(element: Element): Operation {
+  return {
+    operation: `add element ${describeElement(element)} to set ${element.set.name}`,
+    type: nftType(NFT_MSG_NEWSETELEM),
+    flags: NLM_F_CREATE | NLM_F_EXCL,
+    payload: encodeElement(element),
+  };
+}
+
+/** Delete an element, found by its key. ENOENT when it is not there; an interval must be the whole one. */
+export function deleteElement({ comment: _, ...element }: Element): Operation {
+  return {
+    operation: `delete element ${describeElement(element)} from set ${element.set.name}`,
+    type: nftType(NFT_MSG_DELSETELEM),
+    flags: 0,
+    payload: encodeElement(element),
+  };
+}
+
+/**
+ * Find the element with a key, or the one whose interval contains it, without listing the set.
+ *
+ * Undefined when there is none, nor a set, nor a table.
+ */
+export function findElement(nft: NftablesConnection, set: NamedSet, key: Uint8Array): Element | undefined {
+  const operation = `get element ${formatKey(set.key, key)} of set ${set.name}`;
+  const payload = encodeElement(set.interval ? { set, key, keyEnd: key } : { set, key });
+  try {
+    const [message] = nft.execute({ operation, type: nftType(NFT_MSG_GETSETELEM), flags: 0, payload });
+    return message && understand({ operation }, () => decodeElement(set, message));
+  } catch (error) {
+    // ENOENT is the kernel's answer for any of the three.
+    if (isErrno(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+}
+
+/** Write one element, in the list that the kernel expects. */
+export function encodeElement({ set, key, keyEnd, comment }: Element): Uint8Array {
+  if (set.interval !== (keyEnd !== undefined)) {
+    throw new RangeError(
+      `Cannot write an element of set ${set.name}: it must ${set.interval ? '' : 'not '}have an end`,
+    );
+  }
+  return writeHeader(set.table.family)
+    .attributeString(NFTA_SET_ELEM_LIST_TABLE, set.table.name)
+    .attributeString(NFTA_SET_ELEM_LIST_SET, set.name)
+    .nested(NFTA_SET_ELEM_LIST_ELEMENTS, (list) =>
+      list.nested(NFTA_LIST_ELEM, (element) => {
+        writeKey(element, NFTA_SET_ELEM_KEY, key);
+        if (keyEnd) writeKey(element, NFTA_SET_ELEM_KEY_END, keyEnd);
+        if (comment !== undefined) {
+          element.attributeBytes(NFTA_SET_ELEM_USERDATA, encodeComment(ELEMENT_COMMENT, comment));
+        }
+      }),
+    )
+    .finish();
+}
+
+/** Read the first element of an NFT_MSG_NEWSETELEM. Throws MalformedMessageError when it has none, or another key. */
+export function decodeElement(set: NamedSet, message: Message): Element {
+  const element = attributesOf(message).nested(NFTA_SET_ELEM_LIST_ELEMENTS)?.nested(NFTA_LIST_ELEM);
+  const key = element && readKey(element, NFTA_SET_ELEM_KEY);
+  if (!key) throw new MalformedMessageError(`An element of set ${set.name} has no key`);
+  const keyEnd = readKey(element, NFTA_SET_ELEM_KEY_END);
+  const userdata = element.bytes(NFTA_SET_ELEM_USERDATA);
+  const comment = userdata && decodeComment(ELEMENT_COMMENT, userdata);
+  return { set, key, ...(keyEnd && { keyEnd }), ...(comment !== undefined && { comment }) };
+}
+
+function writeKey(writer: MessageWriter, type: number, key: Uint8Array): void {
+  writer.nested(type, (data) => data.attributeBytes(NFTA_DATA_VALUE, key));
+}
+
+function readKey(attributes: Attributes, type: number): Uint8Array | undefined {
+  return attributes.nested(type)?.bytes(NFTA_DATA_VALUE);
+}

@@ -1,0 +1,33 @@
+// The addresses of IPv4 and IPv6 packets, as steps of a rule. Offsets: RFC 791 §3.1, RFC 8200 §3.
+
+import { NFPROTO_IPV4 } from '../constants.ts';
+import { compare, NFT_CMP_EQ } from './cmp.ts';
+import type { Expression } from './expression.ts';
+import { loadMeta, NFT_META_NFPROTO } from './meta.ts';
+import { loadPayload, NFT_PAYLOAD_NETWORK_HEADER, type PayloadRange } from './payload.ts';
+
+/** A packet's family: NFPROTO_IPV4 or NFPROTO_IPV6. */
+export type PacketFamily = 2 | 10;
+
+/** Go on only with packets of a family. A rule of an inet table must ask before it looks into the header. */
+export function matchFamily(family: PacketFamily): Expression[] {
+  return [loadMeta(NFT_META_NFPROTO), compare(NFT_CMP_EQ, Uint8Array.of(family))];
+}
+
+/** Load the source address, all of it. */
+export function loadSource(family: PacketFamily, register?: number): Expression {
+  return loadPayload(network(family === NFPROTO_IPV4 ? 12 : 8, addressBytes(family)), register);
+}
+
+/** Load the destination address, or its first bytes. */
+export function loadDestination(family: PacketFamily, register?: number, bytes = addressBytes(family)): Expression {
+  return loadPayload(network(family === NFPROTO_IPV4 ? 16 : 24, bytes), register);
+}
+
+function addressBytes(family: PacketFamily): number {
+  return family === NFPROTO_IPV4 ? 4 : 16;
+}
+
+function network(offset: number, bytes: number): PayloadRange {
+  return { base: NFT_PAYLOAD_NETWORK_HEADER, offset, bytes };
+}

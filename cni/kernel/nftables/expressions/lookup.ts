@@ -1,0 +1,19 @@
+// Go on only if a key is in a set. enum nft_lookup_attributes.
+
+import type { NamedSet } from '../set.ts';
+import { type Expression, NFT_REG_1 } from './expression.ts';
+
+const NFTA_LOOKUP_SET = 1;
+const NFTA_LOOKUP_SREG = 2;
+
+/**
+ * Look up the key that starts at the register.
+ *
+ * nft also names the set's ID within the batch (NFTA_LOOKUP_SET_ID), which only sets without a name of their own need.
+ */
+export function lookUp(set: NamedSet, register = NFT_REG_1): Expression {
+  return {
+    name: 'lookup',
+    write: (writer) => writer.attributeBe32(NFTA_LOOKUP_SREG, register).attributeString(NFTA_LOOKUP_SET, set.name),
+  };
+}

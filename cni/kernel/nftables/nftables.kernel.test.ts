@@ -1,0 +1,321 @@
+// The messages of this folder against the kernel, with nft as the referee.
+
+import { execFileSync } from 'node:child_process';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { encodeAddress } from '../address-bytes.ts';
+import { isErrno } from '../errno.ts';
+import { type Netns, openNetns } from '../netns.ts';
+import { addChain, type Hook } from './chain.ts';
+import { isOutdated, type NftablesConnection, openNftables } from './connection.ts';
+import {
+  NF_ACCEPT,
+  NF_INET_POST_ROUTING,
+  NF_IP_PRI_NAT_SRC,
+  NFPROTO_INET,
+  NFPROTO_IPV4,
+  NFT_JUMP,
+} from './constants.ts';
+import { addElement, deleteElement, type Element, findElement } from './element.ts';
+import { giveVerdict } from './expressions/immediate.ts';
+import { loadSource, matchFamily } from './expressions/ip-header.ts';
+import { lookUp } from './expressions/lookup.ts';
+import { masquerade } from './expressions/masq.ts';
+import { encodeKey, IPV4_ADDR, IPV6_ADDR } from './key.ts';
+import { addRule } from './rule.ts';
+import { checkRuleset, repairRuleset, replaceRuleset, type Ruleset } from './ruleset.ts';
+import { addSet, expectSet, type NamedSet } from './set.ts';
+import { addTable, deleteTable, getTable } from './table.ts';
+import { COMMENT_MAX_BYTES } from './userdata.ts';
+
+interface World {
+  name: string;
+  netns: Netns;
+  nft: NftablesConnection;
+}
+
+const test = suite<World>('nftables in the kernel');
+
+const table = { family: NFPROTO_INET, name: 't' };
+const ADDRESSES: NamedSet = { table, name: 'addresses', key: [IPV4_ADDR], interval: false, comment: 'single' };
+const NETWORKS: NamedSet = { table, name: 'networks', key: [IPV6_ADDR, IPV6_ADDR], interval: true, comment: 'ranges' };
+const hook: Hook = { type: 'nat', number: NF_INET_POST_ROUTING, priority: NF_IP_PRI_NAT_SRC, policy: NF_ACCEPT };
+const chain = { table, name: 'out', hook };
+const rule = {
+  expressions: [...matchFamily(NFPROTO_IPV4), loadSource(NFPROTO_IPV4), lookUp(ADDRESSES), masquerade(0)],
+  comment: 'why',
+};
+const RULESET: Ruleset = {
+  table,
+  name: 'feature',
+  version: 2,
+  sets: [ADDRESSES, NETWORKS],
+  chains: [{ chain, rules: [rule] }],
+};
+
+test.before.each((world) => {
+  world.name = `plnft-${process.pid}-k`;
+  execFileSync('ip', ['netns', 'add', world.name]);
+  world.netns = openNetns(`/run/netns/${world.name}`);
+  world.nft = openNftables(world.netns);
+});
+
+test.after.each((world) => {
+  world.nft.close();
+  world.netns.close();
+  execFileSync('ip', ['netns', 'del', world.name]);
+});
+
+function nftTool({ name }: World, ...args: string[]): string {
+  return execFileSync('ip', ['netns', 'exec', name, 'nft', ...args], { encoding: 'utf8', stdio: 'pipe' });
+}
+
+/** The objects of a kind, as nft lists them, without their handles. */
+function listed(world: World, kind: string): Record<string, unknown>[] {
+  const { nftables } = JSON.parse(nftTool(world, '-j', 'list', 'ruleset'));
+  return nftables
+    .filter((object: object) => kind in object)
+    .map((object: Record<string, { handle: number }>) => {
+      const { handle: _, ...rest } = object[kind] ?? { handle: 0 };
+      return rest;
+    });
+}
+
+function address(ip: string, comment?: string): Element {
+  return { set: ADDRESSES, key: encodeKey([IPV4_ADDR], [encodeAddress(ip)]), ...(comment && { comment }) };
+}
+
+function network(ip: string, first: string, last: string, comment: string): Element {
+  const [key, keyEnd] = [first, last].map((end) => encodeKey(NETWORKS.key, [encodeAddress(ip), encodeAddress(end)]));
+  return { set: NETWORKS, key: key ?? new Uint8Array(), keyEnd: keyEnd ?? new Uint8Array(), comment };
+}
+
+function messageOf(work: () => unknown): string {
+  try {
+    work();
+  } catch (error) {
+    if (error instanceof Error) return error.message;
+  }
+  throw new Error('nothing was thrown');
+}
+
+test('nft lists what replaceRuleset() and addElement() have made', (world) => {
+  const range = network('fd00::5', 'fd00::', 'fd00::ffff:ffff:ffff:ffff', 'net/c1/eth0');
+  world.nft.commit([...replaceRuleset(RULESET), addElement(address('10.0.0.5', 'net/c1/eth0')), addElement(range)]);
+  const inTable = { family: 'inet', table: 't' };
+  const elem = (val: unknown) => [{ elem: { val, comment: 'net/c1/eth0' } }];
+  assert.equal(listed(world, 'set'), [
+    { ...inTable, name: 'addresses', type: 'ipv4_addr', comment: 'single', elem: elem('10.0.0.5') },
+    {
+      ...inTable,
+      name: 'networks',
+      type: ['ipv6_addr', 'ipv6_addr'],
+      flags: ['interval'],
+      comment: 'ranges',
+      elem: elem({ concat: ['fd00::5', { prefix: { addr: 'fd00::', len: 64 } }] }),
+    },
+    ...[1, 2].map((version) => ({
+      ...inTable,
+      name: `feature_rules_${version}`,
+      type: 'ipv4_addr',
+      comment: 'the rules for feature are in place',
+    })),
+  ]);
+  assert.equal(listed(world, 'chain'), [
+    { ...inTable, name: 'out', type: 'nat', hook: 'postrouting', prio: 100, policy: 'accept' },
+  ]);
+  assert.equal(listed(world, 'rule'), [
+    {
+      ...inTable,
+      chain: 'out',
+      comment: 'why',
+      expr: [
+        { match: { op: '==', left: { payload: { protocol: 'ip', field: 'saddr' } }, right: '@addresses' } },
+        { masquerade: null },
+      ],
+    },
+  ]);
+});
+
+test('nft reads back what it lists of us, the longest comment included', (world) => {
+  const comment = 'x'.repeat(COMMENT_MAX_BYTES);
+  world.nft.commit([...replaceRuleset(RULESET), addElement(address('10.0.0.5', comment))]);
+  const before = nftTool(world, 'list', 'ruleset');
+  nftTool(world, 'delete', 'table', 'inet', 't');
+  execFileSync('ip', ['netns', 'exec', world.name, 'nft', '-f', '-'], { input: before });
+  assert.is(nftTool(world, 'list', 'ruleset'), before);
+});
+
+test('findElement() reads what nft has made, and finds a range by a point in it', (world) => {
+  world.nft.commit(replaceRuleset(RULESET));
+  nftTool(world, 'add', 'element', 'inet', 't', 'addresses', '{ 10.0.0.5 comment "abc", 10.0.0.6 }');
+  nftTool(world, 'add', 'element', 'inet', 't', 'networks', '{ fd00::5 . fd00::/64 comment "abc" }');
+  const find = (element: Element) => findElement(world.nft, element.set, element.key);
+  assert.equal(find(address('10.0.0.5')), address('10.0.0.5', 'abc'));
+  assert.equal(find(address('10.0.0.6')), address('10.0.0.6'));
+  assert.is(find(address('10.0.0.7')), undefined);
+  const range = network('fd00::5', 'fd00::', 'fd00::ffff:ffff:ffff:ffff', 'abc');
+  assert.equal(find(network('fd00::5', 'fd00::77', 'fd00::77', '')), range);
+  assert.is(find(network('fd00::5', 'fd00:1::', 'fd00:1::', '')), undefined);
+  assert.is(find(network('fd00::6', 'fd00::77', 'fd00::77', '')), undefined);
+});
+
+test('commit() leaves nothing of a batch that is refused, and names the object', (world) => {
+  const element = address('10.0.0.5', 'abc');
+  const operations = [addTable(table), addSet(ADDRESSES, 1), addElement(element), addElement(element)];
+  assert.is(
+    messageOf(() => world.nft.commit(operations)),
+    'Cannot add element 10.0.0.5 to set addresses: EEXIST',
+  );
+  assert.is(nftTool(world, 'list', 'ruleset'), '');
+  world.nft.commit(operations.slice(0, 3));
+  assert.is(
+    messageOf(() => world.nft.commit(operations.slice(3))),
+    'Cannot add element 10.0.0.5 to set addresses: EEXIST',
+  );
+  assert.is(
+    messageOf(() => world.nft.commit([deleteElement(element), deleteElement(address('10.0.0.6'))])),
+    'Cannot delete element 10.0.0.6 from set addresses: ENOENT',
+  );
+  assert.equal(listed(world, 'set')[0]?.elem, [{ elem: { val: '10.0.0.5', comment: 'abc' } }]);
+});
+
+test('commit() names what is missing', (world) => {
+  assert.is(
+    messageOf(() => world.nft.commit([addSet(ADDRESSES, 1)])),
+    'Cannot add set addresses of table inet t: ENOENT',
+  );
+  world.nft.commit([addTable(table)]);
+  assert.is(
+    messageOf(() => world.nft.commit([expectSet(ADDRESSES, 1)])),
+    'Cannot find set addresses of table inet t: ENOENT',
+  );
+  assert.match(
+    messageOf(() => world.nft.commit([addRule(chain, rule)])),
+    'Cannot add rule "why" to chain out of table inet t',
+  );
+  assert.equal(listed(world, 'set'), []);
+});
+
+test('commit() reports an error of the batch as a whole and can be used afterwards', (world) => {
+  const loop = { table, name: 'loop' };
+  const intoItself = { expressions: [giveVerdict(NFT_JUMP, loop)], comment: 'for ever' };
+  const entry = { expressions: [giveVerdict(NFT_JUMP, loop)], comment: 'entry' };
+  const batch = [addTable(table), addChain(chain), addChain(loop), addRule(loop, intoItself), addRule(chain, entry)];
+  assert.match(
+    messageOf(() => world.nft.commit(batch)),
+    /ELOOP|EMLINK/,
+  );
+  assert.is(nftTool(world, 'list', 'ruleset'), '');
+  world.nft.commit([addTable(table)]);
+  assert.is(world.nft.execute(getTable(table)).length, 1);
+});
+
+test('commit() refuses a batch made for another generation, and takes one made for this', (world) => {
+  const before = world.nft.getGeneration();
+  nftTool(world, 'add', 'table', 'inet', 'other');
+  let refusal: unknown;
+  try {
+    world.nft.commit([addTable(table)], before);
+  } catch (error) {
+    refusal = error;
+  }
+  assert.ok(isOutdated(refusal));
+  assert.equal(
+    listed(world, 'table').map(({ name }) => name),
+    ['other'],
+  );
+  world.nft.commit([addTable(table)], world.nft.getGeneration());
+  assert.equal(
+    listed(world, 'table').map(({ name }) => name),
+    ['other', 't'],
+  );
+});
+
+test('commit() finds the first error among more than the receive buffer holds', (world) => {
+  const absent = Array.from({ length: 1000 }, (_, i) => deleteElement(address(`10.1.${i >> 8}.${i & 255}`)));
+  world.nft.commit([addTable(table), addSet(ADDRESSES, 1)]);
+  assert.is(
+    messageOf(() => world.nft.commit(absent)),
+    'Cannot delete element 10.1.0.0 from set addresses: ENOENT',
+  );
+  assert.match(
+    messageOf(() => world.nft.commit([addTable(table)])),
+    /full of errors of an earlier batch.*ENOBUFS/,
+  );
+});
+
+test('commit() takes 1,000 elements at once, and says when a batch is larger than the socket takes', (world) => {
+  const elements = (count: number) =>
+    Array.from({ length: count }, (_, i) => address(`10.1.${i >> 8}.${i & 255}`, 'net/0123456789/eth0'));
+  world.nft.commit([addTable(table), addSet(ADDRESSES, 1), ...elements(1000).map(addElement)]);
+  assert.is([listed(world, 'set')[0]?.elem].flat().length, 1000);
+  world.nft.commit(elements(1000).map(deleteElement));
+  assert.is(listed(world, 'set')[0]?.elem, undefined);
+  assert.match(
+    messageOf(() => world.nft.commit(elements(10_000).map(addElement))),
+    /socket's send buffer.*EMSGSIZE/,
+  );
+  assert.is(listed(world, 'set')[0]?.elem, undefined);
+});
+
+test('replaceRuleset() again leaves one copy of every rule', (world) => {
+  for (let i = 0; i < 3; i++) world.nft.commit(replaceRuleset(RULESET));
+  assert.is(listed(world, 'rule').length, 1);
+});
+
+const DAMAGES: [what: string, command: string[], problem: string][] = [
+  ['a flushed chain', ['flush', 'chain', 'inet', 't', 'out'], 'the rules of chain out of table inet t are not as'],
+  ['a flushed table', ['flush', 'table', 'inet', 't'], 'the rules of chain out of table inet t are not as'],
+  ['a foreign rule', ['add', 'rule', 'inet', 't', 'out', 'drop'], 'the rules of chain out of table inet t are not as'],
+  ['a deleted chain', ['flush chain inet t out; delete chain inet t out'], 'chain out of table inet t is missing'],
+  [
+    'a chain on another hook',
+    ['flush chain inet t out; delete chain inet t out; add chain inet t out { type nat hook prerouting priority 0; }'],
+    'chain out of table inet t is not as it was made',
+  ],
+  [
+    'a chain that drops',
+    ['add', 'chain', 'inet', 't', 'out', '{ policy drop; }'],
+    'chain out of table inet t is not as',
+  ],
+  ['a dormant table', ['add', 'table', 'inet', 't', '{ flags dormant; }'], 'table inet t is not as it was made'],
+  ['a deleted set', ['delete', 'set', 'inet', 't', 'networks'], 'set networks of table inet t is missing'],
+];
+
+for (const [what, command, problem] of DAMAGES) {
+  test(`checkRuleset() finds ${what}, repairRuleset() puts it right and keeps the elements`, (world) => {
+    world.nft.commit([...replaceRuleset(RULESET), addElement(address('10.0.0.5', 'abc'))]);
+    assert.equal(checkRuleset(world.nft, RULESET), []);
+    nftTool(world, ...command);
+    const problems = checkRuleset(world.nft, RULESET);
+    assert.is(problems.length, 1);
+    assert.ok(problems[0]?.startsWith(problem), problems[0]);
+    repairRuleset(world.nft, RULESET);
+    assert.equal(checkRuleset(world.nft, RULESET), []);
+    assert.is(listed(world, 'rule').length, 1);
+    assert.ok(findElement(world.nft, ADDRESSES, address('10.0.0.5').key));
+  });
+}
+
+test('repairRuleset() refuses to lose the elements of a set that is another one now', (world) => {
+  nftTool(world, 'add table inet t; add set inet t networks { type ipv4_addr; elements = { 10.0.0.1 }; }');
+  assert.is(checkRuleset(world.nft, RULESET)[1], 'set networks of table inet t is not as it was made');
+  assert.throws(
+    () => repairRuleset(world.nft, RULESET),
+    (error: unknown) => isErrno(error, 'EEXIST') && /set networks/.test((error as Error).message),
+  );
+  assert.is(listed(world, 'chain').length, 0);
+});
+
+test('deleteTable() removes the table with all in it', (world) => {
+  world.nft.commit([...replaceRuleset(RULESET), addElement(address('10.0.0.5'))]);
+  world.nft.commit([deleteTable(table)]);
+  assert.is(nftTool(world, 'list', 'ruleset'), '');
+  assert.throws(
+    () => world.nft.commit([deleteTable(table)]),
+    (error: unknown) => isErrno(error, 'ENOENT'),
+  );
+});
+
+test.run();

@@ -1,0 +1,133 @@
+// A feature's fixed part of a table: sets, chains and the rules that look into the sets. Attachments then come and go
+// as elements, and no rule is touched again.
+//
+// How the rules come exactly once, without a lock and without looking first:
+//   * a batch that needs the ruleset begins with expectRuleset(), which fails it with ENOENT when the ruleset is not
+//     there (first use, or someone flushed the node's rules);
+//   * it is then sent again with replaceRuleset() before it, which adds what is missing, empties the chains and fills
+//     them anew. The kernel carries out one batch after the other, so however many processes do this at once, each
+//     leaves one copy of every rule, and elements of the others stay.
+//
+// What expectRuleset() looks for is an empty set that carries the version in its name. A version makes the markers of
+// all versions before it too: an older executable on the same node (another runtime's) then finds its own, and does
+// not put its older rules in the place of the newer. So a new version may change rules and add objects, but must not
+// change the definition of a set or chain: for that the object gets a new name.
+
+import { isErrno } from '../errno.ts';
+import { type Operation, understand } from '../netlink/connection.ts';
+import type { Message } from '../netlink/message.ts';
+import { addChain, type Chain, deleteChain, describeChain, encodeChain, flushChain, getChain } from './chain.ts';
+import type { NftablesConnection } from './connection.ts';
+import { isAsDefined } from './definition.ts';
+import { IPV4_ADDR } from './key.ts';
+import { attributeBytesOf } from './message.ts';
+import { addRule, encodeRule, listRules, type Rule } from './rule.ts';
+import { addSet, describeSet, encodeSet, expectSet, getSet, type NamedSet } from './set.ts';
+import { addTable, describeTable, encodeTable, getTable, type Table } from './table.ts';
+
+export interface ChainWithRules {
+  readonly chain: Chain;
+  readonly rules: readonly Rule[];
+}
+
+export interface Ruleset {
+  readonly table: Table;
+  /** Begins the names of the markers. */
+  readonly name: string;
+  /** Starts with 1 and goes up with every change to the rules. */
+  readonly version: number;
+  readonly sets: readonly NamedSet[];
+  /** A chain stands before those whose rules lead to it. */
+  readonly chains: readonly ChainWithRules[];
+}
+
+/** Fail the batch with ENOENT when the ruleset is not there in this version or a later one. */
+export function expectRuleset(ruleset: Ruleset): Operation {
+  return expectSet(marker(ruleset, ruleset.version), 1);
+}
+
+/** Make the ruleset whole: table, sets and chains if they are missing, the rules in any case. Elements stay. */
+export function replaceRuleset(ruleset: Ruleset): Operation[] {
+  const { table, chains } = ruleset;
+  return [
+    addTable(table),
+    ...allSets(ruleset).map((set, i) => addSet(set, i + 1)),
+    ...chains.flatMap(({ chain }) => [addChain(chain), flushChain(chain)]),
+    ...chains.flatMap(({ chain, rules }) => rules.map((rule) => addRule(chain, rule))),
+  ];
+}
+
+/**
+ * Say what of the ruleset is missing or not as it was made, an empty list when all is well.
+ *
+ * Asks for the known objects one by one and for the rules of the known chains; other tables are not looked at.
+ */
+export function checkRuleset(nft: NftablesConnection, ruleset: Ruleset): string[] {
+  const { table, chains } = ruleset;
+  const tableProblem = checkObject(nft, describeTable(table), getTable(table), encodeTable(table));
+  if (tableProblem?.endsWith(MISSING)) return [tableProblem];
+  return [
+    tableProblem,
+    ...allSets(ruleset).map((set) => checkObject(nft, describeSet(set), getSet(set), encodeSet(set))),
+    ...chains.flatMap(({ chain, rules }) => [
+      checkObject(nft, describeChain(chain), getChain(chain), encodeChain(chain)) ?? checkRules(nft, chain, rules),
+    ]),
+  ].filter((problem) => problem !== undefined);
+}
+
+/**
+ * Make the ruleset whole again, whatever was done to it. Elements stay.
+ *
+ * Two batches: the kernel does not let chains change in the one that wakes up a dormant table.
+ * Unlike replaceRuleset() it also makes chains anew that someone has replaced by others. Throws NetlinkError EEXIST
+ * for a set with another key: with it, its elements would have to go.
+ */
+export function repairRuleset(nft: NftablesConnection, ruleset: Ruleset): void {
+  const chains = ruleset.chains.map(({ chain }) => chain);
+  nft.commit([addTable(ruleset.table)]);
+  nft.commit([
+    // Added by name alone, which succeeds whether there is none, the right or a wrong one; then there is one to delete.
+    ...chains.map(({ table, name }) => addChain({ table, name })),
+    ...chains.map(flushChain),
+    ...chains.map(deleteChain),
+    ...replaceRuleset(ruleset),
+  ]);
+}
+
+const MISSING = 'is missing';
+
+function checkObject(nft: NftablesConnection, name: string, get: Operation, wanted: Uint8Array): string | undefined {
+  try {
+    const [message] = nft.execute(get);
+    return message && isMessageAsDefined(get, wanted, message) ? undefined : `${name} is not as it was made`;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return `${name} ${MISSING}`;
+    throw error;
+  }
+}
+
+function checkRules(nft: NftablesConnection, chain: Chain, rules: readonly Rule[]): string | undefined {
+  const list = listRules(chain);
+  const messages = nft.dump(list);
+  const isAsMade =
+    messages.length === rules.length &&
+    rules.every((rule, i) => {
+      const message = messages[i];
+      return message && isMessageAsDefined(list, encodeRule(chain, rule), message);
+    });
+  return isAsMade ? undefined : `the rules of ${describeChain(chain)} are not as they were made`;
+}
+
+function isMessageAsDefined(operation: Operation, wanted: Uint8Array, message: Message): boolean {
+  return understand(operation, () => isAsDefined(attributeBytesOf(wanted), attributeBytesOf(message.payload)));
+}
+
+function allSets(ruleset: Ruleset): NamedSet[] {
+  const markers = Array.from({ length: ruleset.version }, (_, i) => marker(ruleset, i + 1));
+  return [...ruleset.sets, ...markers];
+}
+
+function marker({ table, name }: Ruleset, version: number): NamedSet {
+  const comment = `the rules for ${name} are in place`;
+  return { table, name: `${name}_rules_${version}`, key: [IPV4_ADDR], interval: false, comment };
+}
