@@ -11,7 +11,7 @@
 // was looked at, and is refused if there has been another since.
 
 import { Address4, Address6 } from 'ip-address';
-import { AF_INET, encodeAddress, familyOf, networkOf, splitCidr } from '../kernel/address-bytes.ts';
+import { AF_INET, encodeAddress, familyOf, networkOf, splitCidr } from '../kernel/netlink/address-bytes.ts';
 import { isErrno } from '../kernel/errno.ts';
 import type { Operation } from '../kernel/netlink/connection.ts';
 import { isOutdated, type NftablesConnection } from '../kernel/nftables/connection.ts';

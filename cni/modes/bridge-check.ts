@@ -2,7 +2,7 @@
 // attachment is judged: promiscuity (packet captures change it), extra routes and addresses are nobody's fault.
 
 import type { AttachmentKey } from '../protocol/config.ts';
-import { AF_INET, AF_INET6, familyOf, networkOf, splitCidr } from '../kernel/address-bytes.ts';
+import { AF_INET, AF_INET6, familyOf, networkOf, splitCidr } from '../kernel/netlink/address-bytes.ts';
 import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
 import { listAddresses } from '../kernel/rtnetlink/address.ts';
 import { bridgePortFlags } from '../kernel/rtnetlink/bridge-port.ts';

@@ -1,7 +1,7 @@
 // The configuration of bridge mode: keys, defaults and meaning of the reference bridge plugin, so that its configs work
 // unchanged, and Docker's bridge options.
 
-import { encodeMac } from '../kernel/address-bytes.ts';
+import { encodeMac } from '../kernel/netlink/address-bytes.ts';
 import { CniError, ERR_INVALID_ENVIRONMENT_VARIABLES, ERR_UNSUPPORTED_FIELD } from '../protocol/errors.ts';
 import { describeValue, FieldError, type Fields } from '../protocol/fields.ts';
 import { isInterfaceName } from '../protocol/name.ts';

@@ -5,7 +5,7 @@
 // exclusively and gives up when there is a port. ADDs do not wait for each other.
 
 import { mkdirSync } from 'node:fs';
-import { AF_INET, decodeMac, familyOf, networkOf, overlaps } from '../kernel/address-bytes.ts';
+import { AF_INET, decodeMac, familyOf, networkOf, overlaps } from '../kernel/netlink/address-bytes.ts';
 import { isErrno } from '../kernel/errno.ts';
 import { type FileLock, lockFile } from '../kernel/flock.ts';
 import type { NetlinkConnection } from '../kernel/netlink/connection.ts';

@@ -1,7 +1,7 @@
 // Bridge mode: a veth pair between the container and a bridge of the host, addresses from IPAM, the bridge as gateway.
 
 import type { AttachmentKey } from '../protocol/config.ts';
-import { familyOf, firstHostOf, splitCidr } from '../kernel/address-bytes.ts';
+import { familyOf, firstHostOf, splitCidr } from '../kernel/netlink/address-bytes.ts';
 import { isErrno } from '../kernel/errno.ts';
 import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
 import { isForwarding, setBridgePort } from '../kernel/rtnetlink/bridge-port.ts';

@@ -1,7 +1,7 @@
 // Turns the host into a router, which a gateway has to be, without taking the host's own IPv6 routes away.
 
 import { readdirSync } from 'node:fs';
-import { AF_INET6, type IpFamily } from '../kernel/address-bytes.ts';
+import { AF_INET6, type IpFamily } from '../kernel/netlink/address-bytes.ts';
 import { ensureSysctl, findSysctl, setSysctl } from '../kernel/sysctl.ts';
 
 /**

@@ -1,6 +1,6 @@
 // The container's end: sysctls, addresses, up, routes, as the reference plugins' ConfigureIface orders them.
 
-import { AF_INET, AF_INET6, familyOf, type IpFamily, networkOf } from '../kernel/address-bytes.ts';
+import { AF_INET, AF_INET6, familyOf, type IpFamily, networkOf } from '../kernel/netlink/address-bytes.ts';
 import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
 import { inNetns } from '../kernel/netns.ts';
 import {

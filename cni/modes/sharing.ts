@@ -4,7 +4,7 @@
 // Nothing in the shared namespace is ever changed: no link, address, route or sysctl.
 
 import { statSync } from 'node:fs';
-import { AF_INET, familyOf } from '../kernel/address-bytes.ts';
+import { AF_INET, familyOf } from '../kernel/netlink/address-bytes.ts';
 import { isErrno } from '../kernel/errno.ts';
 import { countMounts } from '../kernel/mount-table.ts';
 import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
@@ -13,7 +13,7 @@ import { listAddresses, RT_SCOPE_UNIVERSE } from '../kernel/rtnetlink/address.ts
 import { IFF_LOOPBACK, type Link, listLinks } from '../kernel/rtnetlink/link.ts';
 import { listRoutes } from '../kernel/rtnetlink/route.ts';
 import { withRtnetlink } from '../kernel/rtnetlink/socket.ts';
-import { bindMount, unmount, UMOUNT_NOFOLLOW } from '../kernel/syscalls.ts';
+import { bindMount, MNT_DETACH, unmount, UMOUNT_NOFOLLOW } from '../kernel/syscalls.ts';
 import {
   CniError,
   ERR_ALREADY_EXISTS,
@@ -78,7 +78,8 @@ export function shareNamespace(sandbox: Sandbox, shared: Netns, undo: Undo): voi
 export function unshareNamespace(netnsPath: string, sharedIdentity: string | undefined): void {
   if (sharedIdentity === undefined || netnsPath === '') return;
   if (identityAt(netnsPath) !== sharedIdentity || countMounts(netnsPath) < 2) return;
-  unmount(netnsPath, UMOUNT_NOFOLLOW);
+  // Detached, since whoever has the file open (DEL itself has, to look at it) keeps the mount busy.
+  unmount(netnsPath, MNT_DETACH | UMOUNT_NOFOLLOW);
 }
 
 /**

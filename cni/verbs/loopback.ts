@@ -4,7 +4,7 @@
 // others or with the host: the stock DEL takes the host's `lo` down, its ADD refuses a host whose `lo` has an address
 // (kubernetes/kubernetes#100648). A namespace of its own goes with the pod, and its `lo` with it.
 
-import { AF_INET, familyOf } from '../kernel/address-bytes.ts';
+import { AF_INET, familyOf } from '../kernel/netlink/address-bytes.ts';
 import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
 import { listAddresses } from '../kernel/rtnetlink/address.ts';
 import { findLink, type Link, setLink } from '../kernel/rtnetlink/link.ts';

@@ -3,7 +3,7 @@
 //
 // Source: nftables include/datatype.h (1.0.6) for the numbers, include/net/netfilter/nf_tables.h for the padding.
 
-import { decodeAddress } from '../address-bytes.ts';
+import { decodeAddress } from '../netlink/address-bytes.ts';
 import { align4, MessageWriter } from '../netlink/writer.ts';
 
 export interface DataType {

@@ -3,7 +3,7 @@
 import { execFileSync } from 'node:child_process';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { encodeAddress } from '../address-bytes.ts';
+import { encodeAddress } from '../netlink/address-bytes.ts';
 import { isErrno } from '../errno.ts';
 import { type Netns, openNetns } from '../netns.ts';
 import { addChain, type Hook } from './chain.ts';
@@ -233,7 +233,7 @@ test('commit() refuses a batch made for another generation, and takes one made f
 });
 
 test('commit() finds the first error among more than the receive buffer holds', (world) => {
-  const absent = Array.from({ length: 1000 }, (_, i) => deleteElement(address(`10.1.${i >> 8}.${i & 255}`)));
+  const absent = Array.from({ length: 30_000 }, (_, i) => deleteElement(address(`10.1.${i >> 8}.${i & 255}`)));
   world.nft.commit([addTable(table), addSet(ADDRESSES, 1)]);
   assert.is(
     messageOf(() => world.nft.commit(absent)),
@@ -247,13 +247,15 @@ test('commit() finds the first error among more than the receive buffer holds', 
 
 test('commit() takes 1,000 elements at once, and says when a batch is larger than the socket takes', (world) => {
   const elements = (count: number) =>
-    Array.from({ length: count }, (_, i) => address(`10.1.${i >> 8}.${i & 255}`, 'net/0123456789/eth0'));
+    Array.from({ length: count }, (_, i) =>
+      address(`10.${1 + (i >> 16)}.${(i >> 8) & 255}.${i & 255}`, 'net/0123456789/eth0'),
+    );
   world.nft.commit([addTable(table), addSet(ADDRESSES, 1), ...elements(1000).map(addElement)]);
   assert.is([listed(world, 'set')[0]?.elem].flat().length, 1000);
   world.nft.commit(elements(1000).map(deleteElement));
   assert.is(listed(world, 'set')[0]?.elem, undefined);
   assert.match(
-    messageOf(() => world.nft.commit(elements(10_000).map(addElement))),
+    messageOf(() => world.nft.commit(elements(200_000).map(addElement))),
     /socket's send buffer.*EMSGSIZE/,
   );
   assert.is(listed(world, 'set')[0]?.elem, undefined);

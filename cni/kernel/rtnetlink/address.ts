@@ -15,7 +15,7 @@ import {
   encodeAddress,
   familyOf,
   splitCidr,
-} from '../address-bytes.ts';
+} from '../netlink/address-bytes.ts';
 import { isErrno } from '../errno.ts';
 import { type NetlinkConnection, understand } from '../netlink/connection.ts';
 import { type Message, NLM_F_CREATE, NLM_F_EXCL } from '../netlink/message.ts';

@@ -5,7 +5,7 @@
 //
 // Source: include/uapi/linux/if_link.h, if_bridge.h (v6.12). Host order.
 
-import { AF_BRIDGE } from '../address-bytes.ts';
+import { AF_BRIDGE } from '../netlink/address-bytes.ts';
 import type { NetlinkConnection } from '../netlink/connection.ts';
 import { MessageWriter } from '../netlink/writer.ts';
 import {

@@ -7,7 +7,7 @@
 //
 // Source: include/uapi/linux/rtnetlink.h, if_link.h, if.h (v6.12).
 
-import { AF_UNSPEC, decodeMac, encodeMac } from '../address-bytes.ts';
+import { AF_UNSPEC, decodeMac, encodeMac } from '../netlink/address-bytes.ts';
 import { isErrno } from '../errno.ts';
 import { type NetlinkConnection, understand } from '../netlink/connection.ts';
 import { type Message, NLM_F_CREATE, NLM_F_EXCL } from '../netlink/message.ts';

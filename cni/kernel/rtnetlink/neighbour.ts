@@ -7,7 +7,7 @@
 //
 // Source: include/uapi/linux/neighbour.h (v6.12). Numbers in host order, addresses in network order.
 
-import { AF_UNSPEC, decodeAddress, decodeMac, encodeAddress, encodeMac, familyOf } from '../address-bytes.ts';
+import { AF_UNSPEC, decodeAddress, decodeMac, encodeAddress, encodeMac, familyOf } from '../netlink/address-bytes.ts';
 import { isErrno } from '../errno.ts';
 import { type NetlinkConnection, understand } from '../netlink/connection.ts';
 import { type Message, NLM_F_CREATE, NLM_F_REPLACE } from '../netlink/message.ts';

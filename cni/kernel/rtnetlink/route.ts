@@ -7,7 +7,7 @@
 //
 // Source: include/uapi/linux/rtnetlink.h (v6.12). Numbers in host order, addresses in network order.
 
-import { AF_INET, decodeAddress, encodeAddress, familyOf, type IpFamily, splitCidr } from '../address-bytes.ts';
+import { AF_INET, decodeAddress, encodeAddress, familyOf, type IpFamily, splitCidr } from '../netlink/address-bytes.ts';
 import { isErrno } from '../errno.ts';
 import { type NetlinkConnection, understand } from '../netlink/connection.ts';
 import { type Message, NLM_F_APPEND, NLM_F_CREATE } from '../netlink/message.ts';

@@ -1,7 +1,7 @@
 // IP addresses between text, as configs and results spell them, and the kernel's bytes, always in network order.
 
 import { Address4, Address6, AddressError } from 'ip-address';
-import { MalformedMessageError } from './netlink/reader.ts';
+import { MalformedMessageError } from './reader.ts';
 
 /** include/linux/socket.h */
 export const AF_UNSPEC = 0;

@@ -1,0 +1,92 @@
+// The rules of the architecture, as data: which folder may import which, and where code belongs that breaks a rule.
+// check-imports.ts applies them.
+
+export interface Layer {
+  /** Folder, relative to the project, with a slash at the end; or '' + pattern for single files. */
+  readonly folder: string;
+  /** Folders it may import besides itself. A folder ending in `/*` means its own files, not its subfolders. */
+  readonly mayImport: readonly string[];
+  /** What to do about a forbidden import. */
+  readonly remedy: string;
+}
+
+const KERNEL = ['cni/kernel/', 'cni/protocol/'];
+
+/** Longest folder first decides: a file belongs to the first layer whose folder its path starts with. */
+export const LAYERS: readonly Layer[] = [
+  {
+    folder: 'cni/kernel/testing/',
+    mayImport: ['cni/kernel/'],
+    remedy: 'helpers of kernel tests know the kernel only',
+  },
+  {
+    folder: 'cni/kernel/netlink/',
+    mayImport: ['cni/kernel/*', 'cni/kernel/testing/'],
+    remedy: 'netlink is bytes and sockets: what knows an object belongs in cni/kernel/rtnetlink or nftables',
+  },
+  {
+    folder: 'cni/kernel/rtnetlink/',
+    mayImport: ['cni/kernel/*', 'cni/kernel/netlink/', 'cni/kernel/testing/'],
+    remedy: 'rtnetlink knows links, addresses and routes: what combines them belongs in cni/modes or cni/features',
+  },
+  {
+    folder: 'cni/kernel/nftables/',
+    mayImport: ['cni/kernel/*', 'cni/kernel/netlink/', 'cni/kernel/testing/'],
+    remedy: 'nftables knows tables, sets and rules: what uses them belongs in cni/features',
+  },
+  {
+    folder: 'cni/kernel/',
+    mayImport: ['cni/kernel/testing/'],
+    remedy: 'the top of cni/kernel is system calls: what needs netlink belongs in cni/kernel/rtnetlink or nftables',
+  },
+  {
+    folder: 'cni/protocol/',
+    mayImport: [],
+    remedy: 'protocol is the CNI specification alone: what needs a lower layer belongs in cni/verbs',
+  },
+  {
+    folder: 'cni/modes/',
+    mayImport: KERNEL,
+    remedy: 'a mode knows the kernel and the protocol: what joins modes, features and IPAM belongs in cni/verbs',
+  },
+  {
+    folder: 'cni/features/',
+    mayImport: KERNEL,
+    remedy: 'a feature knows the kernel and the protocol: what joins modes, features and IPAM belongs in cni/verbs',
+  },
+  {
+    folder: 'cni/verbs/',
+    mayImport: ['cni/modes/', 'cni/features/', 'ipam/', ...KERNEL],
+    remedy: 'a verb is called by the process (cni/main.ts) and the operator commands, and knows neither',
+  },
+  {
+    folder: 'cni/operator/',
+    mayImport: ['cni/verbs/', 'cni/modes/', 'cni/features/', 'ipam/', ...KERNEL],
+    remedy: 'an operator command is called by cni/main.ts and does not know it',
+  },
+  {
+    folder: 'cni/',
+    mayImport: ['cni/operator/', 'cni/verbs/', 'cni/modes/', 'cni/features/', 'ipam/', ...KERNEL],
+    remedy: 'the process knows the product only: what it shares with the test suite belongs in neither',
+  },
+  {
+    folder: 'ipam/',
+    mayImport: ['cni/protocol/fields.ts'],
+    remedy: 'IPAM knows addresses only: what needs verbs or the kernel is injected by cni/verbs',
+  },
+  {
+    folder: 'conformance/',
+    mayImport: [],
+    remedy: 'conformance is a black box around dist/podlink: write what it needs anew in conformance/harness',
+  },
+  { folder: '.ci/', mayImport: [], remedy: 'the checks stand alone' },
+];
+
+/** The one file that may speak to libc. */
+export const FFI_FILE = 'cni/kernel/syscalls.ts';
+
+/** Names that say nothing about what is inside. */
+export const FORBIDDEN_NAMES = ['index.ts', 'utils.ts', 'util.ts', 'types.ts', 'common.ts', 'helper.ts', 'helpers.ts'];
+
+/** Lines of a source file that is not a test. */
+export const MAX_LINES = 400;

@@ -1,0 +1,154 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { NetlinkError } from '../netlink/error.ts';
+import { type TestNamespace, withHostAndSandbox, withNamespace } from '../testing/namespaces.ts';
+import { testUnless } from '../testing/skip.ts';
+import { thrownOf } from '../testing/thrown.ts';
+import { sleep } from '../syscalls.ts';
+import { addBridge, isVlanFiltering } from './bridge.ts';
+import { addPortVlans, bridgePortFlags, deletePortVlans, isForwarding, setBridgePort } from './bridge-port.ts';
+import { findLink, type Link, setLink } from './link.ts';
+import { addVethPair } from './veth.ts';
+
+const test = suite('bridge port in the kernel');
+
+function find(ns: TestNamespace, name: string): Link {
+  const link = findLink(ns.route, name);
+  if (!link) throw new Error(`Cannot find link "${name}"`);
+  return link;
+}
+
+function addPort(host: TestNamespace, sandbox: TestNamespace): Link {
+  addBridge(host.route, { name: 'br0', isUp: true });
+  const masterIndex = find(host, 'br0').index;
+  addVethPair(host.route, { name: 'v0', isUp: true, masterIndex }, { name: 'eth0' }, sandbox.netns.fd);
+  return find(host, 'v0');
+}
+
+interface RefereedPort {
+  readonly ifname: string;
+  readonly state: string;
+  readonly hairpin: boolean;
+  readonly isolated: boolean;
+  readonly learning: boolean;
+}
+
+function refereed(ns: TestNamespace, name: string): RefereedPort {
+  const port = ns.bridgeJson<RefereedPort>('link', 'show').find(({ ifname }) => ifname === name);
+  if (!port) throw new Error(`Cannot find bridge port "${name}"`);
+  return port;
+}
+
+test('setBridgePort() sets and clears each flag, and bridgePortFlags() reads it', () =>
+  withHostAndSandbox((host, sandbox) => {
+    const port = addPort(host, sandbox);
+    assert.equal(bridgePortFlags(port), { hairpin: false, isolated: false });
+    for (const [hairpin, isolated] of [
+      [true, false],
+      [true, true],
+      [false, true],
+      [false, false],
+    ] as const) {
+      setBridgePort(host.route, port, { hairpin, isolated });
+      const referee = refereed(host, 'v0');
+      assert.equal([referee.hairpin, referee.isolated], [hairpin, isolated]);
+      assert.is(referee.learning, true, 'other flags stay');
+      assert.equal(bridgePortFlags(find(host, 'v0')), { hairpin, isolated });
+    }
+  }));
+
+test('setBridgePort() sets the alias in the same request, and leaves it when none is given', () =>
+  withHostAndSandbox((host, sandbox) => {
+    const port = addPort(host, sandbox);
+    setBridgePort(host.route, port, { hairpin: true, isolated: false }, 'podlink net/pod-1 eth0');
+    assert.is(host.link('v0').ifalias, 'podlink net/pod-1 eth0');
+    setBridgePort(host.route, port, { hairpin: false, isolated: false });
+    assert.is(host.link('v0').ifalias, 'podlink net/pod-1 eth0');
+    assert.is(find(host, 'v0').alias, 'podlink net/pod-1 eth0');
+  }));
+
+test('setBridgePort() changes nothing when the link is no port', () =>
+  withNamespace((ns) => {
+    ns.ip('link', 'add', 'v0', 'type', 'veth', 'peer', 'name', 'v1');
+    const link = find(ns, 'v0');
+    assert.is(bridgePortFlags(link), undefined);
+    const flags = { hairpin: true, isolated: true };
+    const error = thrownOf(NetlinkError, () => setBridgePort(ns.route, link, flags));
+    assert.match(error.message, /^Cannot set bridge port "v0"/);
+    assert.is(error.code, 'EOPNOTSUPP');
+  }));
+
+test('setBridgePort() throws ENODEV when the link is gone', () =>
+  withNamespace((ns) => {
+    const flags = { hairpin: true, isolated: true };
+    const error = thrownOf(NetlinkError, () => setBridgePort(ns.route, { index: 4711, name: 'gone' }, flags));
+    assert.is(error.code, 'ENODEV');
+  }));
+
+test('isForwarding() is true once the other end is up', () =>
+  withHostAndSandbox((host, sandbox) => {
+    const port = addPort(host, sandbox);
+    assert.not(isForwarding(port));
+    assert.is(refereed(host, 'v0').state, 'disabled');
+    setLink(sandbox.route, find(sandbox, 'eth0'), { isUp: true });
+    const deadline = performance.now() + 5000;
+    while (!isForwarding(find(host, 'v0'))) {
+      assert.ok(performance.now() < deadline, 'forwarding within five seconds');
+      sleep(1);
+    }
+    assert.is(refereed(host, 'v0').state, 'forwarding');
+  }));
+
+// What the kernel owes us is what it gives to ip(8).
+let hasVlanFiltering = true;
+await withNamespace((ns) => {
+  try {
+    ns.ip('link', 'add', 'br0', 'type', 'bridge', 'vlan_filtering', '1');
+  } catch {
+    hasVlanFiltering = false;
+  }
+});
+
+const PORT_VLANS = [
+  { id: 5, isPvid: true, isUntagged: true },
+  { id: 7, isPvid: false, isUntagged: false },
+] as const;
+
+testUnless(
+  test,
+  hasVlanFiltering ? 'the kernel has bridge VLAN filtering' : undefined,
+  'addPortVlans() throws EOPNOTSUPP without VLAN filtering in the kernel, and deletePortVlans() finds nothing to do',
+  () =>
+    withHostAndSandbox((host, sandbox) => {
+      const port = addPort(host, sandbox);
+      const added = thrownOf(NetlinkError, () => addPortVlans(host.route, port, PORT_VLANS));
+      assert.is(added.message, 'Cannot add VLANs to bridge port "v0": EOPNOTSUPP');
+      deletePortVlans(host.route, port, [5]);
+      assert.is(find(host, 'v0').masterIndex, find(host, 'br0').index, 'RTM_DELLINK did not take the link');
+    }),
+);
+
+testUnless(
+  test,
+  hasVlanFiltering ? undefined : 'the kernel has no bridge VLAN filtering',
+  'addPortVlans() and deletePortVlans() change the VLANs that bridge(8) shows',
+  () =>
+    withHostAndSandbox((host, sandbox) => {
+      addBridge(host.route, { name: 'br0', isUp: true, vlanFiltering: true });
+      assert.is(isVlanFiltering(find(host, 'br0')), true);
+      const masterIndex = find(host, 'br0').index;
+      addVethPair(host.route, { name: 'v0', isUp: true, masterIndex }, { name: 'eth0' }, sandbox.netns.fd);
+      const port = find(host, 'v0');
+      const vlans = () =>
+        host
+          .bridgeJson<{ ifname: string; vlans: { vlan: number; flags?: string[] }[] }>('vlan', 'show')
+          .find(({ ifname }) => ifname === 'v0')
+          ?.vlans.map(({ vlan, flags }) => [vlan, ...(flags ?? [])]);
+      addPortVlans(host.route, port, PORT_VLANS);
+      assert.equal(vlans(), [[1, 'Egress Untagged'], [5, 'PVID', 'Egress Untagged'], [7]]);
+      deletePortVlans(host.route, port, [1, 7, 4000]);
+      assert.equal(vlans(), [[5, 'PVID', 'Egress Untagged']]);
+    }),
+);
+
+test.run();
