@@ -1,0 +1,47 @@
+// The stages of the test suite: which files belong to each, and how they are run.
+
+import { readdirSync } from 'node:fs';
+import { join, relative } from 'node:path';
+
+export interface Stage {
+  readonly name: string;
+  /** Folders of the project that are searched. */
+  readonly folders: readonly string[];
+  readonly pattern: RegExp;
+  /** How many files run at the same time. Tests of the kernel and of timing run alone. */
+  readonly parallel: number;
+  readonly needsRoot: boolean;
+}
+
+/** Every stage, by the name the command line takes. */
+export const STAGES: ReadonlyMap<string, Stage> = new Map(
+  [
+    {
+      name: 'unit',
+      folders: ['.ci', 'cni', 'ipam', 'conformance'],
+      pattern: /(?<!\.kernel)\.test\.ts$/,
+      parallel: 2,
+      needsRoot: false,
+    },
+    { name: 'kernel', folders: ['cni', 'ipam'], pattern: /\.kernel\.test\.ts$/, parallel: 1, needsRoot: true },
+    { name: 'conformance', folders: ['conformance/cases'], pattern: /\.case\.ts$/, parallel: 1, needsRoot: true },
+  ].map((stage) => [stage.name, stage]),
+);
+
+/**
+ * Find the test files of a stage, sorted, as paths relative to `root`.
+ *
+ * Keeps only those whose path holds `filter`, when that is not empty.
+ */
+export function findTestFiles(stage: Stage, root: string, filter = ''): string[] {
+  const files: string[] = [];
+  const walk = (folder: string): void => {
+    for (const entry of readdirSync(folder, { withFileTypes: true })) {
+      const path = join(folder, entry.name);
+      if (entry.isDirectory() && entry.name !== 'node_modules') walk(path);
+      else if (entry.isFile() && stage.pattern.test(entry.name)) files.push(relative(root, path));
+    }
+  };
+  for (const folder of stage.folders) walk(join(root, folder));
+  return files.filter((file) => file.includes(filter)).sort();
+}
