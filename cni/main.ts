@@ -10,14 +10,14 @@ import { isatty } from 'node:tty';
 import { startupSnapshot } from 'node:v8';
 import { isErrno } from './kernel/errno.ts';
 import { waitUntilReady } from './kernel/syscalls.ts';
-import { runCommand } from './operator/command-line.ts';
-import { type CniError, formatError, toCniError } from './protocol/errors.ts';
-import { readRequest, type Request } from './protocol/request.ts';
+import { type CommandOutcome, runCommand } from './operator/command-line.ts';
+import { CniError, ERR_IO_FAILURE, formatError, toCniError } from './protocol/errors.ts';
+import { type AttachmentRequest, readRequest, type Request } from './protocol/request.ts';
 import { encodeResult } from './protocol/result-codec.ts';
 import { formatVersionReply } from './protocol/version-reply.ts';
 import { LATEST_VERSION } from './protocol/version.ts';
 import { Context } from './verbs/context.ts';
-import { chooseRole } from './verbs/roles.ts';
+import { chooseRole, type Role } from './verbs/roles.ts';
 
 /** Replaced by build.mjs with package.json's version. */
 declare const PODLINK_VERSION: string | undefined;
@@ -29,9 +29,7 @@ function main(): void {
   if (!process.env.CNI_COMMAND && (args.length > 0 || !isCalledByRuntime())) {
     const version = typeof PODLINK_VERSION === 'string' ? PODLINK_VERSION : 'from source';
     const outcome = runCommand(args, version);
-    writeAll(1, outcome.stdout);
-    writeAll(2, outcome.stderr);
-    process.exit(outcome.exitCode);
+    process.exit(print(outcome) ? outcome.exitCode : 1);
   }
   process.exit(serve(basename(program)));
 }
@@ -41,45 +39,85 @@ function isCalledByRuntime(): boolean {
   return ['CNI_CONTAINERID', 'CNI_NETNS', 'CNI_IFNAME'].some((name) => process.env[name]);
 }
 
+/** Print what a command has to say; false when nobody takes it. */
+function print({ stdout, stderr }: CommandOutcome): boolean {
+  try {
+    writeAll(1, stdout);
+    writeAll(2, stderr);
+    return true;
+  } catch {
+    return false; // `podlink help | head -1` closes early: no reason for a stack trace
+  }
+}
+
 /** Answer a runtime. Returns the exit code. */
 function serve(programName: string): number {
   let cniVersion: string | undefined;
   try {
     const request = readRequest(process.env, readStdin);
     if (request.command !== 'VERSION') cniVersion = request.config.cniVersion;
-    writeAll(1, answer(request, programName));
+    answer(request, programName);
     return 0;
   } catch (error) {
-    const cniError: CniError = toCniError(error);
-    writeAll(1, formatError(cniError, cniError.cniVersion ?? cniVersion ?? LATEST_VERSION));
+    const cniError = toCniError(error);
+    try {
+      writeAll(1, formatError(cniError, cniError.cniVersion ?? cniVersion ?? LATEST_VERSION));
+    } catch {
+      warn(cniError.message); // standard output is what failed
+    }
     return 1;
   }
 }
 
-/** Carry the request out and return what goes to standard output. */
-function answer(request: Request, programName: string): string {
-  if (request.command === 'VERSION') return formatVersionReply(request.cniVersion);
-  const role = chooseRole(programName, request.config.type);
-  const context = new Context(process.env, (message) => writeAll(2, `podlink: ${message}\n`));
+/** Carry the request out, and print what there is to print. */
+function answer(request: Request, programName: string): void {
+  if (request.command === 'VERSION') {
+    writeAll(1, formatVersionReply(request.cniVersion));
+    return;
+  }
+  const role = chooseRole(programName, () => request.config.type);
+  const context = new Context(process.env, warn);
   try {
     switch (request.command) {
       case 'ADD':
-        return encodeResult(role.add(request, context), request.config.cniVersion);
+        printResult(request, role, context);
+        break;
       case 'DEL':
         role.del(request, context);
-        return '';
+        break;
       case 'CHECK':
         role.check(request, context);
-        return '';
+        break;
       case 'GC':
         role.gc(request, context);
-        return '';
+        break;
       case 'STATUS':
         role.status(request, context);
-        return '';
+        break;
     }
   } finally {
     context.close();
+  }
+}
+
+/** ADD. A result that cannot be handed over is taken back: the runtime believes that nothing was made. */
+function printResult(request: AttachmentRequest, role: Role, context: Context): void {
+  const text = encodeResult(role.add(request, context), request.config.cniVersion);
+  try {
+    writeAll(1, text);
+  } catch (error) {
+    role.del(request, context);
+    const why = error instanceof Error ? error.message : String(error);
+    throw new CniError(ERR_IO_FAILURE, 'Cannot print the result of ADD; what it made has been taken back', why);
+  }
+}
+
+/** Tell the operator. Standard error may be full or closed, and that must not make a call fail. */
+function warn(message: string): void {
+  try {
+    writeAll(2, `podlink: ${message}\n`);
+  } catch {
+    // There is nobody left to tell.
   }
 }
 
@@ -102,15 +140,13 @@ function readStdin(): string {
   }
 }
 
-/** Write all of a text, whatever the stream takes at a time. */
+/** Write all of a text, whatever the stream takes at a time. Throws node:fs errors: EPIPE when nobody reads. */
 function writeAll(fd: number, text: string): void {
   let bytes: Uint8Array = Buffer.from(text, 'utf8');
   while (bytes.length > 0) {
     try {
       bytes = bytes.subarray(writeSync(fd, bytes));
     } catch (error) {
-      // Nobody reads any more: there is nobody left to tell.
-      if (isErrno(error, 'EPIPE')) return;
       if (!isErrno(error, 'EAGAIN')) throw error;
       waitUntilReady(fd, 'write');
     }

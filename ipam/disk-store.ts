@@ -7,7 +7,7 @@
 // The reference creates a reservation and then writes it, so that a crash between leaves an empty file that holds the
 // address for ever (containernetworking/plugins#498). Here the text is on disk before the name is: temporary file,
 // fsync, link(2), which fails if the name exists, unlink, fsync of the directory. The temporary file has one fixed name,
-// which no one takes for an address: the lock allows one writer, and the next writer removes what a crash left of it.
+// which no one takes for an address: the lock allows one writer, and the next to take it removes what a crash left.
 
 import {
   accessSync,
@@ -16,7 +16,6 @@ import {
   fstatSync,
   fsyncSync,
   linkSync,
-  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -27,6 +26,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { ensureDirectory } from '../cni/kernel/directory.ts';
 import { formatAddress, parseAddress } from './address.ts';
 import { IpamError } from './errors.ts';
 import { formatOwner, type OwnerName, parseOwner, type Reservation, selectOwned } from './reservation.ts';
@@ -58,15 +58,25 @@ class DiskStore implements Store {
   }
 
   exists(): boolean {
-    return this.#try('look into', () => statSync(this.#directory, { throwIfNoEntry: false }) !== undefined);
+    return this.#try('look into', () => {
+      try {
+        return statSync(this.#directory, { throwIfNoEntry: false }) !== undefined;
+      } catch (error) {
+        // Too long a path was never a directory, nor was one below a file.
+        if (hasCode(error, 'ENAMETOOLONG') || hasCode(error, 'ENOTDIR')) return false;
+        throw error;
+      }
+    });
   }
 
   locked<Result>(action: () => Result): Result {
     const lock = this.#try('lock', () => {
-      mkdirSync(this.#directory, { recursive: true, mode: 0o755 });
+      ensureDirectory(this.#directory, 0o755);
       return this.#lockDirectory(this.#path(LOCK_FILE), LOCK_TIMEOUT_MS);
     });
     try {
+      // Under the lock nobody is writing: one that is there was left by a writer that was killed.
+      this.#try('clean up', () => rmSync(this.#path(TEMPORARY_FILE), { force: true }));
       return action();
     } finally {
       lock.release();

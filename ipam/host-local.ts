@@ -4,7 +4,7 @@
 // nothing of the configuration but `dataDir`.
 
 import { isAbsolute, join } from 'node:path';
-import { FieldError } from '../cni/protocol/fields.ts';
+import { describeValue, FieldError } from '../cni/protocol/fields.ts';
 import { formatAddress, parseAddressAt, parseCidr } from './address.ts';
 import { allocate, ensureFreeAddress } from './allocator.ts';
 import { openDiskStore } from './disk-store.ts';
@@ -16,6 +16,10 @@ import { assignRequested } from './requested-address.ts';
 import { describeHolder, type OwnerName, type Reservation } from './reservation.ts';
 import { parseRoutes } from './route.ts';
 import type { OpenStore, Store } from './store.ts';
+
+/** PATH_MAX and NAME_MAX (include/uapi/linux/limits.h), with room for the network's name and the file's. */
+const MAX_PATH_BYTES = 3500;
+const MAX_NAME_BYTES = 255;
 
 const DEFAULT_DATA_DIR = '/var/lib/cni/networks';
 
@@ -90,7 +94,10 @@ export function createHostLocal(openStore: OpenStore): IpamDriver {
 
 function directoryOf({ ipam, owner }: IpamNetworkRequest): string {
   const dataDir = ipam.string('dataDir') || DEFAULT_DATA_DIR;
-  if (!isAbsolute(dataDir)) throw new FieldError(ipam.at('dataDir'), `must be an absolute path, is "${dataDir}"`);
+  const isPath = isAbsolute(dataDir) && !dataDir.includes('\0') && Buffer.byteLength(dataDir) < MAX_PATH_BYTES;
+  if (!isPath || dataDir.split('/').some((part) => Buffer.byteLength(part) > MAX_NAME_BYTES)) {
+    throw new FieldError(ipam.at('dataDir'), `must be an absolute path, is ${describeValue(dataDir)}`);
+  }
   if (/^\.{0,2}$|\//.test(owner.network)) throw new RangeError(`Not a network name: "${owner.network}"`);
   return join(dataDir, owner.network);
 }

@@ -2,16 +2,19 @@
 // attachment is judged: promiscuity (packet captures change it), extra routes and addresses are nobody's fault.
 
 import type { AttachmentKey } from '../protocol/config.ts';
-import { AF_INET, AF_INET6, familyOf, networkOf, splitCidr } from '../kernel/netlink/address-bytes.ts';
+import { AF_INET, canonicalCidr, familyOf, splitCidr } from '../kernel/netlink/address-bytes.ts';
 import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
 import { listAddresses } from '../kernel/rtnetlink/address.ts';
-import { bridgePortFlags } from '../kernel/rtnetlink/bridge-port.ts';
+import { BR_STATE_FORWARDING, bridgePortFlags, bridgePortState } from '../kernel/rtnetlink/bridge-port.ts';
+import { hasSpanningTree } from '../kernel/rtnetlink/bridge.ts';
 import { findLink, type Link } from '../kernel/rtnetlink/link.ts';
-import { listRoutes, RT_TABLE_MAIN } from '../kernel/rtnetlink/route.ts';
+import { describeRoute, listRoutes, type Route, RT_TABLE_MAIN } from '../kernel/rtnetlink/route.ts';
 import { withRtnetlink } from '../kernel/rtnetlink/socket.ts';
 import { findSysctl } from '../kernel/sysctl.ts';
 import type { BridgeConfig } from './bridge-config.ts';
+import { ipsOf } from '../protocol/result.ts';
 import { hostInterfaceName } from './host-interface-name.ts';
+import { kernelRoutes } from './sandbox-interface.ts';
 import type { Attached, Host, Sandbox } from './mode.ts';
 
 /** What is wrong with a bridge attachment, one sentence each. */
@@ -25,7 +28,7 @@ export function checkBridgeAttachment(
   const bridge = findLink(host.route, config.bridge);
   const hostEnd = findLink(host.route, expectedHostInterface(key, expected));
   return withRtnetlink(sandbox.netns, (route) => [
-    ...checkBridge(host, config, bridge, expected),
+    ...checkBridge(host, key, config, bridge, expected),
     ...checkPort(config, bridge, hostEnd, expectedHostInterface(key, expected)),
     ...checkSandboxEnd(route, sandbox, key, config, hostEnd, expected),
   ]);
@@ -39,35 +42,61 @@ function expectedHostInterface(key: AttachmentKey, expected: Attached): string {
   return reported.find((name) => /^veth[0-9a-f]{8}$/.test(name)) ?? own;
 }
 
-function checkBridge(host: Host, config: BridgeConfig, bridge: Link | undefined, expected: Attached): string[] {
+function checkBridge(
+  host: Host,
+  key: AttachmentKey,
+  config: BridgeConfig,
+  bridge: Link | undefined,
+  expected: Attached,
+): string[] {
   if (!bridge) return [`bridge "${config.bridge}" is gone`];
   if (bridge.kind !== 'bridge') return [`"${config.bridge}" is no longer a bridge`];
   const problems: string[] = [];
   if (!bridge.isUp) problems.push(`bridge "${config.bridge}" is down`);
-  if (!config.isGateway) return problems;
+  const reported = expected.interfaces.find(({ name, sandbox }) => name === bridge.name && !sandbox);
+  if (reported?.mac && reported.mac.toLowerCase() !== bridge.mac) {
+    problems.push(`bridge "${bridge.name}" has MAC ${bridge.mac}, prevResult says ${reported.mac}`);
+  }
+  return config.isGateway ? [...problems, ...checkGateway(host, key, config, bridge, expected)] : problems;
+}
+
+function checkGateway(
+  host: Host,
+  key: AttachmentKey,
+  config: BridgeConfig,
+  bridge: Link,
+  expected: Attached,
+): string[] {
   const holder = config.vlan === 0 ? bridge : findLink(host.route, `${config.bridge}.${config.vlan}`);
   const present = holder ? listAddresses(host.route, holder.index).map(({ cidr }) => splitCidr(cidr).address) : [];
-  for (const { gateway } of expected.ips) {
-    if (gateway === undefined) continue;
-    if (!present.includes(gateway))
-      problems.push(`gateway address ${gateway} is gone from "${holder?.name ?? config.bridge}"`);
-    const isForwarding =
-      familyOf(gateway) === AF_INET
-        ? findSysctl(['ipv4', 'ip_forward'])
-        : findSysctl(['ipv6', 'conf', 'all', 'forwarding']);
-    if (isForwarding !== '1') problems.push(`the host does not forward IPv${familyOf(gateway) === AF_INET ? 4 : 6}`);
-  }
+  const problems = ipsOf(expected, key.ifname).flatMap(({ gateway }) => {
+    if (gateway === undefined) return [];
+    const isIpv4 = familyOf(gateway) === AF_INET;
+    const forwarding = findSysctl(isIpv4 ? ['ipv4', 'ip_forward'] : ['ipv6', 'conf', 'all', 'forwarding']);
+    return [
+      ...(present.includes(gateway)
+        ? []
+        : [`gateway address ${gateway} is gone from "${holder?.name ?? config.bridge}"`]),
+      ...(forwarding === '1' ? [] : [`the host does not forward IPv${isIpv4 ? 4 : 6}`]),
+    ];
+  });
   return [...new Set(problems)];
 }
 
 function checkPort(config: BridgeConfig, bridge: Link | undefined, hostEnd: Link | undefined, name: string): string[] {
   if (!hostEnd) return [`host interface "${name}" is gone`];
   const problems: string[] = [];
+  if (config.mtu !== undefined && hostEnd.mtu !== config.mtu) {
+    problems.push(`host interface "${name}" has MTU ${hostEnd.mtu}, the configuration says ${config.mtu}`);
+  }
   if (!hostEnd.isUp) problems.push(`host interface "${name}" is down`);
   const flags = bridgePortFlags(hostEnd);
   if (!bridge || hostEnd.masterIndex !== bridge.index || !flags) {
     problems.push(`host interface "${name}" is not a port of bridge "${config.bridge}"`);
     return problems;
+  }
+  if (bridgePortState(hostEnd) !== BR_STATE_FORWARDING && !hasSpanningTree(bridge)) {
+    problems.push(`bridge port "${name}" does not forward`);
   }
   for (const [key, isSet, isWanted] of [
     ['hairpinMode', flags.hairpin, config.hairpinMode],
@@ -95,8 +124,9 @@ function checkSandboxEnd(
   if (hostEnd && link.peerIndex !== hostEnd.index)
     problems.push(`interface "${ifname}" is not the other end of "${hostEnd.name}"`);
   if (!config.disableContainerInterface && !link.isUp) problems.push(`interface "${ifname}" is down`);
-  if (config.mtu !== undefined && link.mtu !== config.mtu) {
-    problems.push(`interface "${ifname}" has MTU ${link.mtu}, the configuration says ${config.mtu}`);
+  // A chained plugin may have lowered it; more than the host end takes is lost on the way.
+  if (hostEnd && link.mtu > hostEnd.mtu) {
+    problems.push(`interface "${ifname}" has MTU ${link.mtu}, its other end "${hostEnd.name}" only ${hostEnd.mtu}`);
   }
   const reported = expected.interfaces.find(({ name, sandbox: path }) => name === ifname && path);
   if (!reported) problems.push(`prevResult has no interface "${ifname}"`);
@@ -107,34 +137,30 @@ function checkSandboxEnd(
       problems.push(`interface "${ifname}" has MAC ${link.mac}, prevResult says ${reported.mac}`);
     }
   }
-  return [...problems, ...checkAddresses(route, link, key, expected), ...checkRoutes(route, expected)];
+  return [...problems, ...checkAddresses(route, link, key, expected), ...checkRoutes(route, link, key, expected)];
 }
 
 function checkAddresses(route: NetlinkConnection, link: Link, key: AttachmentKey, expected: Attached): string[] {
   const present = listAddresses(route, link.index).map(({ cidr }) => cidr);
-  return expected.ips
-    .filter((ip) => {
-      const owner = ip.interface === undefined ? undefined : expected.interfaces[ip.interface];
-      return owner === undefined || (owner.name === key.ifname && Boolean(owner.sandbox));
-    })
-    .filter(({ address }) => !present.includes(address))
+  return ipsOf(expected, key.ifname)
+    .filter(({ address }) => !present.includes(canonicalCidr(address)))
     .map(({ address }) => `address ${address} is gone from interface "${key.ifname}"`);
 }
 
-function checkRoutes(route: NetlinkConnection, expected: Attached): string[] {
-  const families = new Set(expected.routes.map(({ dst }) => familyOf(dst)));
-  const present = [AF_INET, AF_INET6].flatMap((family) =>
-    families.has(family as typeof AF_INET) ? listRoutes(route, family as typeof AF_INET) : [],
-  );
-  return expected.routes
-    .filter(
-      ({ dst, gw, table }) =>
-        !present.some(
-          (entry) =>
-            entry.dst === networkOf(dst) &&
-            entry.table === (table ?? RT_TABLE_MAIN) &&
-            (gw === undefined || entry.gateway === undefined || entry.gateway === gw),
-        ),
-    )
-    .map(({ dst, gw }) => `route ${dst}${gw === undefined ? '' : ` via ${gw}`} is gone`);
+/** The routes as ADD added them. Of a pod with several interfaces any of them may have become the way. */
+function checkRoutes(route: NetlinkConnection, link: Link, key: AttachmentKey, expected: Attached): string[] {
+  const isOnlyInterface = expected.interfaces.filter(({ sandbox }) => sandbox).length <= 1;
+  const wanted = kernelRoutes({ ...expected, ips: ipsOf(expected, key.ifname) }, link);
+  const families = new Set(wanted.map(({ dst }) => familyOf(dst)));
+  const present = [...families].flatMap((family) => listRoutes(route, family));
+  const isThere = (entry: Route) =>
+    present.some(
+      ({ dst, table, gateway, linkIndex }) =>
+        dst === entry.dst &&
+        table === (entry.table || RT_TABLE_MAIN) &&
+        // Several gateways make a multipath route, which shows neither.
+        ((gateway === undefined && linkIndex === undefined) ||
+          (gateway === entry.gateway && (!isOnlyInterface || linkIndex === link.index))),
+    );
+  return wanted.filter((entry) => !isThere(entry)).map((entry) => `${describeRoute(entry)} is gone`);
 }

@@ -75,8 +75,8 @@ export function parseBridgeConfig(request: ModeRequest): BridgeConfig {
 
 function parseBridgeName(fields: Fields): string {
   const name = fields.string('bridge') ?? 'cni0';
-  // The kernel takes "%" for a pattern to number names by (dev_alloc_name()).
-  if (!isInterfaceName(name) || name.includes('%')) {
+  // The kernel takes "%" for a pattern to number names by (dev_alloc_name()), and a control character breaks every tool.
+  if (!isInterfaceName(name) || /[%\p{Cc}]/u.test(name)) {
     throw new FieldError(
       fields.at('bridge'),
       `must be an interface name of 1 to 15 bytes without "/", ":", "%" or spaces, is ${describeValue(name)}`,

@@ -4,7 +4,7 @@
 // holds the bridge's lock shared, from before the bridge is looked for until the port is on it, and taking back holds it
 // exclusively and gives up when there is a port. ADDs do not wait for each other.
 
-import { mkdirSync } from 'node:fs';
+import { ensureDirectory } from '../kernel/directory.ts';
 import { AF_INET, decodeMac, familyOf, networkOf, overlaps } from '../kernel/netlink/address-bytes.ts';
 import { isErrno } from '../kernel/errno.ts';
 import { type FileLock, lockFile } from '../kernel/flock.ts';
@@ -12,11 +12,11 @@ import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
 import { addAddress, deleteAddress, IFA_F_NODAD, listAddresses, RT_SCOPE_LINK } from '../kernel/rtnetlink/address.ts';
 import { addBridge, isVlanFiltering } from '../kernel/rtnetlink/bridge.ts';
 import { deleteLink, findLink, type Link, listLinks, setLink } from '../kernel/rtnetlink/link.ts';
-import { ensureSysctl } from '../kernel/sysctl.ts';
 import { randomBytes } from '../kernel/syscalls.ts';
 import { CniError, ERR_ALREADY_EXISTS, ERR_KERNEL_REFUSED } from '../protocol/errors.ts';
 import type { BridgeConfig } from './bridge-config.ts';
 import type { Host, Undo } from './mode.ts';
+import { trySysctl } from './sandbox-interface.ts';
 
 /** Attaching holds the lock for about 2 ms: whoever waits longer than this waits for a stopped process. */
 const LOCK_TIMEOUT_MS = 10_000;
@@ -30,7 +30,7 @@ export function randomMac(): string {
 
 /** Keep others from taking the bridge away (shared), or from starting to use it (exclusive). */
 export function lockBridge(host: Host, bridge: string, kind: 'shared' | 'exclusive'): FileLock {
-  mkdirSync(`${host.runDir}/locks`, { recursive: true, mode: 0o700 });
+  ensureDirectory(`${host.runDir}/locks`, 0o700);
   return lockFile(`${host.runDir}/locks/bridge.${bridge}`, LOCK_TIMEOUT_MS, kind);
 }
 
@@ -93,7 +93,8 @@ function createBridge(host: Host, config: BridgeConfig, needsVlans: boolean, und
   const bridge = findBridge(host.route, config.bridge);
   if (!bridge) throw new CniError(ERR_KERNEL_REFUSED, `Bridge "${config.bridge}" vanished while it was being made`);
   // A bridge takes its addresses from nobody: router advertisements of its ports' networks are not for the host.
-  ensureSysctl(['ipv6', 'conf', config.bridge, 'accept_ra'], '0');
+  // There is no such key on a host without IPv6, nor with an MTU below IPv6's 1280.
+  trySysctl(['ipv6', 'conf', config.bridge, 'accept_ra'], '0');
   return bridge;
 }
 

@@ -69,7 +69,13 @@ function attachPlan(host: Host, plan: ModePlan, sandbox: Sandbox, addressing: Ad
 }
 
 function detach(world: World, containerId: string): void {
-  bridgeMode.detach(world.host, { key: keyOf(containerId), objects: {}, netnsPath: '', sandbox: world.sandboxes[0] });
+  bridgeMode.detach(world.host, {
+    key: keyOf(containerId),
+    objects: {},
+    netnsPath: '',
+    reported: [],
+    sandbox: world.sandboxes[0],
+  });
 }
 
 /** Addresses as `ip -j addr` shows them for one link. */
@@ -272,7 +278,22 @@ test('check() finds nothing wrong after attach(), and each damage after it', (wo
     [
       ['-n', pod, 'route', 'del', 'default'],
       ['-n', pod, 'route', 'add', 'default', 'via', '10.22.0.1'],
-      /route 0.0.0.0\/0 is gone/,
+      /route 0.0.0.0\/0 via 10.22.0.1 is gone/,
+    ],
+    [
+      ['-n', pod, 'route', 'replace', 'default', 'dev', 'eth0'],
+      ['-n', pod, 'route', 'replace', 'default', 'via', '10.22.0.1'],
+      /route 0.0.0.0\/0 via 10.22.0.1 is gone/,
+    ],
+    [
+      ['-n', host, 'link', 'set', name, 'type', 'bridge_slave', 'state', '0'],
+      ['-n', host, 'link', 'set', name, 'type', 'bridge_slave', 'state', '3'],
+      /bridge port ".*" does not forward/,
+    ],
+    [
+      ['-n', host, 'link', 'set', name, 'mtu', '1300'],
+      ['-n', host, 'link', 'set', name, 'mtu', '1500'],
+      /has MTU 1500, its other end ".*" only 1300/,
     ],
     [
       ['-n', pod, 'addr', 'del', 'fd00:22::5/64', 'dev', 'eth0'],

@@ -1,15 +1,16 @@
 // Bridge mode: a veth pair between the container and a bridge of the host, addresses from IPAM, the bridge as gateway.
 
 import type { AttachmentKey } from '../protocol/config.ts';
-import { familyOf, firstHostOf, splitCidr } from '../kernel/netlink/address-bytes.ts';
+import { AF_INET6, familyOf, firstHostOf, splitCidr } from '../kernel/netlink/address-bytes.ts';
 import { isErrno } from '../kernel/errno.ts';
 import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
-import { isForwarding, setBridgePort } from '../kernel/rtnetlink/bridge-port.ts';
+import { BR_STATE_DISABLED, bridgePortState, setBridgePort } from '../kernel/rtnetlink/bridge-port.ts';
 import { deleteLink, findLink, type Link } from '../kernel/rtnetlink/link.ts';
 import { withRtnetlink } from '../kernel/rtnetlink/socket.ts';
 import { addVethPair } from '../kernel/rtnetlink/veth.ts';
 import { sleep } from '../kernel/syscalls.ts';
 import { CniError, ERR_ALREADY_EXISTS, ERR_KERNEL_REFUSED } from '../protocol/errors.ts';
+import { FieldError } from '../protocol/fields.ts';
 import type { Interface, Route } from '../protocol/result.ts';
 import { checkBridgeAttachment } from './bridge-check.ts';
 import { type BridgeConfig, parseBridgeConfig } from './bridge-config.ts';
@@ -17,11 +18,11 @@ import { ensureBridge, ensureGatewayAddresses, findBridge, lockBridge, randomMac
 import { ensureVlanGateway, setPortVlans, vlanGatewayName } from './bridge-vlan.ts';
 import { ensureForwarding } from './forwarding.ts';
 import { hostInterfaceAlias, hostInterfaceName } from './host-interface-name.ts';
-import type { Addressing, Attached, Host, Mode, ModeRequest, Sandbox, Undo } from './mode.ts';
+import type { Addressing, Attached, Detachment, Host, Mode, ModeRequest, Sandbox, Undo } from './mode.ts';
 import { configureSandboxInterface, defaultRouteOf, trySysctl } from './sandbox-interface.ts';
 
 /** As long as the reference waits in all; here it was always there at the first look, 0.2 ms after the sandbox end came up. */
-const FORWARDING_TIMEOUT_MS = 2_550;
+const PORT_TIMEOUT_MS = 2_550;
 
 export const bridgeMode: Mode = {
   name: 'bridge',
@@ -39,15 +40,26 @@ export const bridgeMode: Mode = {
     };
   },
 
-  detach(host, { key, objects, sandbox }) {
-    // Deleting one end takes the other along. The end in the sandbox is looked for only when the host's is not there:
-    // somebody renamed it, or another plugin made the attachment.
+  detach(host, detachment) {
+    const { key, objects, sandbox } = detachment;
+    // Deleting one end takes the other along.
     if (deleteLink(host.route, objects.hostInterface ?? hostInterfaceName(key)) || !sandbox) return;
-    withRtnetlink(sandbox.netns, (route) => {
-      if (findLink(route, key.ifname)?.kind === 'veth') deleteLink(route, key.ifname);
-    });
+    withRtnetlink(sandbox.netns, (route) => deleteByMarks(host, route, detachment));
   },
 };
+
+/**
+ * Look from the sandbox when the host's end is not there under its name: somebody renamed it, or another plugin made
+ * the attachment. Only if the host's end is marked as this attachment's, or prevResult names it: an interface of the
+ * same name may be another network's, or another container's whose namespace this one shares.
+ */
+function deleteByMarks(host: Host, route: NetlinkConnection, { key, reported }: Detachment): void {
+  const link = findLink(route, key.ifname);
+  if (link?.kind !== 'veth' || link.peerIndex === undefined) return;
+  const hostEnd = findLink(host.route, link.peerIndex);
+  if (hostEnd?.kind !== 'veth' || hostEnd.peerIndex !== link.index) return;
+  if (hostEnd.alias === hostInterfaceAlias(key) || reported.includes(hostEnd.name)) deleteLink(route, link.index);
+}
 
 function attachToBridge(
   host: Host,
@@ -66,7 +78,7 @@ function attachToBridge(
     if (!sandboxEnd) throw vanished(key, sandbox);
     if (!config.disableContainerInterface) {
       configureSandboxInterface(route, sandbox, sandboxEnd, complete, config);
-      waitForForwarding(host.route, hostEnd);
+      waitForPort(host.route, hostEnd);
     }
     return { ...complete, interfaces: describeInterfaces(bridge, hostEnd, sandboxEnd, sandbox) };
   });
@@ -136,8 +148,15 @@ function addContainerPair(
   }
 }
 
+/** The smallest MTU IPv6 works with, in bytes (RFC 8200, section 5); below it the kernel takes IPv6 off the interface. */
+const MIN_IPV6_MTU = 1280;
+
 /** Fill in what the reference bridge adds to IPAM's answer: gateways, default routes, and which interface an address is on. */
 function completeAddressing(addressing: Addressing, config: BridgeConfig): Addressing {
+  const { mtu = MIN_IPV6_MTU } = config;
+  if (mtu < MIN_IPV6_MTU && addressing.ips.some(({ address }) => familyOf(address) === AF_INET6)) {
+    throw new FieldError('mtu', `must be at least ${MIN_IPV6_MTU} for an IPv6 address, is ${mtu}`);
+  }
   const ips = addressing.ips.map((ip) => {
     const gateway = ip.gateway ?? (config.isGateway ? splitCidr(firstHostOf(ip.address)).address : undefined);
     return { ...ip, interface: 2, ...(gateway !== undefined && { gateway }) };
@@ -162,16 +181,20 @@ export function gatewayCidrs(addressing: Addressing): string[] {
   return [...new Set(cidrs)];
 }
 
-/** Until the bridge passes the port's packets, the first ones are lost, and the sender repeats them only a second later. */
-function waitForForwarding(route: NetlinkConnection, hostEnd: Link): void {
-  const deadline = performance.now() + FORWARDING_TIMEOUT_MS;
+/**
+ * Until the bridge has noticed the port's carrier, the first packets are lost, and the sender repeats them only a second
+ * later. With STP (which nobody needs here, but an adopted bridge may have) it then listens and learns for half a minute
+ * more; that is the operator's choice, and not waited for.
+ */
+function waitForPort(route: NetlinkConnection, hostEnd: Link): void {
+  const deadline = performance.now() + PORT_TIMEOUT_MS;
   for (let waitMs = 1; ; waitMs = Math.min(waitMs * 2, 50)) {
     const port = findLink(route, hostEnd.index);
-    if (port && isForwarding(port)) return;
+    if (port && (bridgePortState(port) ?? BR_STATE_DISABLED) !== BR_STATE_DISABLED) return;
     if (!port || performance.now() > deadline) {
       throw new CniError(
         ERR_KERNEL_REFUSED,
-        `Bridge port "${hostEnd.name}" does not forward: its link is ${port?.operstate ?? 'gone'}`,
+        `Bridge port "${hostEnd.name}" does not come up: its link is ${port?.operstate ?? 'gone'}`,
       );
     }
     sleep(waitMs);

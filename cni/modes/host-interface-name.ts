@@ -16,8 +16,16 @@ export function hostInterfaceName(key: AttachmentKey): string {
   return `veth${hash('sha256', `${key.network}\0${key.containerId}\0${key.ifname}`).slice(0, 11)}`;
 }
 
-/** The alias (`ip link` shows it) of the host end. The kernel takes at most 255 bytes, so a long container ID is cut. */
-export function hostInterfaceAlias(key: AttachmentKey): string {
-  const text = `podlink ${key.network} ${key.containerId} ${key.ifname}`;
-  return text.length <= 255 ? text : `${text.slice(0, 252)}...`;
+/** Bytes of the longest alias the kernel takes: IFALIASZ - 1 (include/uapi/linux/if.h). */
+const MAX_ALIAS_BYTES = 255;
+
+/**
+ * The alias (`ip link` shows it) of the host end: "podlink", network, container and interface. When that is too long
+ * the container's ID is cut, which may be of any length; the hash in the interface's name still tells it from others.
+ */
+export function hostInterfaceAlias({ network, containerId, ifname }: AttachmentKey): string {
+  const excess = Buffer.byteLength(`podlink ${network} ${containerId} ${ifname}`) - MAX_ALIAS_BYTES;
+  // Names are ASCII but the interface's, so cutting bytes off the ID cuts no character in two.
+  const id = excess <= 0 ? containerId : `${containerId.slice(0, Math.max(0, containerId.length - excess - 3))}...`;
+  return Buffer.from(`podlink ${network} ${id} ${ifname}`).subarray(0, MAX_ALIAS_BYTES).toString('utf8');
 }

@@ -91,8 +91,10 @@ export interface Detachment {
   readonly key: AttachmentKey;
   /** From its record; empty without one. */
   readonly objects: AttachmentObjects;
-  /** CNI_NETNS of its ADD; empty without a record. */
+  /** CNI_NETNS of its ADD, or of this call without a record. */
   readonly netnsPath: string;
+  /** Host interfaces that prevResult names. */
+  readonly reported: readonly string[];
   /** What CNI_NETNS of this call names, if it is a namespace other than the host's. */
   readonly sandbox: Sandbox | undefined;
 }

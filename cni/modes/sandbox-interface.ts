@@ -113,7 +113,7 @@ function kernelRoute(entry: Route, addressing: Addressing, linkIndex: number): K
     linkIndex,
     ...(gateway !== undefined && { gateway }),
     ...(entry.priority !== undefined && { priority: entry.priority }),
-    ...(entry.table !== undefined && { table: entry.table }),
+    ...(entry.table && { table: entry.table }),
     ...(entry.scope !== undefined && { scope: entry.scope }),
     ...(entry.mtu !== undefined && { mtu: entry.mtu }),
     ...(entry.advmss !== undefined && { advmss: entry.advmss }),

@@ -36,7 +36,8 @@ export function parseTarget(request: ModeRequest): Target {
     if (value === request.key.containerId) throw malformed(request, 'must be another container, is this one');
     return { text, open: () => openPeer(request, text, (peer) => peer.containerId === value) };
   }
-  if (kind === 'pod' && /^[^/]+\/[^/]+$/.test(value)) {
+  // Podman names no Kubernetes namespace: there the target is `pod:/NAME`.
+  if (kind === 'pod' && /^[^/]*\/[^/]+$/.test(value)) {
     const [podNamespace, podName] = splitOnce(value, '/');
     return {
       text,

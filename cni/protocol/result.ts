@@ -48,3 +48,17 @@ export interface Result {
   readonly routes: readonly Route[];
   readonly dns: Dns;
 }
+
+/**
+ * The addresses of an interface of the container, as a result tells them. One that names no interface counts as its:
+ * there is only one then.
+ */
+export function ipsOf(
+  result: { readonly interfaces: readonly Interface[]; readonly ips: readonly Ip[] },
+  ifname: string,
+): Ip[] {
+  return result.ips.filter((ip) => {
+    const owner = ip.interface === undefined ? undefined : result.interfaces[ip.interface];
+    return owner === undefined || (owner.name === ifname && Boolean(owner.sandbox));
+  });
+}

@@ -12,8 +12,15 @@ import { CniError, ERR_ALREADY_EXISTS, ERR_CLEANUP_INCOMPLETE, toCniError } from
 import type { AttachmentRequest } from '../protocol/request.ts';
 import type { Result } from '../protocol/result.ts';
 import { encodeResult } from '../protocol/result-codec.ts';
-import { keyOf } from './attachment-key.ts';
-import { type AttachmentRecord, deleteRecord, findRecord, lockAttachment, writeRecord } from './attachment-record.ts';
+import { describeKey, keyOf } from './attachment-key.ts';
+import {
+  type AttachmentRecord,
+  deleteRecord,
+  findRecord,
+  listRecordsOfContainer,
+  lockAttachment,
+  writeRecord,
+} from './attachment-record.ts';
 import type { Context } from './context.ts';
 import type { Ipam } from './ipam.ts';
 import { type Plan, planRequest } from './plan.ts';
@@ -33,6 +40,7 @@ export function add(request: AttachmentRequest, context: Context): Result {
     settleEarlierAdd(request, context, key);
     const sandbox = openSandbox(request);
     try {
+      if (plan.mode.hasOwnInterface) refuseSharedSandbox(request, context);
       return attach(request, context, plan, prepared, sandbox, previous);
     } finally {
       closeSandbox(sandbox);
@@ -40,6 +48,18 @@ export function add(request: AttachmentRequest, context: Context): Result {
   } finally {
     lock.release();
   }
+}
+
+/** A container that runs in another's namespace gets no interface of its own there: it would be the other's. */
+function refuseSharedSandbox(request: AttachmentRequest, context: Context): void {
+  const sharer = listRecordsOfContainer(context.runDir, request.containerId).find(
+    ({ objects, netns }) => objects.sharedNetns !== undefined && netns === request.netns,
+  );
+  if (!sharer) return;
+  throw new CniError(
+    ERR_ALREADY_EXISTS,
+    `Cannot attach ${describeKey(keyOf(request))}: by network "${sharer.network}" the container runs in the network namespace of "${sharer.objects.target}", in which nothing is changed`,
+  );
 }
 
 /** An ADD that was killed left its record: finish its removal. One that came to its end is an attachment: refuse. */
@@ -68,8 +88,10 @@ function attach(
   const undo = new UndoStack();
   try {
     writeRecord(context.runDir, begun);
-    if (prepared) undo.push('release the addresses', () => plan.ipam?.release());
     const addressing = prepared?.allocate() ?? { ips: [], routes: [], dns: {} };
+    // Not before: an allocation that fails takes back its own, and an owner who is refused because he holds an address
+    // already must keep it.
+    if (prepared) undo.push('release the addresses', () => plan.ipam?.release());
     const addresses = addressing.ips.map(({ address }) => address);
     if (plan.isMasqueraded && addresses.length > 0) {
       // The addresses are known only now, and DEL must find what is about to be made for them.

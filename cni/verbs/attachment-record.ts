@@ -8,20 +8,22 @@
 
 import type { AttachmentKey } from '../protocol/config.ts';
 import {
+  accessSync,
   closeSync,
+  constants,
   fstatSync,
   fsyncSync,
-  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
   renameSync,
   rmdirSync,
-  rmSync,
   statSync,
+  unlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { hash } from 'node:crypto';
+import { ensureDirectory } from '../kernel/directory.ts';
 import { isErrno } from '../kernel/errno.ts';
 import { type FileLock, lockFile } from '../kernel/flock.ts';
 import type { AttachmentObjects } from '../modes/mode.ts';
@@ -31,7 +33,8 @@ const RECORD_VERSION = 1;
 /** ADD or DEL of one attachment against each other: the slowest, a DEL under load, takes well under a second. */
 const LOCK_TIMEOUT_MS = 30_000;
 /** NAME_MAX is 255 bytes; the rest is for the interface, the suffix and a temporary name's. */
-const MAX_CONTAINER_ID_BYTES = 180;
+const MAX_NAME_BYTES = 180;
+const TEMPORARY_SUFFIX = '.tmp';
 
 export interface AttachmentRecord {
   readonly version: typeof RECORD_VERSION;
@@ -55,36 +58,46 @@ export interface AttachmentRecord {
 }
 
 function networkDir(runDir: string, network: string): string {
-  return `${runDir}/attachments/${network}`;
+  return `${runDir}/attachments/${fileNamePart(network)}`;
+}
+
+/** A network's or container's name as part of a file name: a very long one ends in a hash behind "~", which no name contains. */
+function fileNamePart(name: string): string {
+  return name.length <= MAX_NAME_BYTES ? name : `${name.slice(0, 64)}~${hash('sha256', name)}`;
 }
 
 /**
  * File name of an attachment without suffix. A container ID may contain dots, so those of the interface name are
- * escaped: the last dot is the border. A very long container ID is replaced by a hash behind "~", which no ID contains.
+ * escaped: the last dot is the border.
  */
 function fileName(key: { containerId: string; ifname: string }): string {
-  const id =
-    key.containerId.length <= MAX_CONTAINER_ID_BYTES
-      ? key.containerId
-      : `${key.containerId.slice(0, 64)}~${hash('sha256', key.containerId)}`;
-  return `${id}.${key.ifname.replace(/[%.]/g, (char) => (char === '%' ? '%25' : '%2E'))}`;
+  return `${fileNamePart(key.containerId)}.${key.ifname.replace(/[%.]/g, (char) => (char === '%' ? '%25' : '%2E'))}`;
 }
 
 function recordPath(runDir: string, key: AttachmentKey): string {
   return `${networkDir(runDir, key.network)}/${fileName(key)}.json`;
 }
 
+/** Make the folder of all records if it is not there. Throws the file system's error when no record could be written. */
+export function ensureRecordsWritable(runDir: string): void {
+  const dir = `${runDir}/attachments`;
+  ensureDirectory(dir, 0o700);
+  accessSync(dir, constants.W_OK);
+}
+
 /** Write a record durably, over the one that is there. */
 export function writeRecord(runDir: string, record: AttachmentRecord): void {
   const path = recordPath(runDir, record);
-  const temporary = `${path}.${process.pid}.tmp`;
+  const temporary = `${path}${TEMPORARY_SUFFIX}`;
+  // The attachment is locked, so what stands under this name is what a killed call left.
+  unlinkIfThere(temporary);
   const fd = openSync(temporary, 'wx', 0o600);
   try {
     writeFileSync(fd, JSON.stringify(record));
     fsyncSync(fd);
     renameSync(temporary, path);
   } catch (error) {
-    rmSync(temporary, { force: true });
+    unlinkIfThere(temporary);
     throw error;
   } finally {
     closeSync(fd);
@@ -102,22 +115,35 @@ export function findRecord(runDir: string, key: AttachmentKey): AttachmentRecord
 
 /** All records of a network. */
 export function listRecords(runDir: string, network: string): AttachmentRecord[] {
-  const dir = networkDir(runDir, network);
-  return listDirectory(dir)
-    .filter((name) => name.endsWith('.json'))
-    .map((name) => readRecord(`${dir}/${name}`))
-    .filter((record) => record?.network === network)
-    .filter((record) => record !== undefined);
+  return readRecords(networkDir(runDir, network)).filter((record) => record.network === network);
 }
 
 /** All records of all networks. */
 export function listAllRecords(runDir: string): AttachmentRecord[] {
-  return listDirectory(`${runDir}/attachments`).flatMap((network) => listRecords(runDir, network));
+  const root = `${runDir}/attachments`;
+  return listDirectory(root).flatMap((network) => readRecords(`${root}/${network}`));
+}
+
+/** The records of one container, in whatever networks, without reading those of others. */
+export function listRecordsOfContainer(runDir: string, containerId: string): AttachmentRecord[] {
+  const root = `${runDir}/attachments`;
+  return listDirectory(root)
+    .flatMap((network) => readRecords(`${root}/${network}`, `${fileNamePart(containerId)}.`))
+    .filter((record) => record.containerId === containerId);
+}
+
+function readRecords(dir: string, prefix = ''): AttachmentRecord[] {
+  return listDirectory(dir)
+    .filter((name) => name.startsWith(prefix) && name.endsWith('.json'))
+    .map((name) => readRecord(`${dir}/${name}`))
+    .filter((record) => record !== undefined);
 }
 
 /** Remove a record. It may be gone already. */
 export function deleteRecord(runDir: string, key: AttachmentKey): void {
-  rmSync(recordPath(runDir, key), { force: true });
+  const path = recordPath(runDir, key);
+  unlinkIfThere(path);
+  unlinkIfThere(`${path}${TEMPORARY_SUFFIX}`);
 }
 
 function readRecord(path: string): AttachmentRecord | undefined {
@@ -125,7 +151,7 @@ function readRecord(path: string): AttachmentRecord | undefined {
   try {
     text = readFileSync(path, 'utf8');
   } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ENAMETOOLONG')) return undefined;
+    if (isErrno(error, 'ENOENT', 'ENOTDIR', 'EISDIR')) return undefined;
     throw error;
   }
   try {
@@ -133,6 +159,14 @@ function readRecord(path: string): AttachmentRecord | undefined {
     return isRecord(value) ? value : undefined;
   } catch {
     return undefined; // torn or foreign: DEL goes by the configuration and the names of our links then
+  }
+}
+
+function unlinkIfThere(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT')) throw error;
   }
 }
 
@@ -168,13 +202,14 @@ function listDirectory(path: string): string[] {
 export function lockAttachment(runDir: string, key: AttachmentKey, timeoutMs = LOCK_TIMEOUT_MS): FileLock {
   const dir = networkDir(runDir, key.network);
   const path = `${dir}/${fileName(key)}.lock`;
-  for (;;) {
-    mkdirSync(dir, { recursive: true, mode: 0o700 });
+  for (const deadline = performance.now() + timeoutMs; ; ) {
+    ensureDirectory(dir, 0o700);
     let lock: FileLock;
     try {
       lock = lockFile(path, timeoutMs);
     } catch (error) {
-      if (isErrno(error, 'ENOENT')) continue; // the last attachment's DEL removed the directory under us
+      // The last attachment's DEL removed the directory under us.
+      if (isErrno(error, 'ENOENT') && performance.now() < deadline) continue;
       throw error;
     }
     if (isStillThere(path, lock.fd)) return { ...lock, release: () => releaseAttachment(dir, path, lock) };
@@ -192,11 +227,12 @@ function isStillThere(path: string, fd: number): boolean {
 }
 
 function releaseAttachment(dir: string, path: string, lock: FileLock): void {
-  rmSync(path, { force: true });
-  lock.release();
-  try {
-    rmdirSync(dir);
-  } catch {
-    // Other attachments of the network are there: the usual case.
+  // What was locked for is done: a lock file that stays is no reason to call it failed.
+  for (const step of [() => unlinkSync(path), () => lock.release(), () => rmdirSync(dir)]) {
+    try {
+      step();
+    } catch {
+      // rmdir fails as long as the network has other attachments: the usual case.
+    }
   }
 }

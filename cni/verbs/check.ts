@@ -1,10 +1,9 @@
 // CHECK: is the attachment still as ADD left it? (CNI spec, section 2, "CHECK")
 
 import { checkMasquerade } from '../features/masquerade.ts';
-import type { Attached } from '../modes/mode.ts';
 import { CniError, ERR_CHECK_FAILED, ERR_INVALID_NETWORK_CONFIG } from '../protocol/errors.ts';
 import type { AttachmentRequest } from '../protocol/request.ts';
-import type { Ip } from '../protocol/result.ts';
+import { ipsOf } from '../protocol/result.ts';
 import { describeKey, keyOf } from './attachment-key.ts';
 import { findRecord } from './attachment-record.ts';
 import type { Context } from './context.ts';
@@ -23,14 +22,15 @@ export function check(request: AttachmentRequest, context: Context): void {
       ERR_INVALID_NETWORK_CONFIG,
       'Required prevResult missing: CHECK compares with what ADD returned',
     );
-  const ips = ownIps(expected, key.ifname);
+  const ips = ipsOf(expected, key.ifname);
   const addresses = ips.map(({ address }) => address);
   // In host mode CNI_NETNS is meant to be our own namespace; the record says so.
   const isShared = findRecord(context.runDir, key)?.objects.sharedNetns !== undefined;
   const sandbox = openSandbox({ ...request, netnsOverride: request.netnsOverride || isShared });
   try {
     const problems = steps.check(context, sandbox, expected);
-    if (isMasqueraded) problems.push(...withNftables((nft) => checkMasquerade(nft, key, addresses)));
+    if (isMasqueraded && addresses.length > 0)
+      problems.push(...withNftables((nft) => checkMasquerade(nft, key, addresses)));
     if (ipam) {
       try {
         ipam.check(ips);
@@ -44,12 +44,4 @@ export function check(request: AttachmentRequest, context: Context): void {
   } finally {
     closeSandbox(sandbox);
   }
-}
-
-/** Addresses of the interface; other plugins of the chain may have added interfaces with addresses of their own. */
-export function ownIps(expected: Pick<Attached, 'ips' | 'interfaces'>, ifname: string): Ip[] {
-  return expected.ips.filter((ip) => {
-    const owner = ip.interface === undefined ? undefined : expected.interfaces[ip.interface];
-    return owner === undefined || (owner.name === ifname && Boolean(owner.sandbox));
-  });
 }

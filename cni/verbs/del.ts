@@ -1,10 +1,13 @@
 // DEL: disconnect a container (CNI spec, section 2, "DEL").
 
+import { isErrno } from '../kernel/errno.ts';
+import type { FileLock } from '../kernel/flock.ts';
+import type { AttachmentKey } from '../protocol/config.ts';
 import type { AttachmentRequest } from '../protocol/request.ts';
 import { keyOf } from './attachment-key.ts';
 import { findRecord, lockAttachment } from './attachment-record.ts';
 import type { Context } from './context.ts';
-import { removalOfRecord, removalOfRequest, removeAttachment } from './removal.ts';
+import { findRequestIpam, modeOfRequest, removalOfRecord, removalOfRequest, removeAttachment } from './removal.ts';
 import { closeSandbox, findSandbox } from './sandbox.ts';
 
 /**
@@ -14,17 +17,35 @@ import { closeSandbox, findSandbox } from './sandbox.ts';
  */
 export function del(request: AttachmentRequest, context: Context): void {
   const key = keyOf(request);
-  const lock = lockAttachment(context.runDir, key);
+  const lock = lockIfPossible(key, context);
   try {
     const record = findRecord(context.runDir, key);
-    const sandbox = findSandbox(request, record !== undefined, context.warn);
+    // In host mode CNI_NETNS shows our own namespace, and nothing in it is touched.
+    const isKnown = record !== undefined || !modeOfRequest(request, context).hasOwnInterface;
+    const sandbox = findSandbox(request, isKnown, context.warn);
     try {
-      const removal = record ? removalOfRecord(record, context, request.path) : removalOfRequest(request, context);
+      const removal = record
+        ? {
+            ...removalOfRecord(record, context, request.path),
+            findOtherIpam: () => findRequestIpam(request, context),
+          }
+        : removalOfRequest(request, context, sandbox);
       removeAttachment(context, removal, sandbox);
     } finally {
       closeSandbox(sandbox);
     }
   } finally {
-    lock.release();
+    lock?.release();
+  }
+}
+
+/** A full or read-only /run takes no lock, and is no reason to leave a container connected. */
+function lockIfPossible(key: AttachmentKey, context: Context): FileLock | undefined {
+  try {
+    return lockAttachment(context.runDir, key);
+  } catch (error) {
+    if (!isErrno(error, 'EROFS', 'ENOSPC', 'EDQUOT', 'EACCES', 'EPERM')) throw error;
+    context.warn(`${error instanceof Error ? error.message : String(error)}: going on without a lock`);
+    return undefined;
   }
 }

@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { statSync } from 'node:fs';
 import { isErrno } from '../kernel/errno.ts';
 import { CniError, ERR_DELEGATE_FAILED, ERR_INVALID_NETWORK_CONFIG } from '../protocol/errors.ts';
-import { isObject } from '../protocol/fields.ts';
+import { describeValue, isObject } from '../protocol/fields.ts';
 import type { Command, Environment } from '../protocol/request.ts';
 
 /** Longer than any runtime waits for us. */
@@ -12,10 +12,10 @@ const TIMEOUT_MS = 300_000;
 
 /** Find a plugin's executable in CNI_PATH. Throws CniError 7 for an impossible type, or one that is nowhere. */
 export function findPlugin(type: string, path: readonly string[]): string {
-  if (type.includes('/')) {
+  if (/[/\p{Cc}]/u.test(type)) {
     throw new CniError(
       ERR_INVALID_NETWORK_CONFIG,
-      `Invalid "ipam.type": must be the name of a plugin without "/", is "${type}"`,
+      `Invalid "ipam.type": must be the name of a plugin without "/", is ${describeValue(type)}`,
     );
   }
   for (const directory of path) {

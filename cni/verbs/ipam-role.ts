@@ -6,10 +6,11 @@ import { CniError, ERR_INVALID_NETWORK_CONFIG } from '../protocol/errors.ts';
 import type { Fields } from '../protocol/fields.ts';
 import type { AttachmentRequest, NetworkRequest } from '../protocol/request.ts';
 import { keyOf } from './attachment-key.ts';
-import { ownIps } from './check.ts';
+import { ipsOf } from '../protocol/result.ts';
 import type { Context } from './context.ts';
 import { ipamRequest } from './ipam.ts';
 import type { Role } from './roles.ts';
+import { asUnavailable } from './status.ts';
 
 /** A role that hands out addresses and makes no interface. */
 export function ipamRole(driver: IpamDriver): Role {
@@ -22,13 +23,16 @@ export function ipamRole(driver: IpamDriver): Role {
     del: (request, context) => driver.release(asked(request, context)),
     check(request, context) {
       const previous = request.config.prevResult();
-      driver.check(asked(request, context), previous ? ownIps(previous, request.ifname) : []);
+      driver.check(asked(request, context), previous ? ipsOf(previous, request.ifname) : []);
     },
     gc(request, context) {
       const valid = request.config.validAttachments();
       if (valid) driver.collect(network(request, context), valid);
     },
-    status: (request, context) => driver.status(network(request, context)),
+    status(request, context) {
+      const question = network(request, context);
+      asUnavailable(request.config.name, () => driver.status(question));
+    },
   };
 }
 

@@ -2,6 +2,7 @@
 
 import { findIpamDriver } from '../../ipam/registry.ts';
 import type { IpamDriver, IpamRequest } from '../../ipam/driver.ts';
+import { canonicalAddress, canonicalCidr, familyOf } from '../kernel/netlink/address-bytes.ts';
 import { lockFile } from '../kernel/flock.ts';
 import type { Addressing } from '../modes/mode.ts';
 import { CniError, ERR_DELEGATE_FAILED } from '../protocol/errors.ts';
@@ -36,10 +37,8 @@ export interface Ipam {
   collect(valid: readonly { containerId: string; ifname: string }[]): void;
 }
 
-/** The type of the network's IPAM; undefined when it has none (an L2 network). Throws FieldError. */
-export function ipamType(config: NetworkConfig): string | undefined {
-  return config.fields.object('ipam')?.string('type') || undefined;
-}
+/** What this executable is under these names hands out no addresses: asked to, it would wait for its own lock. */
+const INTERFACE_ROLES = ['podlink', 'loopback'];
 
 /** The network's IPAM; undefined when it has none. Throws FieldError when the configuration's section has the wrong shape. */
 export function findIpam(caller: IpamCaller): Ipam | undefined {
@@ -50,6 +49,9 @@ export function findIpam(caller: IpamCaller): Ipam | undefined {
       throw new FieldError('ipam.type', 'must name an IPAM plugin, for example "host-local"');
     }
     return undefined;
+  }
+  if (INTERFACE_ROLES.includes(type)) {
+    throw new FieldError('ipam.type', `must name an IPAM plugin, for example "host-local", and not "${type}"`);
   }
   const driver = findIpamDriver(type);
   return driver ? ownIpam(driver, ipamRequest(caller, section)) : foreignIpam(type, caller);
@@ -102,6 +104,27 @@ function foreignIpam(type: string, caller: IpamCaller): Ipam {
   };
 }
 
+/**
+ * What a foreign plugin handed out, in the spelling that the kernel reports back, or CHECK would not know it again.
+ * Which interface an address is for is not for IPAM to say (CNI spec, "IPAM plugin output").
+ */
+function canonicalAddressing({ ips, routes, dns }: Addressing): Addressing {
+  return {
+    ips: ips.map(({ address, gateway }) => {
+      if (gateway !== undefined && familyOf(gateway) !== familyOf(address)) {
+        throw new TypeError(`gateway ${gateway} is of another family than address ${address}`);
+      }
+      return { address: canonicalCidr(address), ...(gateway !== undefined && { gateway: canonicalAddress(gateway) }) };
+    }),
+    routes: routes.map(({ dst, gw, ...rest }) => ({
+      ...rest,
+      dst: canonicalCidr(dst),
+      ...(gw !== undefined && { gw: canonicalAddress(gw) }),
+    })),
+    dns,
+  };
+}
+
 /** ADD by a foreign plugin. When it fails, or answers something we cannot use, its DEL is called (CNI spec, section 4). */
 function allocateByPlugin(plugin: string, caller: IpamCaller): Addressing {
   try {
@@ -113,8 +136,7 @@ function allocateByPlugin(plugin: string, caller: IpamCaller): Addressing {
         `IPAM plugin ${plugin} returned missing IP config: its result has no "ips"`,
       );
     }
-    // Which interface an address is for is not for IPAM to say (CNI spec, "IPAM plugin output").
-    return { ...result, ips: result.ips.map(({ interface: _, ...ip }) => ip) };
+    return result;
   } catch (error) {
     try {
       runPlugin(plugin, 'DEL', caller.env, caller.stdin);
@@ -127,7 +149,7 @@ function allocateByPlugin(plugin: string, caller: IpamCaller): Addressing {
 
 function decodeReply(plugin: string, stdout: string, cniVersion: string): Addressing {
   try {
-    return decodeResult(parseJson(stdout, 'result'), cniVersion);
+    return canonicalAddressing(decodeResult(parseJson(stdout, 'result'), cniVersion));
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     throw new CniError(

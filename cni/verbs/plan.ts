@@ -6,9 +6,13 @@ import { DEFAULT_MODE, findMode } from '../modes/mode-registry.ts';
 import { selectMode } from '../modes/mode-selection.ts';
 import { parseCniArgs } from '../protocol/args.ts';
 import type { AttachmentKey, NetworkConfig } from '../protocol/config.ts';
+import { FieldError } from '../protocol/fields.ts';
 import { type AttachmentRecord, listAllRecords } from './attachment-record.ts';
 import type { Context } from './context.ts';
 import { findIpam, type Ipam } from './ipam.ts';
+
+/** NAME_MAX (include/uapi/linux/limits.h). A network's name is ASCII. */
+const MAX_NAME_BYTES = 255;
 
 /** The parts of a request that a plan is made from; STATUS and GC have no attachment and no CNI_ARGS. */
 export interface PlanSource {
@@ -30,6 +34,9 @@ export interface Plan {
 /** Accept or refuse a request. Changes nothing. Throws FieldError or CniError. */
 export function planRequest(source: PlanSource, context: Context): Plan {
   const { config, key, args } = source;
+  if (config.name.length > MAX_NAME_BYTES) {
+    throw new FieldError('name', `must be of at most ${MAX_NAME_BYTES} characters, since it names a directory`);
+  }
   const selected = selectMode(config, args);
   const mode = findMode(selected.mode) ?? DEFAULT_MODE;
   // A configuration may serve several modes: what is there for one of them is not for the others.
@@ -42,7 +49,12 @@ export function planRequest(source: PlanSource, context: Context): Plan {
     cniArgs: args,
     hasIpam: ipam !== undefined,
     selected,
-    findPeers: (which) => listAllRecords(context.runDir).map(peerOf).filter(which),
+    findPeers: (which) =>
+      listAllRecords(context.runDir)
+        // One that is being added has no addresses yet: who shared it now would report none.
+        .filter(({ state }) => state === 'complete')
+        .map(peerOf)
+        .filter(which),
   };
   const steps = mode.plan(request);
   const isMasqueraded = parseMasquerade(config.fields, context.warn) && mode.hasOwnInterface;

@@ -5,15 +5,22 @@
 // others, and what is gone already is fine.
 
 import { parseMasquerade, removeMasquerade } from '../features/masquerade.ts';
+import { openOwnNetns } from '../kernel/netns.ts';
 import { openNftables } from '../kernel/nftables/connection.ts';
+import { listAddresses } from '../kernel/rtnetlink/address.ts';
+import { findLink } from '../kernel/rtnetlink/link.ts';
+import { withRtnetlink } from '../kernel/rtnetlink/socket.ts';
 import type { AttachmentObjects, Mode, Sandbox } from '../modes/mode.ts';
 import { DEFAULT_MODE, findMode } from '../modes/mode-registry.ts';
 import { selectMode } from '../modes/mode-selection.ts';
+import { identityAt, identityOf } from '../modes/sharing.ts';
 import { parseCniArgs } from '../protocol/args.ts';
 import { type AttachmentKey, type NetworkConfig, parseNetworkConfig } from '../protocol/config.ts';
 import type { AttachmentRequest, Environment } from '../protocol/request.ts';
+import type { Result } from '../protocol/result.ts';
 import { keyOf } from './attachment-key.ts';
-import { type AttachmentRecord, deleteRecord } from './attachment-record.ts';
+import { type AttachmentRecord, deleteRecord, listAllRecords } from './attachment-record.ts';
+import { ipsOf } from '../protocol/result.ts';
 import type { Context } from './context.ts';
 import { findIpam, type Ipam } from './ipam.ts';
 
@@ -27,6 +34,10 @@ export interface Removal {
   /** CIDRs that are masqueraded. */
   readonly masqueraded: readonly string[];
   readonly ipam: Ipam | undefined;
+  /** Asked when `ipam` cannot release: the configuration on record may name a plugin or a directory that is gone. */
+  readonly findOtherIpam: () => Ipam | undefined;
+  /** Host interfaces of prevResult: another plugin's attachment has no marks of ours. */
+  readonly reported: readonly string[];
 }
 
 /** What a record says is there. `path`: where a foreign IPAM plugin is looked for, the runtime's CNI_PATH of today. */
@@ -50,36 +61,77 @@ export function removalOfRecord(record: AttachmentRecord, context: Context, path
     ipam: attempt(context, () =>
       findIpam({ key, config, cniArgs: parseCniArgs(record.cniArgs), path, env, stdin, warn: context.warn }),
     ),
+    findOtherIpam: () => undefined,
+    reported: [],
   };
 }
 
 /** What can be known without a record. A configuration that is broken by now must not keep anything from being removed. */
-export function removalOfRequest(request: AttachmentRequest, context: Context): Removal {
-  const { config } = request;
+export function removalOfRequest(request: AttachmentRequest, context: Context, sandbox: Sandbox | undefined): Removal {
   const key = keyOf(request);
-  const isMasqueraded = attempt(context, () => parseMasquerade(config.fields, context.warn)) ?? false;
+  const mode = modeOfRequest(request, context);
+  const previous = previousResult(request.config);
+  const isMasqueraded = attempt(context, () => parseMasquerade(request.config.fields, context.warn)) ?? false;
   return {
     key,
-    mode: attempt(context, () => findMode(selectMode(config, request.args).mode)) ?? DEFAULT_MODE,
-    objects: {},
-    netnsPath: '',
-    masqueraded: isMasqueraded ? reportedAddresses(config, key.ifname) : [],
-    ipam: attempt(context, () =>
-      findIpam({ ...request, key, cniArgs: request.args, env: context.env, warn: context.warn }),
-    ),
+    mode,
+    objects: mode.hasOwnInterface ? {} : sharedObjects(request, context, mode),
+    netnsPath: request.netns,
+    masqueraded: isMasqueraded ? addressesOf(key, previous, sandbox) : [],
+    ipam: findRequestIpam(request, context),
+    findOtherIpam: () => undefined,
+    reported: previous?.interfaces.filter((link) => !link.sandbox).map(({ name }) => name) ?? [],
   };
 }
 
-/** The addresses prevResult has for the interface; none when there is no prevResult that can be read. */
-function reportedAddresses(config: NetworkConfig, ifname: string): string[] {
+/** The mode a request would be served in now. */
+export function modeOfRequest(request: AttachmentRequest, context: Context): Mode {
+  return attempt(context, () => findMode(selectMode(request.config, request.args).mode)) ?? DEFAULT_MODE;
+}
+
+/** The IPAM of the request's own configuration. */
+export function findRequestIpam(request: AttachmentRequest, context: Context): Ipam | undefined {
+  return attempt(context, () =>
+    findIpam({ ...request, key: keyOf(request), cniArgs: request.args, env: context.env, warn: context.warn }),
+  );
+}
+
+/** A mount of ours without a record: one that shows the host's namespace in host mode, a container's on record in container mode. */
+function sharedObjects(request: AttachmentRequest, context: Context, mode: Mode): AttachmentObjects {
+  const shown = attempt(context, () => identityAt(request.netns));
+  if (shown === undefined || mode.name === 'none') return {};
+  const isShared =
+    mode.name === 'host'
+      ? shown === ownIdentity()
+      : listAllRecords(context.runDir).some(
+          ({ netnsIdentity, netns }) => netnsIdentity === shown && netns !== request.netns,
+        );
+  return isShared ? { sharedNetns: shown } : {};
+}
+
+function ownIdentity(): string {
+  const own = openOwnNetns();
+  own.close();
+  return identityOf(own);
+}
+
+/** prevResult if there is one that can be read: a torn cache of the runtime's (containernetworking/cni#1055) is no reason to fail. */
+function previousResult(config: NetworkConfig): Result | undefined {
   try {
-    const result = config.prevResult();
-    return (result?.ips ?? [])
-      .filter((ip) => ip.interface === undefined || result?.interfaces[ip.interface]?.name === ifname)
-      .map(({ address }) => address);
+    return config.prevResult();
   } catch {
-    return []; // a torn cache of the runtime's (https://github.com/containernetworking/cni/issues/1055) is no reason to fail
+    return undefined;
   }
+}
+
+/** The attachment's addresses: those that ADD reported, else those the interface has. */
+function addressesOf(key: AttachmentKey, previous: Result | undefined, sandbox: Sandbox | undefined): string[] {
+  if (previous) return ipsOf(previous, key.ifname).map(({ address }) => address);
+  if (!sandbox) return [];
+  return withRtnetlink(sandbox.netns, (route) => {
+    const link = findLink(route, key.ifname);
+    return link ? listAddresses(route, link.index).map(({ cidr }) => cidr) : [];
+  });
 }
 
 function attempt<Value>(context: Context, work: () => Value): Value | undefined {
@@ -109,9 +161,20 @@ export function removeAttachment(context: Context, removal: Removal, sandbox: Sa
   step(() => removal.mode.detach(context, { ...removal, sandbox }));
   if (removal.masqueraded.length > 0)
     step(() => withNftables((nft) => removeMasquerade(nft, removal.key, removal.masqueraded)));
-  if (removal.ipam) step(() => removal.ipam?.release());
+  step(() => releaseAddresses(removal, context));
   if (errors.length === 0) step(() => deleteRecord(context.runDir, removal.key));
   if (errors.length > 0) throw new AggregateError(errors, 'Cannot remove everything of the attachment');
+}
+
+function releaseAddresses({ ipam, findOtherIpam }: Removal, context: Context): void {
+  try {
+    ipam?.release();
+  } catch (error) {
+    const other = findOtherIpam();
+    if (!other) throw error;
+    context.warn(`${error instanceof Error ? error.message : String(error)}; the configuration of DEL is used instead`);
+    other.release();
+  }
 }
 
 /** Run `work` with nftables of the host open. */

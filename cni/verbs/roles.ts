@@ -44,8 +44,8 @@ export function findRole(name: string): Role | undefined {
 
 /**
  * The role for a call. The name the executable was run as counts if it is a role's; else (a copy under another name)
- * the configuration's `type`; else it is the plugin.
+ * the configuration's `type`, which is not read before; else it is the plugin.
  */
-export function chooseRole(programName: string, type: string): Role {
-  return findRole(programName) ?? findRole(type) ?? podlink;
+export function chooseRole(programName: string, type: () => string): Role {
+  return findRole(programName) ?? findRole(type()) ?? podlink;
 }

@@ -1,8 +1,14 @@
 // STATUS: could an ADD be served now? (CNI spec, section 2, "STATUS")
 
-import { mkdirSync, accessSync, constants } from 'node:fs';
-import { CniError, ERR_PLUGIN_NOT_AVAILABLE, toCniError } from '../protocol/errors.ts';
+import {
+  CniError,
+  ERR_INVALID_NETWORK_CONFIG,
+  ERR_LIMITED_CONNECTIVITY,
+  ERR_PLUGIN_NOT_AVAILABLE,
+  toCniError,
+} from '../protocol/errors.ts';
 import type { NetworkRequest } from '../protocol/request.ts';
+import { ensureRecordsWritable } from './attachment-record.ts';
 import type { Context } from './context.ts';
 import { planRequest } from './plan.ts';
 
@@ -14,16 +20,26 @@ export function status(request: NetworkRequest, context: Context): void {
   const { config } = request;
   const key = { network: config.name, ...NOBODY };
   const { steps, ipam } = planRequest({ ...request, key, args: new Map() }, context);
-  ipam?.prepare();
-  try {
-    mkdirSync(context.runDir, { recursive: true, mode: 0o700 });
-    accessSync(context.runDir, constants.W_OK);
-    steps.status(context);
+  asUnavailable(config.name, () => {
+    // IPAM first, since it is what may have something against the configuration yet. It is not asked to prepare an ADD:
+    // that comes with ranges of the runtime's, of which STATUS is told nothing.
     ipam?.status();
+    ensureRecordsWritable(context.runDir);
+    steps.status(context);
+  });
+}
+
+/** What STATUS may answer; a foreign IPAM plugin may have answered it already. */
+const AS_THEY_ARE = new Set([ERR_PLUGIN_NOT_AVAILABLE, ERR_LIMITED_CONNECTIVITY, ERR_INVALID_NETWORK_CONFIG]);
+
+/** Run what finds out whether ADD could be served. Throws CniError 7, 50 and 51 as they are, anything else as CniError 50. */
+export function asUnavailable(network: string, work: () => void): void {
+  try {
+    work();
   } catch (error) {
     const { message, details, code } = toCniError(error);
-    if (code === ERR_PLUGIN_NOT_AVAILABLE) throw error;
-    throw new CniError(ERR_PLUGIN_NOT_AVAILABLE, `Network "${config.name}" cannot serve ADD: ${message}`, details, {
+    if (AS_THEY_ARE.has(code)) throw error;
+    throw new CniError(ERR_PLUGIN_NOT_AVAILABLE, `Network "${network}" cannot serve ADD: ${message}`, details, {
       cause: error,
     });
   }

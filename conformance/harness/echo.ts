@@ -39,11 +39,9 @@ function ask(): void {
   setTimeout(() => fail(`no answer in ${timeout} ms`), Number(timeout));
   if (protocol === 'tcp') {
     let text = '';
-    connect({ host: address, port: Number(port) })
+    const socket = connect({ host: address, port: Number(port) }, () => socket.write('who am I?'));
+    socket
       .setEncoding('utf8')
-      .on('connect', function () {
-        this.write('who am I?');
-      })
       .on('data', (chunk: string) => {
         text += chunk;
       })

@@ -13,6 +13,8 @@ export interface Link {
   readonly master?: string;
   readonly ifalias?: string;
   readonly promiscuity?: number;
+  /** Index of the other end of a veth pair, in the namespace that link_netnsid stands for. */
+  readonly link_index?: number;
   readonly link_netnsid?: number;
   readonly linkinfo?: {
     readonly info_kind?: string;

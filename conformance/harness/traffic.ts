@@ -18,6 +18,8 @@ export interface Exchange {
   readonly address: string;
   readonly protocol?: 'tcp' | 'udp';
   readonly timeoutMs?: number;
+  /** Where the client turns to when that is not where the server listens: a mapped port. */
+  readonly via?: { readonly address: string; readonly port: number };
   /** Called when the server listens, before the client starts. */
   readonly whenReady?: () => void;
 }
@@ -57,14 +59,8 @@ export async function exchange(options: Exchange): Promise<Reply> {
     await Promise.race([once(server.stdout, 'data'), exited]);
     if (server.exitCode !== null) throw new Error(`Cannot listen on ${address} in ${to.name}: ${complaint.trim()}`);
     options.whenReady?.();
-    const output = from.run(process.execPath, [
-      ECHO,
-      'ask',
-      protocol,
-      address,
-      String(DEFAULT_PORT),
-      String(timeoutMs),
-    ]);
+    const { address: asked, port } = options.via ?? { address, port: DEFAULT_PORT };
+    const output = from.run(process.execPath, [ECHO, 'ask', protocol, asked, String(port), String(timeoutMs)]);
     return {
       answered: output.code === 0,
       seenFrom: output.stdout.trim().replace(/^::ffff:/, ''),

@@ -46,6 +46,17 @@ export function splitCidr(cidr: string): { address: string; prefixLength: number
   return { address, prefixLength: Number(digits) };
 }
 
+/** Spell a CIDR as the kernel reports it back: lower case, shortest form. Throws like splitCidr() and encodeAddress(). */
+export function canonicalCidr(cidr: string): string {
+  const { address, prefixLength } = splitCidr(cidr);
+  return `${canonicalAddress(address)}/${prefixLength}`;
+}
+
+/** Likewise for an address alone. */
+export function canonicalAddress(address: string): string {
+  return decodeAddress(encodeAddress(address));
+}
+
 /** Bits of an address of the family: 32 or 128. */
 export function bitsOf(family: IpFamily): number {
   return family === AF_INET ? 32 : 128;

@@ -6,7 +6,14 @@ import { testUnless } from '../testing/skip.ts';
 import { thrownOf } from '../testing/thrown.ts';
 import { sleep } from '../syscalls.ts';
 import { addBridge, isVlanFiltering } from './bridge.ts';
-import { addPortVlans, bridgePortFlags, deletePortVlans, isForwarding, setBridgePort } from './bridge-port.ts';
+import {
+  addPortVlans,
+  BR_STATE_FORWARDING,
+  bridgePortFlags,
+  bridgePortState,
+  deletePortVlans,
+  setBridgePort,
+} from './bridge-port.ts';
 import { findLink, type Link, setLink } from './link.ts';
 import { addVethPair } from './veth.ts';
 
@@ -85,14 +92,14 @@ test('setBridgePort() throws ENODEV when the link is gone', () =>
     assert.is(error.code, 'ENODEV');
   }));
 
-test('isForwarding() is true once the other end is up', () =>
+test('bridgePortState() is forwarding once the other end is up', () =>
   withHostAndSandbox((host, sandbox) => {
     const port = addPort(host, sandbox);
-    assert.not(isForwarding(port));
+    assert.is.not(bridgePortState(port), BR_STATE_FORWARDING);
     assert.is(refereed(host, 'v0').state, 'disabled');
     setLink(sandbox.route, find(sandbox, 'eth0'), { isUp: true });
     const deadline = performance.now() + 5000;
-    while (!isForwarding(find(host, 'v0'))) {
+    while (bridgePortState(find(host, 'v0')) !== BR_STATE_FORWARDING) {
       assert.ok(performance.now() < deadline, 'forwarding within five seconds');
       sleep(1);
     }

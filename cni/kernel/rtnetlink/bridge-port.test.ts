@@ -5,7 +5,14 @@ import { acknowledge, FakeTransport } from '../netlink/fake-transport.ts';
 import { assertBytes, bytes, received } from '../testing/bytes.ts';
 import { CAPTURED_BRIDGE, CAPTURED_BRIDGE_PORT, CAPTURED_VETH } from '../testing/captured-links.ts';
 import { thrown } from '../testing/thrown.ts';
-import { addPortVlans, bridgePortFlags, deletePortVlans, isForwarding, setBridgePort } from './bridge-port.ts';
+import {
+  addPortVlans,
+  BR_STATE_FORWARDING,
+  bridgePortFlags,
+  bridgePortState,
+  deletePortVlans,
+  setBridgePort,
+} from './bridge-port.ts';
 import { decodeLink } from './link.ts';
 
 const test = suite('rtnetlink bridge port');
@@ -58,10 +65,10 @@ test('setBridgePort() clears flags that are false, and leaves the alias alone', 
   );
 });
 
-test('bridgePortFlags() and isForwarding() read a port', () => {
+test('bridgePortFlags() and bridgePortState() read a port', () => {
   const port = decodeLink(received(CAPTURED_BRIDGE_PORT));
   assert.equal(bridgePortFlags(port), { hairpin: true, isolated: true });
-  assert.ok(isForwarding(port));
+  assert.is(bridgePortState(port), BR_STATE_FORWARDING);
 });
 
 test('bridgePortFlags() reads the flags of the request back', () => {
@@ -75,7 +82,7 @@ test('bridgePortFlags() is undefined for a link that is no port', () => {
   for (const captured of [CAPTURED_VETH, CAPTURED_BRIDGE]) {
     const link = decodeLink(received(captured));
     assert.is(bridgePortFlags(link), undefined);
-    assert.not(isForwarding(link));
+    assert.is.not(bridgePortState(link), BR_STATE_FORWARDING);
   }
 });
 

@@ -22,7 +22,9 @@ import {
 const IFLA_BRPORT_STATE = 1;
 const IFLA_BRPORT_MODE = 4; // BRPORT: hairpin
 const IFLA_BRPORT_ISOLATED = 33;
-const BR_STATE_FORWARDING = 3;
+/** Port states (BR_STATE_* of if_bridge.h). */
+export const BR_STATE_DISABLED = 0;
+export const BR_STATE_FORWARDING = 3;
 
 const IFLA_AF_SPEC = 26;
 const IFLA_BRIDGE_VLAN_INFO = 2;
@@ -71,9 +73,9 @@ export function bridgePortFlags(link: Link): BridgePortFlags | undefined {
   };
 }
 
-/** Whether the bridge passes packets of this port: the port's link has a carrier, and the bridge has noticed. */
-export function isForwarding(link: Link): boolean {
-  return link.portAttributes?.u8(IFLA_BRPORT_STATE) === BR_STATE_FORWARDING;
+/** A port's BR_STATE_*: disabled until its link has a carrier and the bridge has noticed; undefined when the link is no port. */
+export function bridgePortState(link: Link): number | undefined {
+  return link.portAttributes?.u8(IFLA_BRPORT_STATE);
 }
 
 /** A VLAN of a port. `isPvid`: untagged packets that come in belong to it. `isUntagged`: its packets go out without a tag. */

@@ -3,6 +3,7 @@
 import type { NetlinkConnection } from '../netlink/connection.ts';
 import { addLink, type Link, type LinkChange } from './link.ts';
 
+const IFLA_BR_STP_STATE = 5;
 const IFLA_BR_VLAN_FILTERING = 7;
 const IFLA_BR_VLAN_PROTOCOL = 8;
 
@@ -30,4 +31,9 @@ export function isVlanFiltering(bridge: Link): boolean | undefined {
   // br_fill_info() always sends the first attribute, the second only with CONFIG_BRIDGE_VLAN_FILTERING.
   if (bridge.kind !== 'bridge' || !bridge.driverAttributes?.has(IFLA_BR_VLAN_PROTOCOL)) return undefined;
   return bridge.driverAttributes.u8(IFLA_BR_VLAN_FILTERING) === 1;
+}
+
+/** Whether a bridge runs the spanning tree protocol, so that its ports may be blocked or learning. */
+export function hasSpanningTree(bridge: Link): boolean {
+  return bridge.kind === 'bridge' && (bridge.driverAttributes?.u32(IFLA_BR_STP_STATE) ?? 0) !== 0;
 }
