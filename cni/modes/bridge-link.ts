@@ -145,8 +145,9 @@ export function ensureGatewayAddresses(
     deleteAddress(host.route, link.index, cidr);
   }
   for (const gateway of missing) addGatewayAddress(host, link, gateway, conflicts.length > 0, undo);
-  // The address is now known to containers by this MAC: keep the kernel from choosing another when ports come and go.
-  if (missing.length > 0) setLink(host.route, link, { mac: link.mac });
+  // Containers know the address by this MAC: keep the kernel from choosing another when ports come and go. Every time,
+  // since whoever put the address there need not have.
+  setLink(host.route, link, { mac: link.mac });
 }
 
 function isConflict(gateway: string, present: string, gateways: readonly string[]): boolean {

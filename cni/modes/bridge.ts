@@ -105,7 +105,8 @@ function connect(
     const flags = { hairpin: config.hairpinMode, isolated: config.portIsolation };
     setBridgePort(host.route, hostEnd, flags, hostInterfaceAlias(key));
     setPortVlans(host, hostEnd, config);
-    return { bridge, hostEnd };
+    // The address of a bridge that nobody has given one is that of a port, perhaps of the one just added.
+    return { bridge: config.isGateway ? bridge : (findLink(host.route, bridge.index) ?? bridge), hostEnd };
   } finally {
     lock.release();
   }
