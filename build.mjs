@@ -51,7 +51,8 @@ try {
       // starts in 25 ms instead of 36. They protect long-lived servers against chosen keys; this process lives for
       // milliseconds and reads what its own runtime hands it.
       execArgv: ['--no-rehash-snapshot'],
-      // NODE_OPTIONS of a container runtime's environment is not for a process that runs as root.
+      // NODE_OPTIONS of a container runtime's environment is not for a process that runs as root. Other NODE_* variables
+      // Node reads all the same (NODE_EXTRA_CA_CERTS, NODE_V8_COVERAGE, NODE_COMPILE_CACHE): the README warns of them.
       execArgvExtension: 'none',
     },
   });

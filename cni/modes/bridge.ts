@@ -6,6 +6,7 @@ import { isErrno } from '../kernel/errno.ts';
 import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
 import { BR_STATE_DISABLED, bridgePortState, setBridgePort } from '../kernel/rtnetlink/bridge-port.ts';
 import { deleteLink, findLink, type Link } from '../kernel/rtnetlink/link.ts';
+import { RT_TABLE_MAIN } from '../kernel/rtnetlink/route.ts';
 import { withRtnetlink } from '../kernel/rtnetlink/socket.ts';
 import { addVethPair } from '../kernel/rtnetlink/veth.ts';
 import { sleep } from '../kernel/syscalls.ts';
@@ -167,8 +168,11 @@ function completeAddressing(addressing: Addressing, config: BridgeConfig): Addre
     for (const { gateway } of ips) {
       if (gateway === undefined) continue;
       const dst = defaultRouteOf(familyOf(gateway));
-      // One that IPAM gives already is enough, whether it names its gateway or not.
-      if (!routes.some((route) => route.dst === dst)) routes.push({ dst, gw: gateway });
+      // One that IPAM gives already is enough. Without its own gateway it must be in the main table: in another it
+      // serves only what a rule sends there, and the reference adds the main table's too.
+      const isGiven = (route: Route): boolean =>
+        route.dst === dst && (route.gw !== undefined || (route.table || RT_TABLE_MAIN) === RT_TABLE_MAIN);
+      if (!routes.some(isGiven)) routes.push({ dst, gw: gateway });
     }
   }
   return { ips, routes, dns: addressing.dns };

@@ -14,9 +14,9 @@ export class FieldError extends Error {
   }
 }
 
-/** Describe a JSON value in an error: its text, cut to 60 characters. */
+/** Describe a JSON value in an error: its text, cut to 60 characters; `missing` when there is none. */
 export function describeValue(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
+  const text = JSON.stringify(value) ?? (value === undefined ? 'missing' : String(value));
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }
 
