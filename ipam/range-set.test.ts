@@ -43,7 +43,7 @@ test('parseRange() has the defaults of the reference, never the network and broa
 test('parseRange() refuses what cannot be a range and names the key', () => {
   const subnet = '10.1.2.0/24';
   for (const [range, key, message] of [
-    [{}, 'subnet', /CIDR notation.* is undefined/],
+    [{}, 'subnet', /CIDR notation.* is missing/],
     [{ subnet: '' }, 'subnet', /CIDR notation/],
     [{ subnet: '10.1.2.0' }, 'subnet', /CIDR notation/],
     [{ subnet: 5 }, 'subnet', /is 5/],

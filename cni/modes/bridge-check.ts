@@ -96,7 +96,9 @@ function checkPort(config: BridgeConfig, bridge: Link | undefined, hostEnd: Link
     problems.push(`host interface "${name}" is not a port of bridge "${config.bridge}"`);
     return problems;
   }
-  if (bridgePortState(hostEnd) !== BR_STATE_FORWARDING && !hasSpanningTree(bridge)) {
+  // With the container's end left down the port has no carrier, which the bridge answers by disabling it.
+  const mustForward = !config.disableContainerInterface && !hasSpanningTree(bridge);
+  if (mustForward && bridgePortState(hostEnd) !== BR_STATE_FORWARDING) {
     problems.push(`bridge port "${name}" does not forward`);
   }
   for (const [key, isSet, isWanted] of [

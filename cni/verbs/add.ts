@@ -99,7 +99,7 @@ function attach(
     }
     const attached = plan.steps.attach(context, sandbox, addressing, undo, begun.objects);
     if (plan.isMasqueraded) masquerade(key, addresses, undo);
-    const result = joinResults(previous, withConfiguredDns(request, attached));
+    const result = joinResults(previous, withConfiguredDns(plan, attached));
     // Old versions cannot say everything (0.2.0 knows no interface without address): what cannot be told must not stay.
     encodeResult(result, request.config.cniVersion);
     writeRecord(context.runDir, { ...begun, state: 'complete', addresses });
@@ -137,8 +137,7 @@ function masquerade(key: AttachmentKey, addresses: readonly string[], undo: Undo
 }
 
 /** The configuration's `dns` replaces IPAM's as soon as one of its fields is set, as in the reference bridge plugin. */
-function withConfiguredDns(request: AttachmentRequest, attached: Attached): Attached {
-  const { dns } = request.config;
+function withConfiguredDns({ dns }: Plan, attached: Attached): Attached {
   return dns && Object.keys(dns).length > 0 ? { ...attached, dns } : attached;
 }
 

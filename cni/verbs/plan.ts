@@ -7,6 +7,7 @@ import { selectMode } from '../modes/mode-selection.ts';
 import { parseCniArgs } from '../protocol/args.ts';
 import type { AttachmentKey, NetworkConfig } from '../protocol/config.ts';
 import { FieldError } from '../protocol/fields.ts';
+import type { Dns } from '../protocol/result.ts';
 import { type AttachmentRecord, listAllRecords } from './attachment-record.ts';
 import type { Context } from './context.ts';
 import { findIpam, type Ipam } from './ipam.ts';
@@ -29,6 +30,8 @@ export interface Plan {
   /** Undefined for an interface without addresses, and for a mode without an interface of its own. */
   readonly ipam: Ipam | undefined;
   readonly isMasqueraded: boolean;
+  /** What the configuration says itself, in place of IPAM's. */
+  readonly dns: Dns | undefined;
 }
 
 /** Accept or refuse a request. Changes nothing. Throws FieldError or CniError. */
@@ -58,7 +61,7 @@ export function planRequest(source: PlanSource, context: Context): Plan {
   };
   const steps = mode.plan(request);
   const isMasqueraded = parseMasquerade(config.fields, context.warn) && mode.hasOwnInterface;
-  return { mode, steps, ipam, isMasqueraded };
+  return { mode, steps, ipam, isMasqueraded, dns: config.dns };
 }
 
 function peerOf(record: AttachmentRecord): Peer {

@@ -30,7 +30,9 @@ export function mustRefuseEach(host: Host, container: Namespace, rows: readonly 
   const before = host.snapshot();
   const faults = rows.flatMap((row) => faultOf(host, container, row));
   mustBeEmpty(faults, `${faults.length} of ${rows.length} rows`);
-  mustBeEmpty(host.changesSince(before), 'changed by input that was refused');
+  // Its own folder, empty, is made for the lock of the attachment before the container's namespace is opened.
+  const changes = host.changesSince(before).filter((line) => line !== `+ folder ${host.runDir}/attachments`);
+  mustBeEmpty(changes, 'changed by input that was refused');
 }
 
 function faultOf(host: Host, container: Namespace, row: BadInput): string[] {
