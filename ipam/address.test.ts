@@ -96,7 +96,9 @@ test('parseAddressAt() and parseCidrAt() name the path and show the value', () =
       assert.throws(
         () => parse(path, value),
         (error: unknown) =>
-          error instanceof FieldError && error.path === path && error.message.endsWith(`is ${JSON.stringify(value)}`),
+          error instanceof FieldError &&
+          error.path === path &&
+          error.message.endsWith(`is ${JSON.stringify(value) ?? 'missing'}`),
       );
     }
   }

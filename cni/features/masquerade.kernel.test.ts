@@ -13,7 +13,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type NftablesConnection, openNftables } from '../kernel/nftables/connection.ts';
 import { type Netns, openNetns } from '../kernel/netns.ts';
-import { applyMasquerade, checkMasquerade, removeMasquerade } from './masquerade.ts';
+import { applyMasquerade, checkMasquerade, findMasqueraded, removeMasquerade } from './masquerade.ts';
 
 interface World {
   host: string;
@@ -246,6 +246,21 @@ test('foreign tables stay as they are', (world) => {
   applyMasquerade(world.nft, OWNER, CIDRS);
   nftTool('delete', 'table', 'inet', 'podlink');
   assert.is(nftTool('list', 'ruleset'), before);
+});
+
+test('findMasqueraded() knows the addresses of the owner among many others, and none where there is no table', ({
+  nft,
+}) => {
+  assert.equal(findMasqueraded(nft, OWNER), []);
+  applyMasquerade(nft, OWNER, CIDRS);
+  const others = Array.from({ length: 300 }, (_, i) => `10.22.${1 + (i >> 8)}.${i & 255}/16`);
+  applyMasquerade(nft, { ...OWNER, containerId: 'c2' }, others);
+  assert.equal(findMasqueraded(nft, OWNER), ['10.22.0.5/32', 'fd00:22::5/128']);
+  assert.is(findMasqueraded(nft, { ...OWNER, containerId: 'c2' }).length, others.length);
+  removeMasquerade(nft, OWNER, findMasqueraded(nft, OWNER));
+  assert.equal(findMasqueraded(nft, OWNER), []);
+  assert.equal(checkMasquerade(nft, { ...OWNER, containerId: 'c2' }, others), []);
+  assert.match(checkMasquerade(nft, OWNER, CIDRS).join('\n'), /missing(.|\n)*missing(.|\n)*missing(.|\n)*missing/);
 });
 
 test.run();

@@ -15,7 +15,14 @@ import { AF_INET, encodeAddress, familyOf, networkOf, splitCidr } from '../kerne
 import { isErrno } from '../kernel/errno.ts';
 import type { Operation } from '../kernel/netlink/connection.ts';
 import { isOutdated, type NftablesConnection } from '../kernel/nftables/connection.ts';
-import { addElement, deleteElement, describeElement, type Element, findElement } from '../kernel/nftables/element.ts';
+import {
+  addElement,
+  deleteElement,
+  describeElement,
+  type Element,
+  findElement,
+  listElements,
+} from '../kernel/nftables/element.ts';
 import { encodeKey } from '../kernel/nftables/key.ts';
 import { checkRuleset, expectRuleset, repairRuleset, replaceRuleset } from '../kernel/nftables/ruleset.ts';
 import type { Fields } from '../protocol/fields.ts';
@@ -88,6 +95,20 @@ export function removeMasquerade(nft: NftablesConnection, owner: ElementOwner, c
     nft.commit(deletions, generation);
     return true;
   });
+}
+
+/**
+ * The owner's masqueraded addresses, as CIDRs for removeMasquerade(), found by the comments of all elements.
+ *
+ * For a removal that is told nothing: the record, prevResult and the interface are all gone.
+ */
+export function findMasqueraded(nft: NftablesConnection, owner: ElementOwner): string[] {
+  const comment = ownerComment(owner);
+  return [MASQUERADE_V4, MASQUERADE_V6].flatMap(({ sources }) =>
+    listElements(nft, sources)
+      .filter((element) => element.comment === comment)
+      .map((element) => `${describeElement(element)}/${element.key.length * 8}`),
+  );
 }
 
 /** Say what keeps the addresses from being masqueraded as applyMasquerade() would have it; nothing when all is well. */

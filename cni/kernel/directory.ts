@@ -13,16 +13,23 @@ import { isErrno } from './errno.ts';
  * Throws node:fs errors: ENOTDIR, EROFS, ENOSPC, ENOENT, …
  */
 export function ensureDirectory(path: string, mode: number): void {
+  if (makeDirectory(path, mode) === undefined) return;
+  const parent = dirname(path);
+  if (parent !== path && !isThere(parent)) ensureDirectory(parent, mode);
+  // Once more also where the parent was there: another process may have made it since the first try.
+  const error = makeDirectory(path, mode);
+  if (error !== undefined) throw error;
+}
+
+/** Make one directory; one that is there is fine. Returns the error when that is ENOENT, throws any other. */
+function makeDirectory(path: string, mode: number): unknown {
   try {
     mkdirSync(path, mode);
   } catch (error) {
-    if (isErrno(error, 'ENOENT') && dirname(path) !== path && !isThere(dirname(path))) {
-      ensureDirectory(dirname(path), mode);
-      ensureDirectory(path, mode);
-      return;
-    }
+    if (isErrno(error, 'ENOENT')) return error;
     if (!isErrno(error, 'EEXIST') || !statSync(path).isDirectory()) throw error;
   }
+  return undefined;
 }
 
 function isThere(path: string): boolean {

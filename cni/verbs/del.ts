@@ -29,7 +29,7 @@ export function del(request: AttachmentRequest, context: Context): void {
             ...removalOfRecord(record, context, request.path),
             findOtherIpam: () => findRequestIpam(request, context),
           }
-        : removalOfRequest(request, context, sandbox);
+        : removalOfRequest(request, context);
       removeAttachment(context, removal, sandbox);
     } finally {
       closeSandbox(sandbox);

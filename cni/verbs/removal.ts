@@ -1,15 +1,12 @@
 // Taking an attachment away: what DEL, GC and an ADD that finds the remains of a killed one have in common.
 //
 // What there is to remove is known from the record of ADD. Without one (first run after an upgrade, /run wiped) it is
-// gathered from the configuration, prevResult and the names of our links. Every step is taken, whatever becomes of the
+// gathered from the configuration, prevResult, the names of our links and the comments of our nftables elements. Every step is taken, whatever becomes of the
 // others, and what is gone already is fine.
 
-import { parseMasquerade, removeMasquerade } from '../features/masquerade.ts';
+import { findMasqueraded, parseMasquerade, removeMasquerade } from '../features/masquerade.ts';
 import { openOwnNetns } from '../kernel/netns.ts';
 import { openNftables } from '../kernel/nftables/connection.ts';
-import { listAddresses } from '../kernel/rtnetlink/address.ts';
-import { findLink } from '../kernel/rtnetlink/link.ts';
-import { withRtnetlink } from '../kernel/rtnetlink/socket.ts';
 import type { AttachmentObjects, Mode, Sandbox } from '../modes/mode.ts';
 import { DEFAULT_MODE, findMode } from '../modes/mode-registry.ts';
 import { selectMode } from '../modes/mode-selection.ts';
@@ -20,7 +17,6 @@ import type { AttachmentRequest, Environment } from '../protocol/request.ts';
 import type { Result } from '../protocol/result.ts';
 import { keyOf } from './attachment-key.ts';
 import { type AttachmentRecord, deleteRecord, listAllRecords } from './attachment-record.ts';
-import { ipsOf } from '../protocol/result.ts';
 import type { Context } from './context.ts';
 import { findIpam, type Ipam } from './ipam.ts';
 
@@ -67,7 +63,7 @@ export function removalOfRecord(record: AttachmentRecord, context: Context, path
 }
 
 /** What can be known without a record. A configuration that is broken by now must not keep anything from being removed. */
-export function removalOfRequest(request: AttachmentRequest, context: Context, sandbox: Sandbox | undefined): Removal {
+export function removalOfRequest(request: AttachmentRequest, context: Context): Removal {
   const key = keyOf(request);
   const mode = modeOfRequest(request, context);
   const previous = previousResult(request.config);
@@ -77,7 +73,8 @@ export function removalOfRequest(request: AttachmentRequest, context: Context, s
     mode,
     objects: mode.hasOwnInterface ? {} : sharedObjects(request, context, mode),
     netnsPath: request.netns,
-    masqueraded: isMasqueraded ? addressesOf(key, previous, sandbox) : [],
+    // By the elements' own comments: prevResult may be torn, and the interface gone.
+    masqueraded: isMasqueraded ? (attempt(context, () => withNftables((nft) => findMasqueraded(nft, key))) ?? []) : [],
     ipam: findRequestIpam(request, context),
     findOtherIpam: () => undefined,
     reported: previous?.interfaces.filter((link) => !link.sandbox).map(({ name }) => name) ?? [],
@@ -122,16 +119,6 @@ function previousResult(config: NetworkConfig): Result | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** The attachment's addresses: those that ADD reported, else those the interface has. */
-function addressesOf(key: AttachmentKey, previous: Result | undefined, sandbox: Sandbox | undefined): string[] {
-  if (previous) return ipsOf(previous, key.ifname).map(({ address }) => address);
-  if (!sandbox) return [];
-  return withRtnetlink(sandbox.netns, (route) => {
-    const link = findLink(route, key.ifname);
-    return link ? listAddresses(route, link.index).map(({ cidr }) => cidr) : [];
-  });
 }
 
 function attempt<Value>(context: Context, work: () => Value): Value | undefined {

@@ -60,11 +60,15 @@ adverse('with the link deleted by hand before', MASQUERADING_STAYS, (_, attached
   return normal(attached);
 });
 
-adverse('with the link renamed by hand before', { differs: 'it finds the link by name', seen: /not as it was/ }, (_, a) => {
-  a.pod.ip('link', 'set', 'eth0', 'down');
-  a.pod.ip('link', 'set', 'eth0', 'name', 'renamed0');
-  return normal(a);
-});
+adverse(
+  'with the link renamed by hand before',
+  { differs: 'it finds the link by name', seen: /not as it was/ },
+  (_, a) => {
+    a.pod.ip('link', 'set', 'eth0', 'down');
+    a.pod.ip('link', 'set', 'eth0', 'name', 'renamed0');
+    return normal(a);
+  },
+);
 
 adverse("with the host's end renamed and off the bridge", 'same', (host, attached) => {
   const name = attached.result.interfaces?.[1]?.name ?? '';

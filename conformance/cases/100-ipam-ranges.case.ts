@@ -34,7 +34,10 @@ test('gives the addresses from rangeStart to rangeEnd in order, then none: code 
   const container = host.addContainer('late');
   const { msg } = mustRefuse(host, 'ADD', { config, container }, 11, /10\.77\.0\.20-10\.77\.0\.22/);
   assert.match(msg, /No IP addresses available/i);
-  mustBeEmpty(host.changesSince(before).filter((line) => !/^[+-] late |link veth/.test(line)), 'changed');
+  mustBeEmpty(
+    host.changesSince(before).filter((line) => !/^[+-] late |link veth/.test(line)),
+    'changed',
+  );
 });
 
 test('takes the older keys subnet, rangeStart, rangeEnd and gateway', 'same', (host) => {
@@ -133,11 +136,17 @@ for (const [way, ask] of WAYS) {
 
 test('one requested address of each family, from different places', 'same', (host) => {
   const config = host.config({ ipam: host.hostLocal(['10.77.0.0/24', 'fd00:77::/64']) });
-  const asked = { config: { ...config, runtimeConfig: { ips: ['fd00:77::99'] } }, args: 'IP=10.77.0.99' };
+  const asked = {
+    config: { ...config, runtimeConfig: { ips: ['fd00:77::99'] } },
+    args: 'IgnoreUnknown=1;IP=10.77.0.99',
+  };
   assert.equal(addAddresses(host, config, asked), ['10.77.0.99/24', 'fd00:77::99/64']);
 });
 
-test('reads resolvConf', 'same', (host) => {
+test('reads resolvConf', {
+  differs: "its bridge drops IPAM's DNS (containernetworking/plugins#733)",
+  seen: /nameservers/,
+}, (host) => {
   const path = join(host.folder, 'resolv.conf');
   writeFileSync(
     path,

@@ -20,7 +20,10 @@ function withStatic(host: Host, more: object = {}): Config {
   return host.config({ ipam: { type: 'static', addresses: ADDRESSES, ...more } });
 }
 
-test('gives several addresses, routes and DNS as configured', 'same', (host) => {
+test('gives several addresses, routes and DNS as configured', {
+  differs: "its bridge drops IPAM's DNS (containernetworking/plugins#733)",
+  seen: /nameservers/,
+}, (host) => {
   const dns = { nameservers: ['192.0.2.53'], domain: 'example.org', search: ['a.example.org'], options: ['ndots:2'] };
   const routes = [{ dst: '0.0.0.0/0' }, { dst: '198.51.100.0/24', gw: '10.78.0.1' }];
   const config = withStatic(host, { routes, dns });
@@ -55,7 +58,7 @@ const SOURCES: readonly (readonly [string, string[], (config: Config) => Partial
   [
     'CNI_ARGS IP and GATEWAY add to them',
     ['10.77.0.9/24', '10.78.0.9/24', 'fd00:77::9/64', '10.79.0.7/16'],
-    () => ({ args: 'IP=10.79.0.7/16;GATEWAY=10.79.0.1' }),
+    () => ({ args: 'IgnoreUnknown=1;IP=10.79.0.7/16;GATEWAY=10.79.0.1' }),
   ],
   [
     'args.cni.ips replaces them',

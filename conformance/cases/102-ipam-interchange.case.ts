@@ -72,7 +72,10 @@ function ownPluginFolder(host: Host, ...names: string[]): string {
 const [OWN, REFERENCE] = ['own', 'reference'];
 
 test('the same calls leave the same files, and give the same results', ABSENT, (host) => {
-  const plugins = { [OWN]: join(ownPluginFolder(host, 'host-local'), 'host-local'), [REFERENCE]: `${REFERENCE_FOLDER}/host-local` };
+  const plugins = {
+    [OWN]: join(ownPluginFolder(host, 'host-local'), 'host-local'),
+    [REFERENCE]: `${REFERENCE_FOLDER}/host-local`,
+  };
   const steps: readonly (readonly [Call['command'], string, string?])[] = [
     ['ADD', 'a'],
     ['ADD', 'b'],
@@ -102,7 +105,9 @@ test('the same calls leave the same files, and give the same results', ABSENT, (
         args,
         config: command === 'CHECK' ? { ...config, prevResult } : config,
       });
-      return { answer: answer.code === undefined ? answer : 'refused', files: filesOf(dataDir) };
+      // The reference prints an empty "dns", which the specification lets one leave out.
+      const { dns = {}, ...others } = answer;
+      return { answer: answer.code === undefined ? { ...others, dns } : 'refused', files: filesOf(dataDir) };
     });
     assert.equal(own, reference, `after ${command} ${id} ${args}`);
   }

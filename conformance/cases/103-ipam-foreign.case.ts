@@ -14,7 +14,10 @@ import { canPing } from '../harness/traffic.ts';
 import { mustAdd, mustBeEmpty, mustPass, mustRefuse, withPrevResult } from '../harness/verdict.ts';
 
 const { test, run } = cases('foreign IPAM');
-const LEAVES: Reference = { differs: 'it leaves links, and does not call DEL', seen: /left behind|calls of the plugin/ };
+const LEAVES: Reference = {
+  differs: 'it leaves links, and does not call DEL',
+  seen: /left behind|calls of the plugin/,
+};
 
 /** Put a plugin into CNI_PATH that writes down each call, and then does what the shell script says for ADD. */
 function installFake(host: Host, onAdd: string, otherwise = 'exit 0'): void {
@@ -60,7 +63,10 @@ const GOOD = {
   dns: { nameservers: ['192.0.2.53'] },
 };
 
-test('its addresses, routes and DNS are used; it gets the call as it came', 'same', (host) => {
+test('its addresses, routes and DNS are used; it gets the call as it came', {
+  differs: "its bridge drops IPAM's DNS (containernetworking/plugins#733)",
+  seen: /nameservers/,
+}, (host) => {
   installFake(host, answer(GOOD));
   const config = fakeConfig(host);
   const container = host.addContainer();
@@ -73,10 +79,7 @@ test('its addresses, routes and DNS are used; it gets the call as it came', 'sam
   assert.equal(addressesOf(container, 'eth0'), ['10.66.0.7/24', 'fd00:66::7/64']);
   assert.ok(canPing(container, '10.66.0.1'));
   const [call] = callsOf(host);
-  assert.is(
-    call,
-    `ADD ${container.name} eth0 ${container.path} ${host.pluginFolder} IgnoreUnknown=1;K8S_POD_NAME=x`,
-  );
+  assert.is(call, `ADD ${container.name} eth0 ${container.path} ${host.pluginFolder} IgnoreUnknown=1;K8S_POD_NAME=x`);
   const sent = JSON.parse(readFileSync(join(host.folder, 'stdin.ADD'), 'utf8')) as Config;
   assert.equal(sent.ipam, config.ipam);
   assert.is(sent.name, config.name);
@@ -152,9 +155,10 @@ test('its failing DEL fails ours, and the next DEL calls it again', 'same', (hos
   const container = host.addContainer();
   const later = withPrevResult(config, mustAdd(host, { config, container }));
   mustRefuse(host, 'DEL', { config: later, container }, 103, /fake-ipam failed \(DEL\)/);
+  const calls = commandsOf(host).length;
   installFake(host, answer(GOOD));
   mustPass(host, 'DEL', { config: later, container });
-  assert.equal(commandsOf(host), ['ADD', 'DEL', 'DEL']);
+  assert.equal(commandsOf(host).slice(calls), ['DEL']);
 });
 
 test('its failing CHECK fails ours with its words', 'same', (host) => {

@@ -6,9 +6,13 @@ import type { Namespace } from './namespace.ts';
 import type { Snapshot } from './snapshot.ts';
 import { mustAdd, mustBeEmpty, withPrevResult } from './verdict.ts';
 
-export interface Attachment {
-  readonly pod: Namespace;
+export interface NetworkInUse {
   readonly config: Config;
+  readonly neighbour: Namespace;
+}
+
+export interface Attachment extends NetworkInUse {
+  readonly pod: Namespace;
   readonly result: Result;
   /** The configuration with the result, as a runtime sends it with CHECK and DEL. */
   readonly later: Config;
@@ -17,24 +21,25 @@ export interface Attachment {
 }
 
 /** A dual-stack network with a gateway and masquerading, in which a neighbour is attached already. */
-export function networkInUse(host: Host, overrides: Config = {}): Config {
+export function networkInUse(host: Host, overrides: Config = {}): NetworkInUse {
   const config = host.config({
     isDefaultGateway: true,
     ipMasq: true,
     ipam: host.hostLocal(['10.77.0.0/24', 'fd00:77::/64']),
     ...overrides,
   });
-  mustAdd(host, { config, container: host.addContainer('neighbour') });
-  return config;
+  const neighbour = host.addContainer('neighbour');
+  mustAdd(host, { config, container: neighbour });
+  return { config, neighbour };
 }
 
 /** Attach a pod to a network in use. */
 export function attachBesideNeighbour(host: Host, overrides: Config = {}): Attachment {
-  const config = networkInUse(host, overrides);
+  const { config, neighbour } = networkInUse(host, overrides);
   const pod = host.addContainer('pod');
   const before = host.snapshot();
   const result = mustAdd(host, { config, container: pod });
-  return { pod, config, result, later: withPrevResult(config, result), before };
+  return { pod, neighbour, config, result, later: withPrevResult(config, result), before };
 }
 
 /**

@@ -104,7 +104,7 @@ function sourceArchives(): string[] {
     .flatMap((name) => readFileSync(join(folder, name), 'utf8').split(/\n\s*\n/))
     .map((entry) => entry.replace(/^#.*\n?/gm, '').trim())
     // Other vendors' archives have nothing for us.
-    .filter((entry) => /^Types:.*\bdeb\b/m.test(entry) && /^URIs:.*\/debian\/?(\s|$)/m.test(entry))
+    .filter((entry) => /^Types:.*\bdeb\b/m.test(entry) && /^URIs:.*\/(debian|ubuntu)\/?(\s|$)/m.test(entry))
     .map((entry) => entry.replace(/^Types:.*$/m, 'Types: deb-src'));
   return entries.length > 0 ? entries : oneLineArchives();
 }
@@ -114,7 +114,8 @@ function oneLineArchives(): string[] {
   const path = '/etc/apt/sources.list';
   const lines = existsSync(path) ? readFileSync(path, 'utf8').split('\n') : [];
   const entries = lines.flatMap((line) => {
-    const [, uri, suite, components] = /^deb\s+(?:\[[^\]]*\]\s+)?(\S+\/debian\/?)\s+(\S+)\s+(.+)$/.exec(line) ?? [];
+    const [, uri, suite, components] =
+      /^deb\s+(?:\[[^\]]*\]\s+)?(\S+\/(?:debian|ubuntu)\/?)\s+(\S+)\s+(.+)$/.exec(line) ?? [];
     return uri === undefined ? [] : [`Types: deb-src\nURIs: ${uri}\nSuites: ${suite}\nComponents: ${components}`];
   });
   if (entries.length > 0) return entries;

@@ -3,7 +3,7 @@
 import { isErrno } from '../errno.ts';
 import { type Operation, understand } from '../netlink/connection.ts';
 import { type Message, NLM_F_CREATE, NLM_F_EXCL } from '../netlink/message.ts';
-import { type Attributes, MalformedMessageError } from '../netlink/reader.ts';
+import { Attributes, MalformedMessageError } from '../netlink/reader.ts';
 import type { MessageWriter } from '../netlink/writer.ts';
 import type { NftablesConnection } from './connection.ts';
 import {
@@ -81,6 +81,22 @@ export function findElement(nft: NftablesConnection, set: NamedSet, key: Uint8Ar
   }
 }
 
+/** List all elements of a set: none when there is no such set, nor table. For the rare call that knows no key. */
+export function listElements(nft: NftablesConnection, set: NamedSet): Element[] {
+  const operation = `list the elements of set ${set.name}`;
+  const payload = writeHeader(set.table.family)
+    .attributeString(NFTA_SET_ELEM_LIST_TABLE, set.table.name)
+    .attributeString(NFTA_SET_ELEM_LIST_SET, set.name)
+    .finish();
+  try {
+    const messages = nft.dump({ operation, type: nftType(NFT_MSG_GETSETELEM), flags: 0, payload });
+    return messages.flatMap((message) => understand({ operation }, () => decodeElements(set, message)));
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return [];
+    throw error;
+  }
+}
+
 /** Write one element, in the list that the kernel expects. */
 export function encodeElement({ set, key, keyEnd, comment }: Element): Uint8Array {
   if (set.interval !== (keyEnd !== undefined)) {
@@ -105,11 +121,23 @@ export function encodeElement({ set, key, keyEnd, comment }: Element): Uint8Arra
 
 /** Read the first element of an NFT_MSG_NEWSETELEM. Throws MalformedMessageError when it has none, or another key. */
 export function decodeElement(set: NamedSet, message: Message): Element {
-  const element = attributesOf(message).nested(NFTA_SET_ELEM_LIST_ELEMENTS)?.nested(NFTA_LIST_ELEM);
-  const key = element && readKey(element, NFTA_SET_ELEM_KEY);
+  const [element] = decodeElements(set, message);
+  if (!element) throw new MalformedMessageError(`An element of set ${set.name} has no key`);
+  return element;
+}
+
+function decodeElements(set: NamedSet, message: Message): Element[] {
+  const list = attributesOf(message).nested(NFTA_SET_ELEM_LIST_ELEMENTS)?.all ?? [];
+  return list
+    .filter(({ type }) => type === NFTA_LIST_ELEM)
+    .map(({ payload }) => readElement(set, new Attributes(payload)));
+}
+
+function readElement(set: NamedSet, attributes: Attributes): Element {
+  const key = readKey(attributes, NFTA_SET_ELEM_KEY);
   if (!key) throw new MalformedMessageError(`An element of set ${set.name} has no key`);
-  const keyEnd = readKey(element, NFTA_SET_ELEM_KEY_END);
-  const userdata = element.bytes(NFTA_SET_ELEM_USERDATA);
+  const keyEnd = readKey(attributes, NFTA_SET_ELEM_KEY_END);
+  const userdata = attributes.bytes(NFTA_SET_ELEM_USERDATA);
   const comment = userdata && decodeComment(ELEMENT_COMMENT, userdata);
   return { set, key, ...(keyEnd && { keyEnd }), ...(comment !== undefined && { comment }) };
 }
