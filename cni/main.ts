@@ -54,7 +54,7 @@ function print({ stdout, stderr }: CommandOutcome): boolean {
 function serve(programName: string): number {
   let cniVersion: string | undefined;
   try {
-    const request = readRequest(process.env, readStdin);
+    const request = readRequest(process.env, process.env.CNI_COMMAND === 'VERSION' ? readStdinBriefly : readStdin);
     if (request.command !== 'VERSION') cniVersion = request.config.cniVersion;
     answer(request, programName);
     return 0;
@@ -123,21 +123,33 @@ function warn(message: string): void {
 
 /** All of standard input, as text; nothing from a terminal, where nobody is going to type a configuration. */
 function readStdin(): string {
-  if (isatty(0)) return '';
+  return isatty(0) ? '' : readWhile(() => true);
+}
+
+/** How long VERSION waits for input that it could do without. */
+const BRIEFLY_MS = 100;
+
+/** For VERSION, which answers without input too: what comes before nothing comes for a while. */
+function readStdinBriefly(): string {
+  return isatty(0) ? '' : readWhile(() => waitUntilReady(0, 'read', BRIEFLY_MS));
+}
+
+function readWhile(isThereMore: () => boolean): string {
   const chunks: Uint8Array[] = [];
-  for (;;) {
+  while (isThereMore()) {
     const chunk = new Uint8Array(65_536);
     try {
       const length = readSync(0, chunk);
-      if (length === 0) return Buffer.concat(chunks).toString('utf8');
+      if (length === 0) break;
       chunks.push(chunk.subarray(0, length));
     } catch (error) {
-      if (isErrno(error, 'EOF')) return Buffer.concat(chunks).toString('utf8');
-      // The runtime handed us a non-blocking pipe or terminal.
+      if (isErrno(error, 'EOF')) break;
+      // The runtime handed us a non-blocking pipe.
       if (!isErrno(error, 'EAGAIN')) throw error;
       waitUntilReady(0, 'read');
     }
   }
+  return Buffer.concat(chunks).toString('utf8');
 }
 
 /** Write all of a text, whatever the stream takes at a time. Throws node:fs errors: EPIPE when nobody reads. */

@@ -166,13 +166,13 @@ export function sleep(ms: number): void {
   checked('poll', 'Cannot sleep', [null, 0n, ms]);
 }
 
-/** Wait until `fd` can be read or written, or its other end is closed. */
-export function waitUntilReady(fd: number, what: 'read' | 'write'): void {
+/** Wait until `fd` can be read or written, or its other end is closed. False when that took longer than `timeoutMs`. */
+export function waitUntilReady(fd: number, what: 'read' | 'write', timeoutMs = -1): boolean {
   const pollfd = new Uint8Array(8); // struct pollfd: fd s32, events s16, revents s16
   const view = new DataView(pollfd.buffer);
   view.setInt32(0, fd, true);
   view.setInt16(4, what === 'read' ? POLLIN : POLLOUT, true);
-  checked('poll', 'Cannot wait for input or output', [pollfd, 1n, -1]);
+  return checked('poll', 'Cannot wait for input or output', [pollfd, 1n, timeoutMs]) > 0;
 }
 
 /** Bytes from the kernel's random number generator, at most 256. A startup snapshot freezes V8's own seed, this not. */

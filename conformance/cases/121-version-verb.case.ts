@@ -51,6 +51,15 @@ test('VERSION is answered with standard input closed', 'same', (host) => {
   mustAnswer({ ...closed, json: undefined }, NEWEST);
 });
 
+test('VERSION is answered while nothing comes on standard input and nobody closes it', 'same', (host) => {
+  const program = join(host.pluginFolder, AGAINST_REFERENCE ? 'bridge' : 'podlink');
+  const env = { CNI_COMMAND: 'VERSION', PODLINK_RUN_DIR: host.runDir, PATH: '/usr/bin:/bin' };
+  const fifo = join(host.folder, 'never-closed');
+  const open = runProgram('sh', ['-c', `mkfifo "${fifo}"; exec 3<>"${fifo}"; exec "${program}" <&3`], { env });
+  mustAnswer({ ...open, json: undefined }, NEWEST);
+  assert.ok(open.ms < 5000, `took ${open.ms} ms`);
+});
+
 test('VERSION needs no other variable, and minds none', 'same', (host) => {
   for (const env of [
     { CNI_PATH: undefined },
