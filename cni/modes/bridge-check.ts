@@ -1,7 +1,6 @@
 // CHECK of bridge mode: compares what the result of ADD promised with what the kernel has. Only what matters to the
 // attachment is judged: promiscuity (packet captures change it), extra routes and addresses are nobody's fault.
 
-import type { AttachmentKey } from '../protocol/config.ts';
 import { AF_INET, canonicalCidr, familyOf, splitCidr } from '../kernel/netlink/address-bytes.ts';
 import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
 import { listAddresses } from '../kernel/rtnetlink/address.ts';
@@ -11,11 +10,12 @@ import { findLink, type Link } from '../kernel/rtnetlink/link.ts';
 import { describeRoute, listRoutes, type Route, RT_TABLE_MAIN } from '../kernel/rtnetlink/route.ts';
 import { withRtnetlink } from '../kernel/rtnetlink/socket.ts';
 import { findSysctl } from '../kernel/sysctl.ts';
-import type { BridgeConfig } from './bridge-config.ts';
+import type { AttachmentKey } from '../protocol/config.ts';
 import { ipsOf } from '../protocol/result.ts';
+import type { BridgeConfig } from './bridge-config.ts';
 import { hostInterfaceName } from './host-interface-name.ts';
-import { kernelRoutes } from './sandbox-interface.ts';
 import type { Attached, Host, Sandbox } from './mode.ts';
+import { kernelRoutes } from './sandbox-interface.ts';
 
 /** What is wrong with a bridge attachment, one sentence each. */
 export function checkBridgeAttachment(

@@ -5,9 +5,9 @@
 // exclusively and gives up when there is a port. ADDs do not wait for each other.
 
 import { ensureDirectory } from '../kernel/directory.ts';
-import { AF_INET, decodeMac, familyOf, networkOf, overlaps } from '../kernel/netlink/address-bytes.ts';
 import { isErrno } from '../kernel/errno.ts';
 import { type FileLock, lockFile } from '../kernel/flock.ts';
+import { AF_INET, decodeMac, familyOf, networkOf, overlaps } from '../kernel/netlink/address-bytes.ts';
 import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
 import { addAddress, deleteAddress, IFA_F_NODAD, listAddresses, RT_SCOPE_LINK } from '../kernel/rtnetlink/address.ts';
 import { addBridge, isVlanFiltering } from '../kernel/rtnetlink/bridge.ts';

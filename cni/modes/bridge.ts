@@ -1,8 +1,7 @@
 // Bridge mode: a veth pair between the container and a bridge of the host, addresses from IPAM, the bridge as gateway.
 
-import type { AttachmentKey } from '../protocol/config.ts';
-import { AF_INET6, familyOf, firstHostOf, splitCidr } from '../kernel/netlink/address-bytes.ts';
 import { isErrno } from '../kernel/errno.ts';
+import { AF_INET6, familyOf, firstHostOf, splitCidr } from '../kernel/netlink/address-bytes.ts';
 import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
 import { BR_STATE_DISABLED, bridgePortState, setBridgePort } from '../kernel/rtnetlink/bridge-port.ts';
 import { deleteLink, findLink, type Link } from '../kernel/rtnetlink/link.ts';
@@ -10,6 +9,7 @@ import { RT_TABLE_MAIN } from '../kernel/rtnetlink/route.ts';
 import { withRtnetlink } from '../kernel/rtnetlink/socket.ts';
 import { addVethPair } from '../kernel/rtnetlink/veth.ts';
 import { sleep } from '../kernel/syscalls.ts';
+import type { AttachmentKey } from '../protocol/config.ts';
 import { CniError, ERR_ALREADY_EXISTS, ERR_KERNEL_REFUSED } from '../protocol/errors.ts';
 import { FieldError } from '../protocol/fields.ts';
 import type { Interface, Route } from '../protocol/result.ts';

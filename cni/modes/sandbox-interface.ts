@@ -12,8 +12,8 @@ import {
 } from '../kernel/rtnetlink/address.ts';
 import { type Link, setLink } from '../kernel/rtnetlink/link.ts';
 import { addRoute, type Route as KernelRoute } from '../kernel/rtnetlink/route.ts';
-import { ensureSysctl, findSysctl, type SysctlKey, setSysctl } from '../kernel/sysctl.ts';
 import { sleep } from '../kernel/syscalls.ts';
+import { ensureSysctl, findSysctl, type SysctlKey, setSysctl } from '../kernel/sysctl.ts';
 import { CniError, ERR_KERNEL_REFUSED } from '../protocol/errors.ts';
 import type { Route } from '../protocol/result.ts';
 import type { Addressing, Sandbox } from './mode.ts';

@@ -4,9 +4,9 @@
 // Nothing in the shared namespace is ever changed: no link, address, route or sysctl.
 
 import { statSync } from 'node:fs';
-import { AF_INET, familyOf } from '../kernel/netlink/address-bytes.ts';
 import { isErrno } from '../kernel/errno.ts';
 import { countMounts } from '../kernel/mount-table.ts';
+import { AF_INET, familyOf } from '../kernel/netlink/address-bytes.ts';
 import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
 import type { Netns } from '../kernel/netns.ts';
 import { listAddresses, RT_SCOPE_UNIVERSE } from '../kernel/rtnetlink/address.ts';

@@ -9,8 +9,8 @@ import {
   ERR_TRY_AGAIN_LATER,
 } from '../protocol/errors.ts';
 import { describeValue, FieldError } from '../protocol/fields.ts';
-import type { ModeRequest, Peer } from './mode.ts';
 import { matchesGlob } from './mode-selection.ts';
+import type { ModeRequest, Peer } from './mode.ts';
 import { identityOf } from './sharing.ts';
 
 export interface Target {

@@ -4,14 +4,15 @@
 // configuration before anything changes. Then the record is written, and only then the kernel is touched. Any failure
 // after that takes everything back.
 
-import type { AttachmentKey } from '../protocol/config.ts';
 import { applyMasquerade, removeMasquerade } from '../features/masquerade.ts';
 import type { Attached, Sandbox } from '../modes/mode.ts';
 import { identityOf } from '../modes/sharing.ts';
+import { UndoStack } from '../modes/undo-stack.ts';
+import type { AttachmentKey } from '../protocol/config.ts';
 import { CniError, ERR_ALREADY_EXISTS, ERR_CLEANUP_INCOMPLETE, toCniError } from '../protocol/errors.ts';
 import type { AttachmentRequest } from '../protocol/request.ts';
-import type { Result } from '../protocol/result.ts';
 import { encodeResult } from '../protocol/result-codec.ts';
+import type { Result } from '../protocol/result.ts';
 import { describeKey, keyOf } from './attachment-key.ts';
 import {
   type AttachmentRecord,
@@ -26,7 +27,6 @@ import type { Ipam } from './ipam.ts';
 import { type Plan, planRequest } from './plan.ts';
 import { removalOfRecord, removeAttachment, withNftables } from './removal.ts';
 import { closeSandbox, openSandbox } from './sandbox.ts';
-import { UndoStack } from '../modes/undo-stack.ts';
 
 /** Connect the container. Returns the result to print. Throws CniError, FieldError or an error toCniError() knows. */
 export function add(request: AttachmentRequest, context: Context): Result {

@@ -6,7 +6,7 @@
 // Written whole (temporary file, fsync, rename) before the first change to the kernel, and again after the last. RUNDIR
 // is a tmpfs: a record does not survive a reboot, and neither do the kernel objects it names.
 
-import type { AttachmentKey } from '../protocol/config.ts';
+import { hash } from 'node:crypto';
 import {
   accessSync,
   closeSync,
@@ -22,11 +22,11 @@ import {
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { hash } from 'node:crypto';
 import { ensureDirectory } from '../kernel/directory.ts';
 import { isErrno } from '../kernel/errno.ts';
 import { type FileLock, lockFile } from '../kernel/flock.ts';
 import type { AttachmentObjects } from '../modes/mode.ts';
+import type { AttachmentKey } from '../protocol/config.ts';
 import { isObject } from '../protocol/fields.ts';
 
 const RECORD_VERSION = 1;

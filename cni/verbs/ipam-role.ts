@@ -1,12 +1,12 @@
 // The `host-local` and `static` roles: our IPAM as a plugin of its own, for other plugins to delegate to.
 
-import type { AttachmentKey } from '../protocol/config.ts';
 import type { IpamDriver } from '../../ipam/driver.ts';
+import type { AttachmentKey } from '../protocol/config.ts';
 import { CniError, ERR_INVALID_NETWORK_CONFIG } from '../protocol/errors.ts';
 import type { Fields } from '../protocol/fields.ts';
 import type { AttachmentRequest, NetworkRequest } from '../protocol/request.ts';
-import { keyOf } from './attachment-key.ts';
 import { ipsOf } from '../protocol/result.ts';
+import { keyOf } from './attachment-key.ts';
 import type { Context } from './context.ts';
 import { ipamRequest } from './ipam.ts';
 import type { Role } from './roles.ts';

@@ -1,17 +1,17 @@
 // The network's IPAM as the verbs see it: in this process when the type is one of ours, else another plugin.
 
-import { findIpamDriver } from '../../ipam/registry.ts';
 import type { IpamDriver, IpamRequest } from '../../ipam/driver.ts';
-import { canonicalAddress, canonicalCidr, familyOf } from '../kernel/netlink/address-bytes.ts';
+import { findIpamDriver } from '../../ipam/registry.ts';
 import { lockFile } from '../kernel/flock.ts';
+import { canonicalAddress, canonicalCidr, familyOf } from '../kernel/netlink/address-bytes.ts';
 import type { Addressing } from '../modes/mode.ts';
+import type { AttachmentKey, NetworkConfig } from '../protocol/config.ts';
 import { CniError, ERR_DELEGATE_FAILED } from '../protocol/errors.ts';
 import { FieldError, type Fields } from '../protocol/fields.ts';
-import type { AttachmentKey, NetworkConfig } from '../protocol/config.ts';
 import { parseJson } from '../protocol/json.ts';
 import type { Environment } from '../protocol/request.ts';
-import type { Ip } from '../protocol/result.ts';
 import { decodeResult } from '../protocol/result-codec.ts';
+import type { Ip } from '../protocol/result.ts';
 import { findPlugin, runPlugin } from './delegate.ts';
 
 /** What an IPAM is asked on behalf of. */

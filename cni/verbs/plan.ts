@@ -1,9 +1,9 @@
 // What a request amounts to: its mode, its IPAM and its features, each of which has accepted the configuration.
 
 import { parseMasquerade } from '../features/masquerade.ts';
-import type { Mode, ModePlan, ModeRequest, Peer } from '../modes/mode.ts';
 import { DEFAULT_MODE, findMode } from '../modes/mode-registry.ts';
 import { selectMode } from '../modes/mode-selection.ts';
+import type { Mode, ModePlan, ModeRequest, Peer } from '../modes/mode.ts';
 import { parseCniArgs } from '../protocol/args.ts';
 import type { AttachmentKey, NetworkConfig } from '../protocol/config.ts';
 import { FieldError } from '../protocol/fields.ts';

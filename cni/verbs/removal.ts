@@ -1,15 +1,15 @@
 // Taking an attachment away: what DEL, GC and an ADD that finds the remains of a killed one have in common.
 //
 // What there is to remove is known from the record of ADD. Without one (first run after an upgrade, /run wiped) it is
-// gathered from the configuration, prevResult, the names of our links and the comments of our nftables elements. Every step is taken, whatever becomes of the
-// others, and what is gone already is fine.
+// gathered from the configuration, prevResult, the names of our links and the comments of our nftables elements. Every
+// step is taken, whatever becomes of the others, and what is gone already is fine.
 
 import { findMasqueraded, parseMasquerade, removeMasquerade } from '../features/masquerade.ts';
 import { openOwnNetns } from '../kernel/netns.ts';
 import { openNftables } from '../kernel/nftables/connection.ts';
-import type { AttachmentObjects, Mode, Sandbox } from '../modes/mode.ts';
 import { DEFAULT_MODE, findMode } from '../modes/mode-registry.ts';
 import { selectMode } from '../modes/mode-selection.ts';
+import type { AttachmentObjects, Mode, Sandbox } from '../modes/mode.ts';
 import { identityAt, identityOf } from '../modes/sharing.ts';
 import { parseCniArgs } from '../protocol/args.ts';
 import { type AttachmentKey, type NetworkConfig, parseNetworkConfig } from '../protocol/config.ts';

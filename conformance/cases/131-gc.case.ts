@@ -1,4 +1,4 @@
-// GC: what belongs to no valid attachment of the network goes: link, reservation, nftables elements, record. Nothing else.
+// GC: what belongs to no valid attachment of the network goes: link, reservation, nftables elements, record; nothing else.
 
 import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import * as assert from 'uvu/assert';

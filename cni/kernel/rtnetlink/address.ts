@@ -64,7 +64,7 @@ export function encodeLinkAddress(linkIndex: number, cidr: string, flags: number
     .u32(linkIndex)
     .attributeBytes(IFA_LOCAL, bytes)
     .attributeBytes(IFA_ADDRESS, bytes);
-  // As the reference plugins do, and `ip address add … brd +`; without it the kernel leaves the link without a broadcast address.
+  // As the reference plugins do, and `ip address add … brd +`: without it the link is left without a broadcast address.
   if (family === AF_INET && prefixLength < 31) writer.attributeBytes(IFA_BROADCAST, encodeAddress(broadcastOf(cidr)));
   // The header's flags field has only eight bits.
   if (flags !== 0) writer.attributeU32(IFA_FLAGS, flags);
