@@ -138,7 +138,7 @@ function exhausted(network: string, set: RangeSet, wantedBy?: string): IpamError
   const range = formatRangeSet(set);
   return new IpamError(
     'exhausted',
-    `No IP addresses available in range set ${range} of network "${network}"${wantedBy ? ` for ${wantedBy}` : ''}: release those of containers that are gone (podlink gc) or configure a larger range`,
+    `No IP addresses available in range set ${range} of network "${network}"${wantedBy ? ` for ${wantedBy}` : ''}: have the runtime run DEL or GC for containers that are gone, or configure a larger range`,
     { range },
   );
 }

@@ -158,6 +158,9 @@ function refuseUnsupported(fields: Fields, runtimeConfig: Fields): void {
   const bandwidth = runtimeConfig.object('bandwidth');
   if (bandwidth && Object.values(bandwidth.raw).some((rate) => rate !== 0)) asked.push('"runtimeConfig.bandwidth"');
   if (asked.length > 0) {
-    throw new CniError(ERR_UNSUPPORTED_FIELD, `Unsupported in this version of podlink: ${asked.join(', ')}`);
+    throw new CniError(
+      ERR_UNSUPPORTED_FIELD,
+      `Unsupported in this version of podlink: ${asked.join(', ')} (for ports, bandwidth and isolation put the plugins portmap, bandwidth and firewall behind podlink in the list)`,
+    );
   }
 }

@@ -129,7 +129,9 @@ export function refuseOwnSettings(request: ModeRequest, mode: string): void {
   if (asked.length > 0) {
     throw new CniError(
       ERR_INVALID_NETWORK_CONFIG,
-      `Conflicting options: ${asked.join(', ')} and mode "${mode}": the namespace is shared, and nothing in it is changed`,
+      mode === 'none'
+        ? `Conflicting options: ${asked.join(', ')} and mode "none", which has no interface for them`
+        : `Conflicting options: ${asked.join(', ')} and mode "${mode}": the namespace is shared, and nothing in it is changed`,
     );
   }
 }

@@ -139,8 +139,13 @@ function fromSeveral(aggregate: AggregateError, causesLeft: number): CniError {
   const errors = aggregate.errors.map((error) => findCniError(error, causesLeft) ?? internalError(error));
   const [first, ...others] = errors;
   const haveOneCode = first !== undefined && others.every(({ code }) => code === first.code);
-  const message = aggregate.message || `${errors.length} steps failed`;
-  const details = errors.map((error) => joinTexts(error.message, error.details)).join('; ');
+  const action = aggregate.message || `${errors.length} steps failed`;
+  const causes = errors.map((error) => error.message).join('; ');
+  const message = causes === '' ? action : `${action}: ${causes}`;
+  const details = errors
+    .map((error) => error.details)
+    .filter((text) => text !== '')
+    .join('; ');
   return new CniError(haveOneCode ? first.code : ERR_CLEANUP_INCOMPLETE, message, details, { cause: aggregate });
 }
 

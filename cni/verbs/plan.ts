@@ -40,6 +40,12 @@ export function planRequest(source: PlanSource, context: Context): Plan {
   if (config.name.length > MAX_NAME_BYTES) {
     throw new FieldError('name', `must be of at most ${MAX_NAME_BYTES} characters, since it names a directory`);
   }
+  if (config.type === '' && config.fields.has('plugins')) {
+    throw new FieldError(
+      'plugins',
+      'must not be here: a plugin gets one element of the list, with "name" and "cniVersion"',
+    );
+  }
   const selected = selectMode(config, args);
   const mode = findMode(selected.mode) ?? DEFAULT_MODE;
   // A configuration may serve several modes: what is there for one of them is not for the others.
