@@ -7,7 +7,7 @@ import type { AttachmentRequest } from '../protocol/request.ts';
 import { keyOf } from './attachment-key.ts';
 import { findRecord, lockAttachment } from './attachment-record.ts';
 import type { Context } from './context.ts';
-import { findRequestIpam, modeOfRequest, removalOfRecord, removalOfRequest, removeAttachment } from './removal.ts';
+import { findRequestIpam, removalOfRecord, removalOfRequest, removeAttachment } from './removal.ts';
 import { closeSandbox, findSandbox } from './sandbox.ts';
 
 /**
@@ -20,16 +20,13 @@ export function del(request: AttachmentRequest, context: Context): void {
   const lock = lockIfPossible(key, context);
   try {
     const record = findRecord(context.runDir, key);
+    const removal = record
+      ? { ...removalOfRecord(record, context, request.path), findOtherIpam: () => findRequestIpam(request, context) }
+      : removalOfRequest(request, context);
     // In host mode CNI_NETNS shows our own namespace, and nothing in it is touched.
-    const isKnown = record !== undefined || !modeOfRequest(request, context).hasOwnInterface;
+    const isKnown = record !== undefined || !removal.mode.hasOwnInterface;
     const sandbox = findSandbox(request, isKnown, context.warn);
     try {
-      const removal = record
-        ? {
-            ...removalOfRecord(record, context, request.path),
-            findOtherIpam: () => findRequestIpam(request, context),
-          }
-        : removalOfRequest(request, context);
       removeAttachment(context, removal, sandbox);
     } finally {
       closeSandbox(sandbox);

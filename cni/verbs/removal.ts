@@ -82,7 +82,7 @@ export function removalOfRequest(request: AttachmentRequest, context: Context): 
 }
 
 /** The mode a request would be served in now. */
-export function modeOfRequest(request: AttachmentRequest, context: Context): Mode {
+function modeOfRequest(request: AttachmentRequest, context: Context): Mode {
   return attempt(context, () => findMode(selectMode(request.config, request.args).mode)) ?? DEFAULT_MODE;
 }
 
