@@ -40,7 +40,7 @@ export interface Chain {
 }
 
 /** Name a chain in an error: `chain nat_out of table inet podlink`. */
-export function describeChain({ table, name }: Chain): string {
+export function describeChain({ table, name }: Pick<Chain, 'table' | 'name'>): string {
   return `chain ${name} of ${describeTable(table)}`;
 }
 

@@ -16,7 +16,18 @@ export const NF_INET_FORWARD = 2;
 export const NF_INET_LOCAL_OUT = 3;
 export const NF_INET_POST_ROUTING = 4;
 
-/** enum nf_ip_hook_priorities: nft's "srcnat". */
+// include/uapi/linux/netfilter_bridge.h: hooks of a bridge table, and the priority before all that ebtables does there
+export const NF_BR_PRE_ROUTING = 0;
+export const NF_BR_FORWARD = 2;
+export const NF_BR_PRI_NAT_DST_BRIDGED = -300;
+
+/** enum nf_ip_hook_priorities: nft's "filter". */
+export const NF_IP_PRI_FILTER = 0;
+/** nft's "raw": before connection tracking. */
+export const NF_IP_PRI_RAW = -300;
+/** nft's "dstnat". */
+export const NF_IP_PRI_NAT_DST = -100;
+/** nft's "srcnat". */
 export const NF_IP_PRI_NAT_SRC = 100;
 
 // include/uapi/linux/netfilter.h: verdicts that end the packet's way through the hook
@@ -76,12 +87,15 @@ export const NFTA_SET_NAME = 2;
 export const NFTA_SET_FLAGS = 3;
 export const NFTA_SET_KEY_TYPE = 4;
 export const NFTA_SET_KEY_LEN = 5;
+export const NFTA_SET_DATA_TYPE = 6;
+export const NFTA_SET_DATA_LEN = 7;
 export const NFTA_SET_DESC = 9;
 export const NFTA_SET_ID = 10;
 export const NFTA_SET_USERDATA = 13;
 export const NFTA_SET_DESC_CONCAT = 2;
 export const NFTA_SET_FIELD_LEN = 1;
 export const NFT_SET_INTERVAL = 0x4;
+export const NFT_SET_MAP = 0x8;
 export const NFT_SET_CONCAT = 0x80;
 
 // enum nft_set_elem_list_attributes, nft_set_elem_attributes
@@ -89,6 +103,7 @@ export const NFTA_SET_ELEM_LIST_TABLE = 1;
 export const NFTA_SET_ELEM_LIST_SET = 2;
 export const NFTA_SET_ELEM_LIST_ELEMENTS = 3;
 export const NFTA_SET_ELEM_KEY = 1;
+export const NFTA_SET_ELEM_DATA = 2;
 export const NFTA_SET_ELEM_USERDATA = 6;
 /** Linux 5.6. */
 export const NFTA_SET_ELEM_KEY_END = 10;

@@ -7,8 +7,17 @@ import { MalformedMessageError } from '../netlink/reader.ts';
 import { assertBytes, bytes, received } from '../testing/bytes.ts';
 import { NftablesConnection } from './connection.ts';
 import { NFPROTO_INET } from './constants.ts';
-import { addElement, decodeElement, deleteElement, type Element, encodeElement, findElement } from './element.ts';
-import { IPV4_ADDR, IPV6_ADDR } from './key.ts';
+import {
+  addElement,
+  decodeElement,
+  deleteElement,
+  describeElement,
+  type Element,
+  encodeElement,
+  findElement,
+  isSameElement,
+} from './element.ts';
+import { INET_PROTOCOL, INET_SERVICE, IPV4_ADDR, IPV6_ADDR } from './key.ts';
 import type { NamedSet } from './set.ts';
 
 const test = suite('nftables element');
@@ -93,6 +102,82 @@ const ANSWER = bytes(`
   0a 00 06 00 00 04 61 62 63 00 00 00  ; NFTA_SET_ELEM_USERDATA comment "abc"
 `);
 
+const PORTS: NamedSet = {
+  table,
+  name: 'portmap_any_v4',
+  key: [INET_PROTOCOL, INET_SERVICE],
+  interval: false,
+  data: [IPV4_ADDR, INET_SERVICE],
+  comment,
+};
+const RANGES: NamedSet = {
+  table,
+  name: 'portmap_range_v4',
+  key: [IPV4_ADDR, INET_PROTOCOL, INET_SERVICE],
+  interval: true,
+  data: [IPV4_ADDR],
+  comment,
+};
+const PORT: Element = {
+  set: PORTS,
+  key: bytes('06 00 00 00 1f 90 00 00'),
+  data: bytes('0a 00 00 05 00 50 00 00'),
+  comment: 'abc',
+};
+const PORT_RANGE: Element = {
+  set: RANGES,
+  key: bytes('c0 00 02 01 06 00 00 00 1f 40 00 00'),
+  keyEnd: bytes('c0 00 02 01 06 00 00 00 1f 4a 00 00'),
+  data: bytes('0a 00 00 05'),
+  comment: 'abc',
+};
+
+// Captured the same way: { tcp . 8080 comment "abc" : 10.0.0.5 . 80 }, and
+// { 192.0.2.1 . tcp . 8000-8010 comment "abc" : 10.0.0.5 }
+const NEWSETELEM_MAP = bytes(`
+  01 00 00 00
+  0c 00 01 00 70 6f 64 6c 69 6e 6b 00  ; NFTA_SET_ELEM_LIST_TABLE "podlink"
+  13 00 02 00 70 6f 72 74 6d 61 70 5f 61 6e 79 5f 76 34 00 00  ; NFTA_SET_ELEM_LIST_SET "portmap_any_v4"
+  34 00 03 80 30 00 01 80  ; NFTA_SET_ELEM_LIST_ELEMENTS nested, NFTA_LIST_ELEM nested
+  10 00 01 80 0c 00 01 00 06 00 00 00 1f 90 00 00  ; NFTA_SET_ELEM_KEY nested, NFTA_DATA_VALUE tcp . 8080
+  10 00 02 80 0c 00 01 00 0a 00 00 05 00 50 00 00  ; NFTA_SET_ELEM_DATA nested, NFTA_DATA_VALUE 10.0.0.5 . 80
+  0a 00 06 00 00 04 61 62 63 00 00 00  ; NFTA_SET_ELEM_USERDATA comment "abc"
+`);
+const NEWSETELEM_MAP_RANGE = bytes(`
+  01 00 00 00
+  0c 00 01 00 70 6f 64 6c 69 6e 6b 00  ; NFTA_SET_ELEM_LIST_TABLE "podlink"
+  15 00 02 00 70 6f 72 74 6d 61 70 5f 72 61 6e 67 65 5f 76 34 00 00 00 00  ; NFTA_SET_ELEM_LIST_SET
+  48 00 03 80 44 00 01 80  ; NFTA_SET_ELEM_LIST_ELEMENTS nested, NFTA_LIST_ELEM nested
+  14 00 01 80 10 00 01 00 c0 00 02 01 06 00 00 00 1f 40 00 00  ; NFTA_SET_ELEM_KEY nested, 192.0.2.1 . tcp . 8000
+  14 00 0a 80 10 00 01 00 c0 00 02 01 06 00 00 00 1f 4a 00 00  ; NFTA_SET_ELEM_KEY_END nested, 192.0.2.1 . tcp . 8010
+  0c 00 02 80 08 00 01 00 0a 00 00 05  ; NFTA_SET_ELEM_DATA nested, NFTA_DATA_VALUE 10.0.0.5
+  0a 00 06 00 00 04 61 62 63 00 00 00  ; NFTA_SET_ELEM_USERDATA comment "abc"
+`);
+
+test('addElement() sends what nft sends for elements of maps', () => {
+  assertBytes(addElement(PORT).payload, NEWSETELEM_MAP);
+  assertBytes(addElement(PORT_RANGE).payload, NEWSETELEM_MAP_RANGE);
+  assert.is(addElement(PORT).operation, 'add element tcp . 8080 : 10.0.0.5 . 80 to set portmap_any_v4');
+  assert.is(describeElement(PORT_RANGE), '192.0.2.1 . tcp . 8000-8010 : 10.0.0.5');
+});
+
+test('deleteElement() finds an element of a map by its key alone', () => {
+  const { operation, payload } = deleteElement(PORT);
+  assert.is(operation, 'delete element tcp . 8080 from set portmap_any_v4');
+  assert.equal(decodeElement(PORTS, received(payload)), { set: PORTS, key: PORT.key });
+});
+
+test('isSameElement() looks at the value, and not at the comment', () => {
+  assert.ok(isSameElement(PORT, { ...PORT, comment: 'other' }));
+  assert.not.ok(isSameElement(PORT, { ...PORT, data: bytes('0a 00 00 06 00 50 00 00') }));
+});
+
+test('encodeElement() wants a value in a map, and in no other set', () => {
+  const { data: _, ...withoutValue } = PORT;
+  assert.throws(() => encodeElement(withoutValue), /set portmap_any_v4: it must have a value/);
+  assert.throws(() => encodeElement({ ...SOURCE, data: bytes('0a') }), /masquerade_v4: it must not have a value/);
+});
+
 test('addElement() sends what nft sends, for a key that must be new', () => {
   const { type, flags, payload, operation } = addElement(SOURCE);
   assert.equal([type, flags, operation], [0x0a0c, 0x600, 'add element 10.0.0.5 to set masquerade_v4']);
@@ -112,7 +197,7 @@ test('deleteElement() sends what nft sends', () => {
 });
 
 test('decodeElement() reads what encodeElement() writes', () => {
-  for (const element of [SOURCE, EXCEPTION, EXCEPTION_V6]) {
+  for (const element of [SOURCE, EXCEPTION, EXCEPTION_V6, PORT, PORT_RANGE]) {
     assert.equal(decodeElement(element.set, received(encodeElement(element))), element);
   }
 });

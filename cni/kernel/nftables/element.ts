@@ -1,4 +1,4 @@
-// Elements of named sets: the state of single attachments, with its owner in the comment.
+// Elements of named sets and maps: the state of single attachments, with its owner in the comment.
 
 import { isErrno } from '../errno.ts';
 import { type Operation, understand } from '../netlink/connection.ts';
@@ -12,6 +12,7 @@ import {
   NFT_MSG_NEWSETELEM,
   NFTA_DATA_VALUE,
   NFTA_LIST_ELEM,
+  NFTA_SET_ELEM_DATA,
   NFTA_SET_ELEM_KEY,
   NFTA_SET_ELEM_KEY_END,
   NFTA_SET_ELEM_LIST_ELEMENTS,
@@ -30,13 +31,25 @@ export interface Element {
   readonly key: Uint8Array;
   /** encodeKey() of the last values. Present exactly when the set has intervals. */
   readonly keyEnd?: Uint8Array;
+  /** encodeKey() of the value's fields. Present in a map, except where only the key matters. */
+  readonly data?: Uint8Array;
   /** At most COMMENT_MAX_BYTES. */
   readonly comment?: string;
 }
 
-/** Show an element's key: `10.0.0.5`, `10.0.0.5 . 10.0.0.0-10.0.255.255`. */
-export function describeElement({ set, key, keyEnd }: Element): string {
-  return formatKey(set.key, key, keyEnd);
+/** Show an element's key, and its value: `10.0.0.5 . 10.0.0.0-10.0.255.255`, `tcp . 8080 : 10.0.0.5 . 80`. */
+export function describeElement({ set, key, keyEnd, data }: Element): string {
+  const text = formatKey(set.key, key, keyEnd);
+  return set.data && data ? `${text} : ${formatKey(set.data, data)}` : text;
+}
+
+/** Whether two elements of one set have the same key and value; who they belong to does not count. */
+export function isSameElement(a: Element, b: Element): boolean {
+  return isSameBytes(a.key, b.key) && isSameBytes(a.keyEnd, b.keyEnd) && isSameBytes(a.data, b.data);
+}
+
+function isSameBytes(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
+  return a === b || (a !== undefined && b !== undefined && Buffer.compare(a, b) === 0);
 }
 
 /**
@@ -54,12 +67,13 @@ export function addElement(element: Element): Operation {
 }
 
 /** Delete an element, found by its key. ENOENT when it is not there; an interval must be the whole one. */
-export function deleteElement({ comment: _, ...element }: Element): Operation {
+export function deleteElement({ set, key, keyEnd }: Element): Operation {
+  const element = { set, key, ...(keyEnd && { keyEnd }) };
   return {
     operation: `delete element ${describeElement(element)} from set ${element.set.name}`,
     type: nftType(NFT_MSG_DELSETELEM),
     flags: 0,
-    payload: encodeElement(element),
+    payload: encodeKeyOf(element),
   };
 }
 
@@ -70,7 +84,7 @@ export function deleteElement({ comment: _, ...element }: Element): Operation {
  */
 export function findElement(nft: NftablesConnection, set: NamedSet, key: Uint8Array): Element | undefined {
   const operation = `get element ${formatKey(set.key, key)} of set ${set.name}`;
-  const payload = encodeElement(set.interval ? { set, key, keyEnd: key } : { set, key });
+  const payload = encodeKeyOf(set.interval ? { set, key, keyEnd: key } : { set, key });
   try {
     const [message] = nft.execute({ operation, type: nftType(NFT_MSG_GETSETELEM), flags: 0, payload });
     return message && understand({ operation }, () => decodeElement(set, message));
@@ -81,24 +95,43 @@ export function findElement(nft: NftablesConnection, set: NamedSet, key: Uint8Ar
   }
 }
 
-/** List all elements of a set: none when there is no such set, nor table. For the rare call that knows no key. */
-export function listElements(nft: NftablesConnection, set: NamedSet): Element[] {
+/**
+ * List the elements of a set whose comment begins like this: none when there is no such set, nor table.
+ *
+ * The kernel hands over all elements, a few hundred in a message. A message without the text is not taken apart: of
+ * 4,000 elements the search costs less than a millisecond.
+ */
+export function listElements(nft: NftablesConnection, set: NamedSet, comment = ''): Element[] {
   const operation = `list the elements of set ${set.name}`;
   const payload = writeHeader(set.table.family)
     .attributeString(NFTA_SET_ELEM_LIST_TABLE, set.table.name)
     .attributeString(NFTA_SET_ELEM_LIST_SET, set.name)
     .finish();
   try {
-    const messages = nft.dump({ operation, type: nftType(NFT_MSG_GETSETELEM), flags: 0, payload });
-    return messages.flatMap((message) => understand({ operation }, () => decodeElements(set, message)));
+    return nft
+      .dump({ operation, type: nftType(NFT_MSG_GETSETELEM), flags: 0, payload })
+      .filter((message) =>
+        Buffer.from(message.payload.buffer, message.payload.byteOffset, message.payload.length).includes(comment),
+      )
+      .flatMap((message) => understand({ operation }, () => decodeElements(set, message)))
+      .filter((element) => element.comment?.startsWith(comment) ?? comment === '');
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return [];
     throw error;
   }
 }
 
-/** Write one element, in the list that the kernel expects. */
-export function encodeElement({ set, key, keyEnd, comment }: Element): Uint8Array {
+/** Write one element, in the list that the kernel expects. Throws RangeError when it is not one of its set. */
+export function encodeElement(element: Element): Uint8Array {
+  const { set, data } = element;
+  if ((set.data === undefined) !== (data === undefined)) {
+    throw new RangeError(`Cannot write an element of set ${set.name}: it must ${set.data ? '' : 'not '}have a value`);
+  }
+  return encodeKeyOf(element);
+}
+
+/** The same, with a value only if there is one: the key is enough to find or delete an element of a map. */
+function encodeKeyOf({ set, key, keyEnd, data, comment }: Element): Uint8Array {
   if (set.interval !== (keyEnd !== undefined)) {
     throw new RangeError(
       `Cannot write an element of set ${set.name}: it must ${set.interval ? '' : 'not '}have an end`,
@@ -111,6 +144,7 @@ export function encodeElement({ set, key, keyEnd, comment }: Element): Uint8Arra
       list.nested(NFTA_LIST_ELEM, (element) => {
         writeKey(element, NFTA_SET_ELEM_KEY, key);
         if (keyEnd) writeKey(element, NFTA_SET_ELEM_KEY_END, keyEnd);
+        if (data) writeKey(element, NFTA_SET_ELEM_DATA, data);
         if (comment !== undefined) {
           element.attributeBytes(NFTA_SET_ELEM_USERDATA, encodeComment(ELEMENT_COMMENT, comment));
         }
@@ -137,9 +171,10 @@ function readElement(set: NamedSet, attributes: Attributes): Element {
   const key = readKey(attributes, NFTA_SET_ELEM_KEY);
   if (!key) throw new MalformedMessageError(`An element of set ${set.name} has no key`);
   const keyEnd = readKey(attributes, NFTA_SET_ELEM_KEY_END);
+  const data = readKey(attributes, NFTA_SET_ELEM_DATA);
   const userdata = attributes.bytes(NFTA_SET_ELEM_USERDATA);
   const comment = userdata && decodeComment(ELEMENT_COMMENT, userdata);
-  return { set, key, ...(keyEnd && { keyEnd }), ...(comment !== undefined && { comment }) };
+  return { set, key, ...(keyEnd && { keyEnd }), ...(data && { data }), ...(comment !== undefined && { comment }) };
 }
 
 function writeKey(writer: MessageWriter, type: number, key: Uint8Array): void {

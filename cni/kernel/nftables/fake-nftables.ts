@@ -15,11 +15,14 @@ interface FakeElement {
   readonly bytes: Uint8Array;
   readonly key: Uint8Array;
   readonly keyEnd: Uint8Array;
+  readonly data: Uint8Array | undefined;
   readonly comment: string | undefined;
 }
 interface FakeSet {
   readonly payload: Uint8Array;
   readonly fieldLengths: readonly number[];
+  /** Of a map. */
+  readonly dataLength: number | undefined;
   elements: FakeElement[];
 }
 interface FakeTable {
@@ -106,12 +109,19 @@ export class FakeNftables {
       case nft.NFT_MSG_GETSET:
         return found(table?.sets.get(attributes.string(nft.NFTA_SET_NAME) ?? '')?.payload, nft.NFT_MSG_NEWSET);
       case nft.NFT_MSG_GETRULE: {
-        const rules = table?.chains.get(attributes.string(nft.NFTA_RULE_CHAIN) ?? '')?.rules ?? [];
+        const chain = attributes.string(nft.NFTA_RULE_CHAIN);
+        const chains = [...(table?.chains ?? [])].filter(([name]) => chain === undefined || name === chain);
+        const rules = chains.flatMap(([, one]) => one.rules);
         return [...rules.map((payload) => ({ type: nftType(nft.NFT_MSG_NEWRULE), payload })), done()];
       }
       case nft.NFT_MSG_GETSETELEM: {
         const set = table?.sets.get(attributes.string(nft.NFTA_SET_ELEM_LIST_SET) ?? '');
-        const { key } = elementOf(attributes);
+        const element = elementOf(attributes);
+        if (!element) {
+          const all = set?.elements.map(({ bytes }) => ({ type: nftType(nft.NFT_MSG_NEWSETELEM), payload: bytes }));
+          return all ? [...all, done()] : [acknowledge(ENOENT)];
+        }
+        const { key } = element;
         return found(set?.elements.find((element) => contains(set, element, key))?.bytes, nft.NFT_MSG_NEWSETELEM);
       }
       default:
@@ -154,14 +164,21 @@ function applyTo(state: FakeState, request: Message): number {
       const set = attributes.string(nft.NFTA_SET_NAME) ?? '';
       if (table.sets.has(set)) return 0;
       if (!(flags & NLM_F_CREATE)) return ENOENT;
-      table.sets.set(set, { payload, fieldLengths: fieldLengthsOf(attributes), elements: [] });
+      table.sets.set(set, {
+        payload,
+        fieldLengths: fieldLengthsOf(attributes),
+        dataLength: attributes.be32(nft.NFTA_SET_DATA_LEN),
+        elements: [],
+      });
       return 0;
     }
     case nft.NFT_MSG_NEWSETELEM:
     case nft.NFT_MSG_DELSETELEM: {
       const set = table.sets.get(attributes.string(nft.NFTA_SET_ELEM_LIST_SET) ?? '');
       if (!set) return ENOENT;
-      const element = { bytes: payload, ...elementOf(attributes) };
+      const fields = elementOf(attributes);
+      if (!fields) return EINVAL;
+      const element = { bytes: payload, ...fields };
       return message === nft.NFT_MSG_NEWSETELEM ? addTo(set, element, flags) : deleteFrom(set, element);
     }
     default:
@@ -170,6 +187,7 @@ function applyTo(state: FakeState, request: Message): number {
 }
 
 function addTo(set: FakeSet, element: FakeElement, flags: number): number {
+  if (element.data?.length !== set.dataLength) return EINVAL;
   const overlaps = set.elements.some((other) => contains(set, other, element.key) || contains(set, element, other.key));
   if (overlaps) return flags & NLM_F_EXCL ? EEXIST : 0;
   set.elements.push(element);
@@ -183,12 +201,14 @@ function deleteFrom(set: FakeSet, { key, keyEnd }: FakeElement): number {
   return 0;
 }
 
-function elementOf(attributes: Attributes): Omit<FakeElement, 'bytes'> {
+function elementOf(attributes: Attributes): Omit<FakeElement, 'bytes'> | undefined {
   const element = attributes.nested(nft.NFTA_SET_ELEM_LIST_ELEMENTS)?.nested(nft.NFTA_LIST_ELEM);
-  const key = element?.nested(nft.NFTA_SET_ELEM_KEY)?.bytes(nft.NFTA_DATA_VALUE) ?? new Uint8Array();
+  const key = element?.nested(nft.NFTA_SET_ELEM_KEY)?.bytes(nft.NFTA_DATA_VALUE);
+  if (!key) return undefined;
   const keyEnd = element?.nested(nft.NFTA_SET_ELEM_KEY_END)?.bytes(nft.NFTA_DATA_VALUE) ?? key;
+  const data = element?.nested(nft.NFTA_SET_ELEM_DATA)?.bytes(nft.NFTA_DATA_VALUE);
   const userdata = element?.bytes(nft.NFTA_SET_ELEM_USERDATA);
-  return { key, keyEnd, comment: userdata && decodeComment(ELEMENT_COMMENT, userdata) };
+  return { key, keyEnd, data, comment: userdata && decodeComment(ELEMENT_COMMENT, userdata) };
 }
 
 function fieldLengthsOf(attributes: Attributes): number[] {

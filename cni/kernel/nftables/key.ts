@@ -3,7 +3,7 @@
 //
 // Source: nftables include/datatype.h (1.0.6) for the numbers, include/net/netfilter/nf_tables.h for the padding.
 
-import { decodeAddress } from '../netlink/address-bytes.ts';
+import { decodeAddress, decodeMac } from '../netlink/address-bytes.ts';
 import { align4, MessageWriter } from '../netlink/writer.ts';
 
 export interface DataType {
@@ -11,11 +11,31 @@ export interface DataType {
   readonly number: number;
   readonly bytes: number;
   readonly format: (bytes: Uint8Array) => string;
+  /** Whether nft takes the bytes for a number of this machine's order, as it does with names. */
+  readonly isHostOrder?: true;
 }
 
 // enum datatypes
 export const IPV4_ADDR: DataType = { number: 7, bytes: 4, format: decodeAddress };
 export const IPV6_ADDR: DataType = { number: 8, bytes: 16, format: decodeAddress };
+export const ETHER_ADDR: DataType = { number: 9, bytes: 6, format: decodeMac };
+/** One byte, IPPROTO_*. */
+export const INET_PROTOCOL: DataType = { number: 12, bytes: 1, format: formatProtocol };
+/** A port: encodePort(). */
+export const INET_SERVICE: DataType = { number: 13, bytes: 2, format: (bytes) => String(decodePort(bytes)) };
+/** IFNAMSIZ bytes, the rest of them zero: encodeInterfaceName(). */
+export const IFNAME: DataType = { number: 41, bytes: 16, format: formatInterfaceName, isHostOrder: true };
+
+// include/uapi/linux/in.h: values of INET_PROTOCOL
+export const IPPROTO_TCP = 6;
+export const IPPROTO_UDP = 17;
+export const IPPROTO_SCTP = 132;
+
+const PROTOCOL_NAMES: ReadonlyMap<number, string> = new Map([
+  [IPPROTO_TCP, 'tcp'],
+  [IPPROTO_UDP, 'udp'],
+  [IPPROTO_SCTP, 'sctp'],
+]);
 
 /** TYPE_BITS: a concatenation's number has six bits for each of its fields. */
 const TYPE_BITS = 6;
@@ -51,4 +71,35 @@ export function formatKey(types: readonly DataType[], start: Uint8Array, end = s
       return from === to ? from : `${from}-${to}`;
     })
     .join(' . ');
+}
+
+/** Write the name of a network interface as a field of a key. Throws RangeError for one that no interface can have. */
+export function encodeInterfaceName(name: string): Uint8Array {
+  const text = new TextEncoder().encode(name);
+  if (text.length === 0 || text.length >= IFNAME.bytes) {
+    throw new RangeError(`Cannot write interface name "${name}": it must have 1 to ${IFNAME.bytes - 1} bytes`);
+  }
+  const bytes = new Uint8Array(IFNAME.bytes);
+  bytes.set(text);
+  return bytes;
+}
+
+function formatInterfaceName(bytes: Uint8Array): string {
+  const end = bytes.indexOf(0);
+  return `"${new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end))}"`;
+}
+
+/** Write a port as a field of a key. Throws RangeError for a number that is none. */
+export function encodePort(port: number): Uint8Array {
+  if (!Number.isInteger(port) || port < 0 || port > 0xffff) throw new RangeError(`Cannot write port ${port}`);
+  return Uint8Array.of(port >> 8, port & 0xff);
+}
+
+/** Read the port in a field. */
+export function decodePort([high = 0, low = 0]: Uint8Array): number {
+  return high * 256 + low;
+}
+
+function formatProtocol([number = 0]: Uint8Array): string {
+  return PROTOCOL_NAMES.get(number) ?? String(number);
 }

@@ -23,7 +23,7 @@ import { lookUp } from './expressions/lookup.ts';
 import { masquerade } from './expressions/masq.ts';
 import { encodeKey, IPV4_ADDR, IPV6_ADDR } from './key.ts';
 import { addRule } from './rule.ts';
-import { checkRuleset, repairRuleset, replaceRuleset, type Ruleset } from './ruleset.ts';
+import { checkRuleset, repairRuleset, replaceRulesets, type Ruleset } from './ruleset.ts';
 import { addSet, expectSet, type NamedSet } from './set.ts';
 import { addTable, deleteTable, getTable } from './table.ts';
 import { COMMENT_MAX_BYTES } from './userdata.ts';
@@ -99,9 +99,9 @@ function messageOf(work: () => unknown): string {
   throw new Error('nothing was thrown');
 }
 
-test('nft lists what replaceRuleset() and addElement() have made', (world) => {
+test('nft lists what replaceRulesets() and addElement() have made', (world) => {
   const range = network('fd00::5', 'fd00::', 'fd00::ffff:ffff:ffff:ffff', 'net/c1/eth0');
-  world.nft.commit([...replaceRuleset(RULESET), addElement(address('10.0.0.5', 'net/c1/eth0')), addElement(range)]);
+  world.nft.commit([...replaceRulesets([RULESET]), addElement(address('10.0.0.5', 'net/c1/eth0')), addElement(range)]);
   const inTable = { family: 'inet', table: 't' };
   const elem = (val: unknown) => [{ elem: { val, comment: 'net/c1/eth0' } }];
   assert.equal(listed(world, 'set'), [
@@ -139,7 +139,7 @@ test('nft lists what replaceRuleset() and addElement() have made', (world) => {
 
 test('nft reads back what it lists of us, the longest comment included', (world) => {
   const comment = 'x'.repeat(COMMENT_MAX_BYTES);
-  world.nft.commit([...replaceRuleset(RULESET), addElement(address('10.0.0.5', comment))]);
+  world.nft.commit([...replaceRulesets([RULESET]), addElement(address('10.0.0.5', comment))]);
   const before = nftTool(world, 'list', 'ruleset');
   nftTool(world, 'delete', 'table', 'inet', 't');
   execFileSync('ip', ['netns', 'exec', world.name, 'nft', '-f', '-'], { input: before });
@@ -147,7 +147,7 @@ test('nft reads back what it lists of us, the longest comment included', (world)
 });
 
 test('findElement() reads what nft has made, and finds a range by a point in it', (world) => {
-  world.nft.commit(replaceRuleset(RULESET));
+  world.nft.commit(replaceRulesets([RULESET]));
   nftTool(world, 'add', 'element', 'inet', 't', 'addresses', '{ 10.0.0.5 comment "abc", 10.0.0.6 }');
   nftTool(world, 'add', 'element', 'inet', 't', 'networks', '{ fd00::5 . fd00::/64 comment "abc" }');
   const find = (element: Element) => findElement(world.nft, element.set, element.key);
@@ -261,8 +261,8 @@ test('commit() takes 1,000 elements at once, and says when a batch is larger tha
   assert.is(listed(world, 'set')[0]?.elem, undefined);
 });
 
-test('replaceRuleset() again leaves one copy of every rule', (world) => {
-  for (let i = 0; i < 3; i++) world.nft.commit(replaceRuleset(RULESET));
+test('replaceRulesets() again leaves one copy of every rule', (world) => {
+  for (let i = 0; i < 3; i++) world.nft.commit(replaceRulesets([RULESET]));
   assert.is(listed(world, 'rule').length, 1);
 });
 
@@ -287,7 +287,7 @@ const DAMAGES: [what: string, command: string[], problem: string][] = [
 
 for (const [what, command, problem] of DAMAGES) {
   test(`checkRuleset() finds ${what}, repairRuleset() puts it right and keeps the elements`, (world) => {
-    world.nft.commit([...replaceRuleset(RULESET), addElement(address('10.0.0.5', 'abc'))]);
+    world.nft.commit([...replaceRulesets([RULESET]), addElement(address('10.0.0.5', 'abc'))]);
     assert.equal(checkRuleset(world.nft, RULESET), []);
     nftTool(world, ...command);
     const problems = checkRuleset(world.nft, RULESET);
@@ -311,7 +311,7 @@ test('repairRuleset() refuses to lose the elements of a set that is another one 
 });
 
 test('deleteTable() removes the table with all in it', (world) => {
-  world.nft.commit([...replaceRuleset(RULESET), addElement(address('10.0.0.5'))]);
+  world.nft.commit([...replaceRulesets([RULESET]), addElement(address('10.0.0.5'))]);
   world.nft.commit([deleteTable(table)]);
   assert.is(nftTool(world, 'list', 'ruleset'), '');
   assert.throws(

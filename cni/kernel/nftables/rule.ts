@@ -13,6 +13,7 @@ import {
 } from './constants.ts';
 import { type Expression, writeExpression } from './expressions/expression.ts';
 import { nftType, writeHeader } from './message.ts';
+import { describeTable, type Table } from './table.ts';
 import { encodeComment, RULE_COMMENT } from './userdata.ts';
 
 export interface Rule {
@@ -38,6 +39,12 @@ export function listRules(chain: Chain): Operation {
     .attributeString(NFTA_RULE_CHAIN, chain.name)
     .finish();
   return { operation: `list rules of ${describeChain(chain)}`, type: nftType(NFT_MSG_GETRULE), flags: 0, payload };
+}
+
+/** Ask for the rules of all chains of a table, to be dumped. */
+export function listRulesOfTable(table: Table): Operation {
+  const payload = writeHeader(table.family).attributeString(NFTA_RULE_TABLE, table.name).finish();
+  return { operation: `list rules of ${describeTable(table)}`, type: nftType(NFT_MSG_GETRULE), flags: 0, payload };
 }
 
 /** The definition of a rule: what addRule() asks for and what the kernel must answer to listRules(). */

@@ -8,7 +8,7 @@ import { giveVerdict } from './expressions/immediate.ts';
 import { FakeNftables } from './fake-nftables.ts';
 import { IPV4_ADDR } from './key.ts';
 import { addRule } from './rule.ts';
-import { checkRuleset, expectRuleset, repairRuleset, replaceRuleset, type Ruleset } from './ruleset.ts';
+import { checkRuleset, expectRulesets, repairRuleset, replaceRulesets, type Ruleset } from './ruleset.ts';
 import { addTable } from './table.ts';
 
 const test = suite('nftables ruleset');
@@ -21,34 +21,34 @@ const element = { set, key: Uint8Array.of(10, 0, 0, 5), comment: 'owner' };
 
 function made(ruleset = RULESET): FakeNftables {
   const fake = new FakeNftables();
-  fake.connection.commit([...replaceRuleset(ruleset), addElement(element)]);
+  fake.connection.commit([...replaceRulesets([ruleset]), addElement(element)]);
   return fake;
 }
 
-test('expectRuleset() fails the batch until the ruleset is there', () => {
+test('expectRulesets() fails the batch until the ruleset is there', () => {
   const fake = new FakeNftables();
   assert.throws(
-    () => fake.connection.commit([expectRuleset(RULESET)]),
+    () => fake.connection.commit(expectRulesets([RULESET])),
     (error: unknown) => isErrno(error, 'ENOENT'),
   );
-  fake.connection.commit(replaceRuleset(RULESET));
-  fake.connection.commit([expectRuleset(RULESET)]);
+  fake.connection.commit(replaceRulesets([RULESET]));
+  fake.connection.commit(expectRulesets([RULESET]));
 });
 
-test('replaceRuleset() again leaves one copy of every rule, and the elements', () => {
+test('replaceRulesets() again leaves one copy of every rule, and the elements', () => {
   const fake = made();
-  fake.connection.commit(replaceRuleset(RULESET));
+  fake.connection.commit(replaceRulesets([RULESET]));
   assert.is(fake.state.get('t')?.chains.get('out')?.rules.length, 2);
   assert.equal(fake.elementsOf('t', 's'), { '0a000005': 'owner' });
 });
 
 test('an older version takes a newer one for its own, a newer one does not take an older one', () => {
   const newer = { ...RULESET, version: 2 };
-  made(newer).connection.commit([expectRuleset(RULESET)]);
-  assert.throws(() => made(RULESET).connection.commit([expectRuleset(newer)]));
+  made(newer).connection.commit(expectRulesets([RULESET]));
+  assert.throws(() => made(RULESET).connection.commit(expectRulesets([newer])));
 });
 
-test('checkRuleset() finds nothing wrong with what replaceRuleset() made', () => {
+test('checkRuleset() finds nothing wrong with what replaceRulesets() made', () => {
   assert.equal(checkRuleset(made().connection, RULESET), []);
 });
 

@@ -2,13 +2,13 @@
 // as elements, and no rule is touched again.
 //
 // How the rules come exactly once, without a lock and without looking first:
-//   * a batch that needs the ruleset begins with expectRuleset(), which fails it with ENOENT when the ruleset is not
+//   * a batch that needs the ruleset begins with expectRulesets(), which fails it with ENOENT when the ruleset is not
 //     there (first use, or someone flushed the node's rules);
-//   * it is then sent again with replaceRuleset() before it, which adds what is missing, empties the chains and fills
+//   * it is then sent again with replaceRulesets() before it, which adds what is missing, empties the chains and fills
 //     them anew. The kernel carries out one batch after the other, so however many processes do this at once, each
 //     leaves one copy of every rule, and elements of the others stay.
 //
-// What expectRuleset() looks for is an empty set that carries the version in its name. A version makes the markers of
+// What expectRulesets() looks for is an empty set that carries the version in its name. A version makes the markers of
 // all versions before it too: an older executable on the same node (another runtime's) then finds its own, and does
 // not put its older rules in the place of the newer. So a new version may change rules and add objects, but must not
 // change the definition of a set or chain: for that the object gets a new name.
@@ -19,9 +19,10 @@ import type { Message } from '../netlink/message.ts';
 import { addChain, type Chain, deleteChain, describeChain, encodeChain, flushChain, getChain } from './chain.ts';
 import type { NftablesConnection } from './connection.ts';
 import { isAsDefined } from './definition.ts';
+import { NFTA_RULE_CHAIN } from './constants.ts';
 import { IPV4_ADDR } from './key.ts';
-import { attributeBytesOf } from './message.ts';
-import { addRule, encodeRule, listRules, type Rule } from './rule.ts';
+import { attributeBytesOf, attributesOf } from './message.ts';
+import { addRule, encodeRule, listRules, listRulesOfTable, type Rule } from './rule.ts';
 import { addSet, describeSet, encodeSet, expectSet, getSet, type NamedSet } from './set.ts';
 import { addTable, describeTable, encodeTable, getTable, type Table } from './table.ts';
 
@@ -41,20 +42,39 @@ export interface Ruleset {
   readonly chains: readonly ChainWithRules[];
 }
 
-/** Fail the batch with ENOENT when the ruleset is not there in this version or a later one. */
-export function expectRuleset(ruleset: Ruleset): Operation {
-  return expectSet(marker(ruleset, ruleset.version), 1);
+/** Fail the batch with ENOENT when one of the rulesets is not there in this version or a later one. */
+export function expectRulesets(rulesets: readonly Ruleset[]): Operation[] {
+  return rulesets.map((ruleset, i) => expectSet(marker(ruleset, ruleset.version), i + 1));
 }
 
-/** Make the ruleset whole: table, sets and chains if they are missing, the rules in any case. Elements stay. */
-export function replaceRuleset(ruleset: Ruleset): Operation[] {
-  const { table, chains } = ruleset;
+/** Make rulesets whole: tables, sets and chains if they are missing, the rules in any case. Elements stay. */
+export function replaceRulesets(rulesets: readonly Ruleset[]): Operation[] {
+  const sets = rulesets.flatMap(allSets);
+  const chains = rulesets.flatMap((ruleset) => ruleset.chains);
   return [
-    addTable(table),
-    ...allSets(ruleset).map((set, i) => addSet(set, i + 1)),
+    ...rulesets.map(({ table }) => addTable(table)),
+    ...sets.map((set, i) => addSet(set, i + 1)),
     ...chains.flatMap(({ chain }) => [addChain(chain), flushChain(chain)]),
     ...chains.flatMap(({ chain, rules }) => rules.map((rule) => addRule(chain, rule))),
   ];
+}
+
+/**
+ * Whether every chain has as many rules as it was made with: enough to see that somebody flushed one, at the price of
+ * one question for each table, whose answer does not grow with the attachments. checkRuleset() looks at all there is.
+ */
+export function hasAllRules(nft: NftablesConnection, rulesets: readonly Ruleset[]): boolean {
+  const counts = new Map<string, number>();
+  for (const table of new Map(rulesets.map(({ table }) => [describeTable(table), table])).values()) {
+    const list = listRulesOfTable(table);
+    for (const message of nft.dump(list)) {
+      const name = `${describeTable(table)} ${understand(list, () => attributesOf(message).string(NFTA_RULE_CHAIN))}`;
+      counts.set(name, (counts.get(name) ?? 0) + 1);
+    }
+  }
+  return rulesets.every(({ table, chains }) =>
+    chains.every(({ chain, rules }) => (counts.get(`${describeTable(table)} ${chain.name}`) ?? 0) === rules.length),
+  );
 }
 
 /**
@@ -79,7 +99,7 @@ export function checkRuleset(nft: NftablesConnection, ruleset: Ruleset): string[
  * Make the ruleset whole again, whatever was done to it. Elements stay.
  *
  * Two batches: the kernel does not let chains change in the one that wakes up a dormant table.
- * Unlike replaceRuleset() it also makes chains anew that someone has replaced by others. Throws NetlinkError EEXIST
+ * Unlike replaceRulesets() it also makes chains anew that someone has replaced by others. Throws NetlinkError EEXIST
  * for a set with another key: with it, its elements would have to go.
  */
 export function repairRuleset(nft: NftablesConnection, ruleset: Ruleset): void {
@@ -90,7 +110,7 @@ export function repairRuleset(nft: NftablesConnection, ruleset: Ruleset): void {
     ...chains.map(({ table, name }) => addChain({ table, name })),
     ...chains.map(flushChain),
     ...chains.map(deleteChain),
-    ...replaceRuleset(ruleset),
+    ...replaceRulesets([ruleset]),
   ]);
 }
 

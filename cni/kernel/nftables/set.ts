@@ -1,4 +1,5 @@
-// Named sets: keys that rules look up in constant time, and that come and go without a change to any rule.
+// Named sets and maps: keys that rules look up in constant time, and that come and go without a change to any rule. The
+// elements of a map have a value as well, which the look-up gives to the rule.
 
 import type { Operation } from '../netlink/connection.ts';
 import { NLM_F_CREATE } from '../netlink/message.ts';
@@ -7,7 +8,10 @@ import {
   NFT_MSG_NEWSET,
   NFT_SET_CONCAT,
   NFT_SET_INTERVAL,
+  NFT_SET_MAP,
   NFTA_LIST_ELEM,
+  NFTA_SET_DATA_LEN,
+  NFTA_SET_DATA_TYPE,
   NFTA_SET_DESC,
   NFTA_SET_DESC_CONCAT,
   NFTA_SET_FIELD_LEN,
@@ -22,7 +26,7 @@ import {
 import { type DataType, keyLength, keyType } from './key.ts';
 import { nftType, writeHeader } from './message.ts';
 import { describeTable, type Table } from './table.ts';
-import { encodeComment, SET_COMMENT } from './userdata.ts';
+import { encodeComment, HOST_ORDER_KEY, SET_COMMENT } from './userdata.ts';
 
 export interface NamedSet {
   readonly table: Table;
@@ -30,6 +34,8 @@ export interface NamedSet {
   readonly key: readonly DataType[];
   /** Whether a field of an element may be a range. Only for keys of two and more fields; Linux 5.6. */
   readonly interval: boolean;
+  /** What an element's value consists of. Makes the set a map. */
+  readonly data?: readonly DataType[];
   /** Says what the set is for; nft shows it. At most COMMENT_MAX_BYTES. */
   readonly comment: string;
 }
@@ -65,18 +71,22 @@ export function getSet(set: NamedSet): Operation {
 
 /** The definition of a set: what the kernel must answer to getSet(), and with an ID what addSet() asks for. */
 export function encodeSet(set: NamedSet, id?: number): Uint8Array {
-  const { table, name, key, interval, comment } = set;
+  const { table, name, key, interval, data, comment } = set;
   // Ranges of a single field are two elements each, in another kind of set (nft_set_rbtree): not needed so far.
   if (interval && key.length < 2) throw new RangeError(`Cannot describe ${describeSet(set)}: ranges need two fields`);
-  const isConcatenated = key.length > 1;
+  const flags = (interval ? NFT_SET_INTERVAL | NFT_SET_CONCAT : 0) | (data ? NFT_SET_MAP : 0);
   const writer = writeHeader(table.family)
     .attributeString(NFTA_SET_TABLE, table.name)
     .attributeString(NFTA_SET_NAME, name)
-    .attributeBe32(NFTA_SET_FLAGS, (interval ? NFT_SET_INTERVAL : 0) | (isConcatenated ? NFT_SET_CONCAT : 0))
+    .attributeBe32(NFTA_SET_FLAGS, flags)
     .attributeBe32(NFTA_SET_KEY_TYPE, keyType(key))
     .attributeBe32(NFTA_SET_KEY_LEN, keyLength(key));
+  if (data) {
+    writer.attributeBe32(NFTA_SET_DATA_TYPE, keyType(data)).attributeBe32(NFTA_SET_DATA_LEN, keyLength(data));
+  }
   if (id !== undefined) writer.attributeBe32(NFTA_SET_ID, id);
-  if (isConcatenated) {
+  // Single keys are hashed as they are, whatever their fields; only ranges are compared field by field.
+  if (interval) {
     writer.nested(NFTA_SET_DESC, (description) =>
       description.nested(NFTA_SET_DESC_CONCAT, (fields) => {
         for (const { bytes } of key) {
@@ -85,7 +95,8 @@ export function encodeSet(set: NamedSet, id?: number): Uint8Array {
       }),
     );
   }
-  return writer.attributeBytes(NFTA_SET_USERDATA, encodeComment(SET_COMMENT, comment)).finish();
+  const order = key.length === 1 && key[0]?.isHostOrder ? HOST_ORDER_KEY : new Uint8Array();
+  return writer.attributeBytes(NFTA_SET_USERDATA, Buffer.concat([order, encodeComment(SET_COMMENT, comment)])).finish();
 }
 
 function operation(verb: string, message: number, set: NamedSet, payload: Uint8Array, flags = 0): Operation {

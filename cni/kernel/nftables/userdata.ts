@@ -16,6 +16,16 @@ export const ELEMENT_COMMENT = 0;
 /** NFTNL_UDATA_SET_COMMENT. */
 export const SET_COMMENT = 7;
 
+/** NFTNL_UDATA_SET_KEYBYTEORDER, and nft's BYTEORDER_HOST_ENDIAN as its value. */
+const SET_KEY_BYTE_ORDER = 0;
+const HOST_ENDIAN = 1;
+
+/**
+ * Tells nft that a set's key is in the machine's order; without it nft shows the elements' keys wrongly. The value is a
+ * u32 in that order too: x86-64 and arm64 begin with the least byte.
+ */
+export const HOST_ORDER_KEY = Uint8Array.of(SET_KEY_BYTE_ORDER, 4, HOST_ENDIAN, 0, 0, 0);
+
 /** NFTNL_UDATA_COMMENT_MAXLEN: nft shows longer comments, but does not read back what it has shown. */
 export const COMMENT_MAX_BYTES = 128;
 

@@ -14,9 +14,9 @@ export function matchFamily(family: PacketFamily): Expression[] {
   return [loadMeta(NFT_META_NFPROTO), compare(NFT_CMP_EQ, Uint8Array.of(family))];
 }
 
-/** Load the source address, all of it. */
-export function loadSource(family: PacketFamily, register?: number): Expression {
-  return loadPayload(network(family === NFPROTO_IPV4 ? 12 : 8, addressBytes(family)), register);
+/** Load the source address, or its first bytes. */
+export function loadSource(family: PacketFamily, register?: number, bytes = addressBytes(family)): Expression {
+  return loadPayload(network(family === NFPROTO_IPV4 ? 12 : 8, bytes), register);
 }
 
 /** Load the destination address, or its first bytes. */
