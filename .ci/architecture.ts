@@ -35,6 +35,11 @@ export const LAYERS: readonly Layer[] = [
     remedy: 'nftables knows tables, sets and rules: what uses them belongs in cni/features',
   },
   {
+    folder: 'cni/kernel/conntrack/',
+    mayImport: ['cni/kernel/*', 'cni/kernel/netlink/', 'cni/kernel/testing/'],
+    remedy: 'conntrack knows flows: what decides which of them go belongs in cni/features',
+  },
+  {
     folder: 'cni/kernel/',
     mayImport: ['cni/kernel/testing/'],
     remedy: 'the top of cni/kernel is system calls: what needs netlink belongs in cni/kernel/rtnetlink or nftables',
@@ -84,6 +89,19 @@ export const LAYERS: readonly Layer[] = [
 
 /** The one file that may speak to libc. */
 export const FFI_FILE = 'cni/kernel/syscalls.ts';
+
+/**
+ * Who may wait for other machines, and for those who do: the process, the recipes of the verbs, the steps back of a
+ * failed ADD, and IPAM on etcd. All others may be called while the thread is in another namespace.
+ */
+export const MAY_WAIT = [
+  'cni/main.ts',
+  'cni/operator/',
+  'cni/verbs/',
+  'cni/modes/undo-stack.ts',
+  'ipam/etcd',
+  'ipam/block',
+];
 
 /** Names that say nothing about what is inside. */
 export const FORBIDDEN_NAMES = ['index.ts', 'utils.ts', 'util.ts', 'types.ts', 'common.ts', 'helper.ts', 'helpers.ts'];
