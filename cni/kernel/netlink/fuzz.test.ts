@@ -5,6 +5,7 @@ import * as assert from 'uvu/assert';
 import { attribute, bytes, join, message, s32, u32 } from '../testing/bytes.ts';
 import { SeededRandom } from '../testing/random.ts';
 import { ScriptedTransport } from '../testing/scripted-transport.ts';
+import { thrownOf } from '../testing/thrown.ts';
 import { NetlinkConnection } from './connection.ts';
 import { NetlinkError } from './error.ts';
 import { decodeAcknowledgement, decodeDone, decodeMessages } from './message.ts';
@@ -116,5 +117,55 @@ for (const [method, seed] of [
     assert.ok(succeeded > ROUNDS / 20 && refused > ROUNDS / 20, `${succeeded} succeeded, ${refused} refused`);
   });
 }
+
+test('execute() and dump() take datagrams in any order, cut in two or doubled, for an answer, a refusal or silence', () => {
+  const random = new SeededRandom(5);
+  const outcomes = { succeeded: 0, refused: 0 };
+  for (let round = 0; round < ROUNDS; round++) {
+    const transport = new ScriptedTransport((sequence) => {
+      const datagrams = Array.from({ length: 2 + random.below(4) }, () =>
+        random.pick(healthyDatagrams(random.pick([sequence, sequence, sequence - 1, sequence + 1, 0]) >>> 0)),
+      );
+      return datagrams.flatMap((datagram) => {
+        const cut = random.below(datagram.length);
+        return random.pick([[datagram], [datagram, datagram], [datagram.slice(0, cut), datagram.slice(cut)], []]);
+      });
+    });
+    const connection = new NetlinkConnection(transport);
+    // The connection goes on being used, with what is left of the first answer before the next one's.
+    for (const method of ['execute', 'dump', 'execute'] as const) {
+      try {
+        connection[method]({ operation: 'x', type: 18, flags: 0, payload: new Uint8Array() });
+        outcomes.succeeded++;
+      } catch (error) {
+        if (!(error instanceof NetlinkError)) throw error;
+        outcomes.refused++;
+      }
+    }
+  }
+  assert.ok(outcomes.succeeded > ROUNDS / 20 && outcomes.refused > ROUNDS / 20, JSON.stringify(outcomes));
+  console.log(`\ninputs tried: ${3 * ROUNDS} answers out of order`);
+});
+
+test('dump() that is interrupted each time ends with EBUSY', () => {
+  const transport = new ScriptedTransport((sequence) => [message({ type: 3, flags: 0x12, sequence }, s32(0))]);
+  const connection = new NetlinkConnection(transport);
+  const error = thrownOf(NetlinkError, () =>
+    connection.dump({ operation: 'x', type: 18, flags: 0, payload: new Uint8Array() }),
+  );
+  assert.is(error.code, 'EBUSY');
+  assert.ok(transport.sent.length <= 100, `asked ${transport.sent.length} times`);
+});
+
+test('dump() of an answer that breaks off ends with ETIMEDOUT, however long it was', () => {
+  const transport = new ScriptedTransport((sequence) =>
+    Array.from({ length: 20_000 }, () => message({ type: 16, flags: 2, sequence }, new Uint8Array(16))),
+  );
+  const error = thrownOf(NetlinkError, () =>
+    new NetlinkConnection(transport).dump({ operation: 'x', type: 18, flags: 0, payload: new Uint8Array() }),
+  );
+  assert.is(error.code, 'ETIMEDOUT');
+  assert.is(transport.left, 0);
+});
 
 test.run();

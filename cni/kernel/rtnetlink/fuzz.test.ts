@@ -9,9 +9,12 @@ import { received } from '../testing/bytes.ts';
 import { CAPTURED_BRIDGE, CAPTURED_BRIDGE_PORT, CAPTURED_VETH } from '../testing/captured-links.ts';
 import { SeededRandom } from '../testing/random.ts';
 import { decodeLinkAddress, encodeLinkAddress } from './address.ts';
+import { decodeFilter, encodeFilter } from './filter.ts';
 import { decodeLink, encodeLink } from './link.ts';
 import { decodeNeighbour, encodeNeighbour } from './neighbour.ts';
+import { decodeQdisc, encodeQdisc } from './qdisc.ts';
 import { decodeRoute, encodeRoute } from './route.ts';
+import { decodeTrafficClass, encodeHtbClass } from './traffic-class.ts';
 
 const test = suite('rtnetlink fuzz');
 
@@ -41,6 +44,32 @@ const CASES: readonly (readonly [string, (message: Message) => unknown, readonly
     [
       encodeNeighbour(2, '10.1.2.9', '02:00:00:00:00:09', 0x80),
       encodeNeighbour(2, 'fd00::9', '02:00:00:00:00:09', 0x80),
+    ],
+  ],
+  [
+    'decodeQdisc',
+    decodeQdisc,
+    [
+      encodeQdisc(2, 0xffffffff, 0x10000, { kind: 'htb', defaultClass: 1 }),
+      encodeQdisc(2, 0x10001, 0x20000, { kind: 'bfifo', limitBytes: 65_536 }),
+    ],
+  ],
+  [
+    'decodeTrafficClass',
+    decodeTrafficClass,
+    [encodeHtbClass(2, 0x10000, 0x10001, { bytesPerSecond: 1_000_000, burstBytes: 20_000 }, 64)],
+  ],
+  [
+    'decodeFilter',
+    decodeFilter,
+    [
+      encodeFilter(2, 0xffff0000, { protocol: 3, priority: 1, matches: [], verdict: { redirectIndex: 5 } }),
+      encodeFilter(2, 0x10000, {
+        protocol: 0x800,
+        priority: 2,
+        matches: [{ offset: 12, mask: 0xffffff00, value: 0x0a010200 }],
+        verdict: { classId: 0x10001 },
+      }),
     ],
   ],
 ];

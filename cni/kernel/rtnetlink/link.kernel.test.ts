@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert';
 import { NetlinkError } from '../netlink/error.ts';
 import { type TestNamespace, withNamespace } from '../testing/namespaces.ts';
 import { thrownOf } from '../testing/thrown.ts';
-import { deleteLink, findLink, type Link, listLinks, MAX_LINK_NAME_BYTES, setLink } from './link.ts';
+import { deleteLink, findLink, IFF_ALLMULTI, type Link, listLinks, MAX_LINK_NAME_BYTES, setLink } from './link.ts';
 
 const test = suite('link in the kernel');
 
@@ -90,6 +90,19 @@ test('setLink() turns promiscuous mode on and off, and leaves the other flags', 
     setLink(ns.route, link, { isPromiscuous: false });
     assert.equal([find(ns, 'v0').promiscuity, find(ns, 'v0').isUp], [0, true]);
     assert.not(ns.link('v0').flags.includes('PROMISC'));
+  }));
+
+test('setLink() has the link take all multicast packets, and sets the length of its queue', () =>
+  withNamespace((ns) => {
+    const link = addVeth(ns);
+    setLink(ns.route, link, { isAllMulticast: true, txQueueLength: 500 });
+    assert.ok(ns.link('v0').flags.includes('ALLMULTI'));
+    assert.is(find(ns, 'v0').flags & IFF_ALLMULTI, IFF_ALLMULTI);
+    assert.match(ns.ip('link', 'show', 'v0'), / qlen 500\b/);
+    assert.is(find(ns, 'v0').txQueueLength, 500);
+    setLink(ns.route, link, { isAllMulticast: false });
+    assert.not(ns.link('v0').flags.includes('ALLMULTI'));
+    assert.is(find(ns, 'v0').txQueueLength, 500);
   }));
 
 test('setLink() sets aliases of up to 255 bytes', () =>

@@ -36,6 +36,7 @@ test('decodeLink() reads the sandbox end of a veth pair', () => {
     peerNetnsId: 0,
     alias: undefined,
     promiscuity: 0,
+    txQueueLength: 1000,
     portAttributes: undefined,
   });
   assert.is(driverAttributes, undefined);
@@ -57,6 +58,7 @@ test('decodeLink() reads a bridge port with its alias and keeps the attributes o
     peerNetnsId: 0,
     alias: 'podlink:x',
     promiscuity: 1,
+    txQueueLength: 1000,
     driverAttributes: undefined,
   });
   assert.is(portAttributes?.all.length, 39);
@@ -137,10 +139,11 @@ for (const [title, change, index, attributes] of CHANGES) {
   });
 }
 
-// Captured: ip link set br0 promisc on; ip link set v0 down; the other two follow from them.
+// Captured: ip link set br0 promisc on; ip link set v0 down; ip link set v0 allmulticast on; the others follow from them.
 const FLAGS: readonly (readonly [string, LinkChange, string])[] = [
   ['promisc on', { isPromiscuous: true }, '00 01 00 00 00 01 00 00'],
   ['promisc off', { isPromiscuous: false }, '00 00 00 00 00 01 00 00'],
+  ['allmulticast on', { isAllMulticast: true }, '00 02 00 00 00 02 00 00'],
   ['down', { isUp: false }, '00 00 00 00 01 00 00 00'],
   ['up', { isUp: true }, '01 00 00 00 01 00 00 00'],
   ['up promisc on', { isUp: true, isPromiscuous: true }, '01 01 00 00 01 01 00 00'],
@@ -153,6 +156,17 @@ for (const [title, change, flags] of FLAGS) {
     assertBytes(encodeLink(new MessageWriter(), 2, change).finish(), expected);
   });
 }
+
+test('encodeLink() writes the length of the queue', () => {
+  // Captured: ip link set v0 txqueuelen 500
+  const expected = bytes(`
+    00 00 00 00 02 00 00 00
+    00 00 00 00 00 00 00 00
+    08 00 0d 00 ; IFLA_TXQLEN
+    f4 01 00 00
+  `);
+  assertBytes(encodeLink(new MessageWriter(), 2, { txQueueLength: 500 }).finish(), expected);
+});
 
 test('encodeLink() and decodeLink() agree', () => {
   const change = { name: 'eth0', mac: '02:42:0a:16:00:05', mtu: 9000, masterIndex: 3, alias: 'a b', isUp: true };

@@ -24,6 +24,7 @@ export const IFLA_IFNAME = 3;
 export const IFLA_MTU = 4;
 export const IFLA_LINK = 5;
 export const IFLA_MASTER = 10;
+export const IFLA_TXQLEN = 13;
 export const IFLA_OPERSTATE = 16;
 export const IFLA_LINKINFO = 18;
 export const IFLA_NET_NS_FD = 28;
@@ -41,6 +42,7 @@ export const IFLA_INFO_SLAVE_DATA = 5;
 export const IFF_UP = 0x1;
 export const IFF_LOOPBACK = 0x8;
 export const IFF_PROMISC = 0x100;
+export const IFF_ALLMULTI = 0x200;
 
 /** Leave out the statistics of IPv6 and of virtual functions. The link's own counters are always sent. */
 const RTEXT_FILTER_SKIP_STATS = 8;
@@ -72,6 +74,8 @@ export interface Link {
   readonly alias: string | undefined;
   /** How many ask for promiscuous mode: packet captures count too, so this is no mirror of a configuration. */
   readonly promiscuity: number;
+  /** Packets. */
+  readonly txQueueLength: number;
   /** Attributes of the driver (IFLA_INFO_DATA), and of the bridge port it is (IFLA_INFO_SLAVE_DATA). */
   readonly driverAttributes: Attributes | undefined;
   readonly portAttributes: Attributes | undefined;
@@ -81,10 +85,14 @@ export interface Link {
 export interface LinkChange {
   readonly isUp?: boolean;
   readonly isPromiscuous?: boolean;
+  /** Whether it takes in all multicast packets. */
+  readonly isAllMulticast?: boolean;
   readonly name?: string;
   readonly mac?: string;
   /** Bytes. */
   readonly mtu?: number;
+  /** Packets. */
+  readonly txQueueLength?: number;
   /** 0 takes the link off its bridge. */
   readonly masterIndex?: number;
   /** At most 255 bytes; '' takes it away. The kernel ignores it on creation without a word: set it afterwards. */
@@ -100,6 +108,7 @@ export function encodeLink(writer: MessageWriter, index: number, change: LinkCha
   for (const [flag, isSet] of [
     [IFF_UP, change.isUp],
     [IFF_PROMISC, change.isPromiscuous],
+    [IFF_ALLMULTI, change.isAllMulticast],
   ] as const) {
     if (isSet === undefined) continue;
     mask |= flag;
@@ -109,6 +118,7 @@ export function encodeLink(writer: MessageWriter, index: number, change: LinkCha
   if (change.name !== undefined) writer.attributeString(IFLA_IFNAME, change.name);
   if (change.mac !== undefined) writer.attributeBytes(IFLA_ADDRESS, encodeMac(change.mac));
   if (change.mtu !== undefined) writer.attributeU32(IFLA_MTU, change.mtu);
+  if (change.txQueueLength !== undefined) writer.attributeU32(IFLA_TXQLEN, change.txQueueLength);
   if (change.masterIndex !== undefined) writer.attributeU32(IFLA_MASTER, change.masterIndex);
   if (change.netnsFd !== undefined) writer.attributeU32(IFLA_NET_NS_FD, change.netnsFd);
   // Without a terminating zero, which the kernel would count: the policy allows 255 bytes, and none takes the alias away.
@@ -138,6 +148,7 @@ export function decodeLink(message: Message): Link {
     peerNetnsId: attributes.s32(IFLA_LINK_NETNSID),
     alias: attributes.string(IFLA_IFALIAS),
     promiscuity: attributes.u32(IFLA_PROMISCUITY) ?? 0,
+    txQueueLength: attributes.u32(IFLA_TXQLEN) ?? 0,
     driverAttributes: info?.nested(IFLA_INFO_DATA),
     // The ports of a bond or a team have other attributes under the same numbers.
     portAttributes: info?.string(IFLA_INFO_SLAVE_KIND) === 'bridge' ? info.nested(IFLA_INFO_SLAVE_DATA) : undefined,
