@@ -9,23 +9,43 @@
 //     ip saddr . ip daddr @masquerade_except_v4 return
 //     meta nfproto ipv4 masquerade fully-random
 //   }
+//   chain forward_masquerade { type filter hook forward priority filter; policy accept;
+//     ct state invalid goto masquerade_invalid
+//   }
+//   chain masquerade_invalid {
+//     ip saddr @masquerade_v4 goto masquerade_invalid_v4
+//     ip6 saddr @masquerade_v6 goto masquerade_invalid_v6
+//   }
+//   chain masquerade_invalid_v4 {
+//     ip daddr 224.0.0.0/4 return
+//     ip saddr . ip daddr @masquerade_except_v4 return
+//     meta nfproto ipv4 drop
+//   }
 //
 // and the like for IPv6 with ff00::/8. All traffic of the node that is not a container's is through with two look-ups
 // in hash sets; only a container's packets meet the set with ranges, and of these only the first of a connection.
+//
+// A packet that belongs to no connection (late, out of the window, after a restart of the host's connection tracking)
+// never comes to a nat chain: it would leave with the container's address, which nobody out there can answer and some
+// networks take for an attack (https://github.com/containernetworking/plugins/pull/817). So it does not leave.
 //
 // Needs Linux 5.6: nat chains in inet tables (5.2), sets of a field and a range (5.6).
 
 import type { Chain } from '../kernel/nftables/chain.ts';
 import {
   NF_ACCEPT,
+  NF_DROP,
+  NF_INET_FORWARD,
   NF_INET_POST_ROUTING,
+  NF_IP_PRI_FILTER,
   NF_IP_PRI_NAT_SRC,
   NFPROTO_IPV4,
   NFPROTO_IPV6,
   NFT_RETURN,
 } from '../kernel/nftables/constants.ts';
 import { maskBits } from '../kernel/nftables/expressions/bitwise.ts';
-import { compare, NFT_CMP_EQ } from '../kernel/nftables/expressions/cmp.ts';
+import { compare, NFT_CMP_EQ, NFT_CMP_NEQ } from '../kernel/nftables/expressions/cmp.ts';
+import { loadConntrack, NF_CT_STATE_INVALID_BIT, NFT_CT_STATE } from '../kernel/nftables/expressions/ct.ts';
 import { type Expression, registerAt } from '../kernel/nftables/expressions/expression.ts';
 import { giveVerdict, goTo } from '../kernel/nftables/expressions/immediate.ts';
 import {
@@ -64,8 +84,30 @@ const POSTROUTING: Chain = {
   hook: { type: 'nat', number: NF_INET_POST_ROUTING, priority: NF_IP_PRI_NAT_SRC, policy: NF_ACCEPT },
 };
 
+const FORWARD: Chain = {
+  table: PODLINK_TABLE,
+  name: 'forward_masquerade',
+  hook: { type: 'filter', number: NF_INET_FORWARD, priority: NF_IP_PRI_FILTER, policy: NF_ACCEPT },
+};
+
 const CHAIN_V4: Chain = { table: PODLINK_TABLE, name: 'masquerade_v4' };
 const CHAIN_V6: Chain = { table: PODLINK_TABLE, name: 'masquerade_v6' };
+const INVALID: Chain = { table: PODLINK_TABLE, name: 'masquerade_invalid' };
+const INVALID_V4: Chain = { table: PODLINK_TABLE, name: 'masquerade_invalid_v4' };
+const INVALID_V6: Chain = { table: PODLINK_TABLE, name: 'masquerade_invalid_v6' };
+
+// 224.0.0.0/4 (RFC 5771) is not a whole number of bytes, ff00::/8 (RFC 4291) is.
+const MULTICAST_V4: readonly Expression[] = [
+  loadDestination(NFPROTO_IPV4),
+  maskBits(Uint8Array.of(0xf0, 0, 0, 0)),
+  compare(NFT_CMP_EQ, Uint8Array.of(224, 0, 0, 0)),
+];
+const MULTICAST_V6: readonly Expression[] = [
+  loadDestination(NFPROTO_IPV6, undefined, 1),
+  compare(NFT_CMP_EQ, Uint8Array.of(0xff)),
+];
+const AS_HOST = { action: masquerade(MASQUERADE_FLAGS), comment: 'all else leaves as the host' };
+const NOT_AT_ALL = { action: giveVerdict(NF_DROP), comment: 'all else could only leave as the container' };
 
 export const MASQUERADE_V4 = masqueradeSets('v4', IPV4_ADDR);
 export const MASQUERADE_V6 = masqueradeSets('v6', IPV6_ADDR);
@@ -73,22 +115,34 @@ export const MASQUERADE_V6 = masqueradeSets('v6', IPV6_ADDR);
 export const MASQUERADE_RULESET: Ruleset = {
   table: PODLINK_TABLE,
   name: 'masquerade',
-  version: 1,
+  version: 2,
   sets: [MASQUERADE_V4, MASQUERADE_V6].flatMap(({ sources, exceptions }) => [sources, exceptions]),
   chains: [
-    // 224.0.0.0/4 (RFC 5771) is not a whole number of bytes, ff00::/8 (RFC 4291) is.
-    familyChain(CHAIN_V4, NFPROTO_IPV4, MASQUERADE_V4, [
-      loadDestination(NFPROTO_IPV4),
-      maskBits(Uint8Array.of(0xf0, 0, 0, 0)),
-      compare(NFT_CMP_EQ, Uint8Array.of(224, 0, 0, 0)),
-    ]),
-    familyChain(CHAIN_V6, NFPROTO_IPV6, MASQUERADE_V6, [
-      loadDestination(NFPROTO_IPV6, undefined, 1),
-      compare(NFT_CMP_EQ, Uint8Array.of(0xff)),
-    ]),
+    familyChain(CHAIN_V4, NFPROTO_IPV4, MASQUERADE_V4, MULTICAST_V4, AS_HOST),
+    familyChain(CHAIN_V6, NFPROTO_IPV6, MASQUERADE_V6, MULTICAST_V6, AS_HOST),
     {
       chain: POSTROUTING,
       rules: [entryRule(CHAIN_V4, NFPROTO_IPV4, MASQUERADE_V4), entryRule(CHAIN_V6, NFPROTO_IPV6, MASQUERADE_V6)],
+    },
+    familyChain(INVALID_V4, NFPROTO_IPV4, MASQUERADE_V4, MULTICAST_V4, NOT_AT_ALL),
+    familyChain(INVALID_V6, NFPROTO_IPV6, MASQUERADE_V6, MULTICAST_V6, NOT_AT_ALL),
+    {
+      chain: INVALID,
+      rules: [entryRule(INVALID_V4, NFPROTO_IPV4, MASQUERADE_V4), entryRule(INVALID_V6, NFPROTO_IPV6, MASQUERADE_V6)],
+    },
+    {
+      chain: FORWARD,
+      rules: [
+        {
+          expressions: [
+            loadConntrack(NFT_CT_STATE),
+            maskBits(Uint8Array.of(NF_CT_STATE_INVALID_BIT, 0, 0, 0)),
+            compare(NFT_CMP_NEQ, new Uint8Array(4)),
+            goTo(INVALID),
+          ],
+          comment: 'of no connection',
+        },
+      ],
     },
   ],
 };
@@ -125,6 +179,7 @@ function familyChain(
   family: PacketFamily,
   { exceptions }: MasqueradeSets,
   isMulticast: readonly Expression[],
+  last: { readonly action: Expression; readonly comment: string },
 ): ChainWithRules {
   const afterSource = registerAt(exceptions.key[0]?.bytes ?? 0);
   const leaveAlone = giveVerdict(NFT_RETURN);
@@ -140,9 +195,9 @@ function familyChain(
           lookUp(exceptions),
           leaveAlone,
         ],
-        comment: 'so does what stays in the own network',
+        comment: 'so does what goes to the own or an excepted network',
       },
-      { expressions: [...matchFamily(family), masquerade(MASQUERADE_FLAGS)], comment: 'all else leaves as the host' },
+      { expressions: [...matchFamily(family), last.action], comment: last.comment },
     ],
   };
 }

@@ -13,7 +13,11 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type NftablesConnection, openNftables } from '../kernel/nftables/connection.ts';
 import { type Netns, openNetns } from '../kernel/netns.ts';
-import { applyMasquerade, checkMasquerade, findMasqueraded, removeMasquerade } from './masquerade.ts';
+import type { Element } from '../kernel/nftables/element.ts';
+import { masqueradeElements } from './masquerade-elements.ts';
+import { MASQUERADE_RULESET } from './masquerade-ruleset.ts';
+import { applyElements, checkElements, findElements, ownedBy, removeElements } from './owned-elements.ts';
+import { type ElementOwner, ownerComment } from './podlink-table.ts';
 
 interface World {
   host: string;
@@ -28,6 +32,22 @@ const test = suite<World>('masquerade in the kernel');
 const OWNER = { network: 'pods', containerId: 'c1', ifname: 'eth0' };
 const CIDRS = ['10.22.0.5/16', 'fd00:22::5/64'];
 const PORT = 9999;
+
+function applyMasquerade(nft: NftablesConnection, owner: ElementOwner, cidrs: readonly string[]): void {
+  applyElements(nft, owner, { rulesets: [MASQUERADE_RULESET], elements: masqueradeElements(cidrs) });
+}
+
+function removeMasquerade(nft: NftablesConnection, owner: ElementOwner, cidrs: readonly string[]): void {
+  removeElements(nft, ownedBy(owner, masqueradeElements(cidrs)));
+}
+
+function checkMasquerade(nft: NftablesConnection, owner: ElementOwner, cidrs: readonly string[]): string[] {
+  return checkElements(nft, owner, { rulesets: [MASQUERADE_RULESET], elements: masqueradeElements(cidrs) });
+}
+
+function findOwned(nft: NftablesConnection, owner: ElementOwner): Element[] {
+  return findElements(nft, [MASQUERADE_RULESET], ownerComment(owner));
+}
 
 /** Tells whoever sends it a datagram, to one of its addresses or to a multicast group, from which address it came. */
 const SERVER = `
@@ -138,7 +158,15 @@ function list({ host }: World): Listing {
   return { rules, elements: objects.flatMap(({ set }) => set?.elem ?? []) };
 }
 
-const ONE_COPY = { masquerade_v4: 3, masquerade_v6: 3, postrouting_masquerade: 2 };
+const ONE_COPY = {
+  masquerade_v4: 3,
+  masquerade_v6: 3,
+  postrouting_masquerade: 2,
+  masquerade_invalid_v4: 3,
+  masquerade_invalid_v6: 3,
+  masquerade_invalid: 2,
+  forward_masquerade: 1,
+};
 
 test('a container is seen with its own address without masquerading, with the host’s address with it', (world) => {
   const seen = () => [
@@ -199,14 +227,19 @@ function contender(i: number): string {
   return `
     import { readFileSync } from 'node:fs';
     import { openNftables } from '${import.meta.resolve('../kernel/nftables/connection.ts')}';
-    import { applyMasquerade, removeMasquerade } from '${import.meta.resolve('./masquerade.ts')}';
+    import { masqueradeElements } from '${import.meta.resolve('./masquerade-elements.ts')}';
+    import { MASQUERADE_RULESET } from '${import.meta.resolve('./masquerade-ruleset.ts')}';
+    import { applyElements, ownedBy, removeElements } from '${import.meta.resolve('./owned-elements.ts')}';
     const owner = { network: 'pods', containerId: 'c${i}', ifname: 'eth0' };
     const nft = openNftables();
     console.log('ready');
     readFileSync(0);
     const cidrs = Array.from({ length: 10 }, (_, k) => '10.22.${i}.' + k + '/16');
-    for (const cidr of cidrs) applyMasquerade(nft, owner, [cidr, 'fd00::${i}/64']);
-    removeMasquerade(nft, owner, cidrs.slice(1));
+    for (const cidr of cidrs) {
+      const elements = masqueradeElements([cidr, 'fd00::${i}/64']);
+      applyElements(nft, owner, { rulesets: [MASQUERADE_RULESET], elements });
+    }
+    removeElements(nft, ownedBy(owner, masqueradeElements(cidrs.slice(1))));
     nft.close();`;
 }
 
@@ -248,19 +281,28 @@ test('foreign tables stay as they are', (world) => {
   assert.is(nftTool('list', 'ruleset'), before);
 });
 
-test('findMasqueraded() knows the addresses of the owner among many others, and none where there is no table', ({
+test('findElements() knows the elements of the owner among many others, and none where there is no table', ({
   nft,
 }) => {
-  assert.equal(findMasqueraded(nft, OWNER), []);
+  assert.equal(findOwned(nft, OWNER), []);
   applyMasquerade(nft, OWNER, CIDRS);
+  const second = { ...OWNER, containerId: 'c2' };
   const others = Array.from({ length: 300 }, (_, i) => `10.22.${1 + (i >> 8)}.${i & 255}/16`);
-  applyMasquerade(nft, { ...OWNER, containerId: 'c2' }, others);
-  assert.equal(findMasqueraded(nft, OWNER), ['10.22.0.5/32', 'fd00:22::5/128']);
-  assert.is(findMasqueraded(nft, { ...OWNER, containerId: 'c2' }).length, others.length);
-  removeMasquerade(nft, OWNER, findMasqueraded(nft, OWNER));
-  assert.equal(findMasqueraded(nft, OWNER), []);
-  assert.equal(checkMasquerade(nft, { ...OWNER, containerId: 'c2' }, others), []);
+  applyMasquerade(nft, second, others);
+  assert.is(findOwned(nft, OWNER).length, 4);
+  assert.is(findOwned(nft, second).length, others.length * 2);
+  removeElements(nft, findOwned(nft, OWNER));
+  assert.equal(findOwned(nft, OWNER), []);
+  assert.equal(checkMasquerade(nft, second, others), []);
   assert.match(checkMasquerade(nft, OWNER, CIDRS).join('\n'), /missing(.|\n)*missing(.|\n)*missing(.|\n)*missing/);
+});
+
+test('an ADD brings back the rules of a chain that somebody has flushed', (world) => {
+  applyMasquerade(world.nft, OWNER, CIDRS);
+  execFileSync('ip', ['netns', 'exec', world.host, 'nft', 'flush', 'chain', 'inet', 'podlink', 'masquerade_v4']);
+  assert.is(sourceSeen(world.pod, '10.22.0.5', '192.0.2.2'), '10.22.0.5');
+  applyMasquerade(world.nft, { ...OWNER, containerId: 'c2' }, ['10.22.0.7/16']);
+  assert.is(sourceSeen(world.pod, '10.22.0.5', '192.0.2.2'), '192.0.2.1');
 });
 
 test.run();

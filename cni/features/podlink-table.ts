@@ -17,3 +17,8 @@ export interface ElementOwner {
 export function ownerComment({ network, containerId, ifname }: ElementOwner): string {
   return fitComment(`${network}/${containerId}/${ifname}`);
 }
+
+/** What the comments of all owners of a network begin with, and nobody else's. */
+export function ownerCommentPrefix(network: string): string {
+  return fitComment(`${network}/`);
+}

@@ -1,0 +1,92 @@
+// Bandwidth limits: what comes to a container and what it sends passes a queue that is emptied at a rate.
+//
+// What comes to it, the host sends by its end of the veth pair, whose root qdisc holds the limit. What it sends, the
+// host receives there, and received packets do not wait: they are redirected to an ifb, one for each attachment, whose
+// root qdisc holds the limit. The queues go with the veth pair; the ifb must be deleted.
+
+import { findLink, setLink } from '../kernel/rtnetlink/link.ts';
+import { nanosecondsPerTick } from '../kernel/rtnetlink/packet-clock.ts';
+import type { AttachmentKey } from '../protocol/config.ts';
+import { CniError, ERR_KERNEL_REFUSED, ERR_UNSUPPORTED_FIELD } from '../protocol/errors.ts';
+import { checkEgress, checkRoot } from './bandwidth-check.ts';
+import { type BandwidthConfig, type BandwidthLimit, parseBandwidth } from './bandwidth-config.ts';
+import { deleteIfb, ifbAlias, ifbName, replaceIfb } from './bandwidth-ifb.ts';
+import { redirectOperations, rootOperations } from './bandwidth-queues.ts';
+import { type BandwidthShape, shapeOf } from './bandwidth-shape.ts';
+import type { Attachment, Feature, FeatureHost } from './feature.ts';
+
+const NO_SUBNETS = { subnets: [], subnetsAre: 'unshaped' } as const;
+
+/** Operations a datagram: the kernel's answers to all of them must fit the receive buffer of the socket, 208 KiB. */
+const BATCH = 100;
+
+export const bandwidthFeature: Feature = {
+  name: 'bandwidth',
+  rulesets: [],
+
+  plan({ config, hasOwnInterface, key, mode, warn }) {
+    const limits = parseBandwidth(config);
+    if (!limits) return undefined;
+    if (!hasOwnInterface) {
+      // A configuration may serve several modes; but what the pod itself has asked for is not given to it.
+      if (config.runtimeConfig.object('bandwidth')) {
+        warn(`the bandwidth limit is discarded: in mode "${mode}" the container has no interface of its own`);
+      }
+      return undefined;
+    }
+    return {
+      objects: (_host, _sandbox, attachment) => {
+        hostInterfaceOf(attachment, mode);
+        return limits.egress ? { ifb: ifbName(key) } : {};
+      },
+      apply: (host, _sandbox, attachment) => limit(host, key, hostInterfaceOf(attachment, mode), limits),
+      check: (host, _sandbox, attachment) => checkLimits(host, key, hostInterfaceOf(attachment, mode), limits),
+    };
+  },
+
+  remove(host, { key, objects }) {
+    if (objects === undefined) deleteIfb(host.route, ifbName(key), ifbAlias(key));
+    else if (typeof objects.ifb === 'string') deleteIfb(host.route, objects.ifb);
+  },
+};
+
+function limit(host: FeatureHost, key: AttachmentKey, hostInterface: string, limits: BandwidthConfig): void {
+  const { route, warn } = host;
+  const { ingress, egress } = limits;
+  const hostEnd = findLink(route, hostInterface);
+  if (!hostEnd) {
+    throw new CniError(ERR_KERNEL_REFUSED, `Cannot limit the bandwidth of "${hostInterface}": the interface is gone`);
+  }
+  const operations = ingress
+    ? rootOperations(hostEnd, shapeOf(ingress, hostEnd.mtu, warn), limits, nanosecondsPerTick)
+    : [];
+  if (egress) {
+    const ifb = replaceIfb(route, key, hostEnd.mtu);
+    // Up, and with its limit, before the first packet is redirected to it.
+    setLink(route, ifb, { isUp: true });
+    operations.push(
+      ...rootOperations(ifb, shapeOf(egress, hostEnd.mtu, warn), NO_SUBNETS, nanosecondsPerTick),
+      ...redirectOperations(hostEnd, limits, ifb.index),
+    );
+  }
+  for (let i = 0; i < operations.length; i += BATCH) route.executeAll(operations.slice(i, i + BATCH));
+}
+
+function checkLimits(host: FeatureHost, key: AttachmentKey, hostInterface: string, limits: BandwidthConfig): string[] {
+  const { route } = host;
+  const { ingress, egress } = limits;
+  const hostEnd = findLink(route, hostInterface);
+  if (!hostEnd) return []; // which the mode says
+  // Warned of at ADD.
+  const shape = (limit: BandwidthLimit): BandwidthShape => shapeOf(limit, hostEnd.mtu, () => undefined);
+  return [
+    ...(ingress ? checkRoot(route, hostEnd, shape(ingress), limits) : []),
+    ...(egress ? checkEgress(route, hostEnd, ifbName(key), shape(egress), limits) : []),
+  ];
+}
+
+/** Throws CniError 2 in a mode whose interfaces have no other end on the host. */
+function hostInterfaceOf({ hostInterface }: Attachment, mode: string): string {
+  if (hostInterface !== undefined) return hostInterface;
+  throw new CniError(ERR_UNSUPPORTED_FIELD, `Unsupported in mode "${mode}": bandwidth limits, which need a veth pair`);
+}

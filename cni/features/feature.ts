@@ -1,0 +1,100 @@
+// What a feature is: something that is added to an attachment of a mode with an interface of its own (masquerading,
+// ports, isolation, bandwidth, tuning). The registry is feature-registry.ts.
+//
+// One ADD takes its features through these steps, all of them through one before any through the next:
+//
+//   plan()       before anything changes: accept or refuse the configuration
+//   objects()    the interface is there: name what is about to be made; it goes on record
+//   apply()      make it, except for nftables
+//   nftables()   the elements to add: all features' in one batch, see owned-elements.ts
+//   settle()     what must come after the elements are in place
+//
+// A failed ADD, DEL, GC and repair take it away again by remove(), from what objects() has put on record. Elements of
+// nftables need nothing of the kind: they are on record themselves, and their comments name the owner.
+
+import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
+import type { Netns } from '../kernel/netns.ts';
+import type { Element } from '../kernel/nftables/element.ts';
+import type { NftablesConnection } from '../kernel/nftables/connection.ts';
+import type { Ruleset } from '../kernel/nftables/ruleset.ts';
+import type { AttachmentKey, NetworkConfig } from '../protocol/config.ts';
+
+/** What a feature may look at when it decides whether it can serve an ADD. */
+export interface FeatureRequest {
+  readonly key: AttachmentKey;
+  readonly config: NetworkConfig;
+  readonly cniArgs: ReadonlyMap<string, string>;
+  /** The name of the mode. */
+  readonly mode: string;
+  /** Whether the container gets an interface of its own: without one, the namespace is nobody's to change. */
+  readonly hasOwnInterface: boolean;
+  /** Tell the operator something that is no error. */
+  warn(message: string): void;
+}
+
+/** The attachment that features are added to. */
+export interface Attachment {
+  readonly key: AttachmentKey;
+  /** The bridge's name; undefined in a mode without one. */
+  readonly bridge: string | undefined;
+  /** The name of the host's end of the veth pair; undefined in a mode without one. */
+  readonly hostInterface: string | undefined;
+  /** The MAC address of the container's interface, in lower case. */
+  readonly mac: string | undefined;
+  /** CIDRs: the container's addresses with the prefix length of their network. */
+  readonly addresses: readonly string[];
+}
+
+/** Where a feature works. */
+export interface FeatureHost {
+  /** rtnetlink in the host's namespace. */
+  readonly route: NetlinkConnection;
+  /** Tell the operator something that is no error. */
+  warn(message: string): void;
+}
+
+/** What a feature wants in nftables for one attachment. */
+export interface NftablesState {
+  /** The rules that the elements are for. */
+  readonly rulesets: readonly Ruleset[];
+  /** Without comments: the owner's is put on them. */
+  readonly elements: readonly Element[];
+  /**
+   * Throw CniError if another owner's elements stand in the way. Whatever it looks at, the elements are added only if
+   * nothing has changed since. Without it, elements take the place of another owner's that they find.
+   */
+  readonly refuse?: (nft: NftablesConnection) => void;
+}
+
+/** JSON, as it stands in the record. */
+export type FeatureObjects = Readonly<Record<string, unknown>>;
+
+/** A feature that an ADD was accepted with. Nothing has been changed yet. */
+export interface FeaturePlan {
+  /** Name what is about to be made. Reads, changes nothing. */
+  readonly objects?: (host: FeatureHost, sandbox: Netns, attachment: Attachment) => FeatureObjects;
+  readonly apply?: (host: FeatureHost, sandbox: Netns, attachment: Attachment, objects: FeatureObjects) => void;
+  readonly nftables?: (attachment: Attachment) => NftablesState;
+  readonly settle?: (host: FeatureHost, attachment: Attachment) => void;
+  /** What is wrong with the feature, one sentence each; empty when all is well. Its elements are checked elsewhere. */
+  readonly check?: (host: FeatureHost, sandbox: Netns, attachment: Attachment) => string[];
+}
+
+/** What is known of a feature that is to be removed. */
+export interface FeatureRemoval {
+  readonly key: AttachmentKey;
+  /** From the record; undefined without one, when whatever can be told by name is removed. */
+  readonly objects: FeatureObjects | undefined;
+  /** The container's namespace, if there still is one and it is not the host's. */
+  readonly sandbox: Netns | undefined;
+}
+
+export interface Feature {
+  readonly name: string;
+  /** The rules it may have put into nftables. */
+  readonly rulesets: readonly Ruleset[];
+  /** Accept or refuse the configuration; undefined when it asks for nothing. Touches nothing. Throws FieldError or CniError. */
+  plan(request: FeatureRequest): FeaturePlan | undefined;
+  /** Remove what apply() made. What is gone already is fine. The links of the attachment are gone by then. */
+  remove?(host: FeatureHost, removal: FeatureRemoval): void;
+}

@@ -1,0 +1,256 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { addElement, deleteElement } from '../kernel/nftables/element.ts';
+import { FakeNftables } from '../kernel/nftables/fake-nftables.ts';
+import type { NftablesConnection } from '../kernel/nftables/connection.ts';
+import { CniError } from '../protocol/errors.ts';
+import type { NftablesState } from './feature.ts';
+import { masqueradeElements } from './masquerade-elements.ts';
+import { MASQUERADE_RULESET, MASQUERADE_V4 } from './masquerade-ruleset.ts';
+import { applyElements, checkElements, joinStates, ownedBy, removeElements } from './owned-elements.ts';
+import type { ElementOwner } from './podlink-table.ts';
+
+const test = suite('owned elements');
+const OWNER = { network: 'pods', containerId: 'c1', ifname: 'eth0' };
+const OTHER = { network: 'pods', containerId: 'c2', ifname: 'eth0' };
+const CIDRS = ['10.22.0.5/16', 'fd00::5/64'];
+
+/** What masquerading these addresses wants: the example of all the tests here. */
+function masquerading(cidrs: readonly string[]): NftablesState {
+  return { rulesets: [MASQUERADE_RULESET], elements: masqueradeElements(cidrs) };
+}
+
+function apply(nft: NftablesConnection, owner: ElementOwner, cidrs: readonly string[]): void {
+  applyElements(nft, owner, masquerading(cidrs));
+}
+
+function remove(nft: NftablesConnection, owner: ElementOwner, cidrs: readonly string[]): void {
+  removeElements(nft, ownedBy(owner, masqueradeElements(cidrs)));
+}
+
+function check(nft: NftablesConnection, owner: ElementOwner, cidrs: readonly string[]): string[] {
+  return checkElements(nft, owner, masquerading(cidrs));
+}
+
+const SETS = ['masquerade_v4', 'masquerade_except_v4', 'masquerade_v6', 'masquerade_except_v6'];
+
+/** All elements there are: key in hexadecimal, comment. */
+function elementsOf(fake: FakeNftables): [string, string | undefined][] {
+  return SETS.flatMap((set) => Object.entries(fake.elementsOf('podlink', set)));
+}
+
+const V6 = 'fd000000000000000000000000000005';
+const V6_NETWORK = 'fd000000000000000000000000000000';
+const KEYS = ['0a160005', '0a1600050a160000', V6, V6 + V6_NETWORK];
+
+test('applyElements() makes the rules and the elements of its owner in one batch more than the first try', () => {
+  const fake = new FakeNftables();
+  apply(fake.connection, OWNER, CIDRS);
+  assert.equal(
+    elementsOf(fake),
+    KEYS.map((key) => [key, 'pods/c1/eth0']),
+  );
+  assert.equal(fake.asked, { batches: 2, questions: 0 });
+  assert.is(fake.generation, 2);
+});
+
+test('applyElements() is one batch, and one question whether the rules are all there', () => {
+  const fake = new FakeNftables();
+  apply(fake.connection, OTHER, ['10.22.0.6/16']);
+  const before = { ...fake.asked };
+  apply(fake.connection, OWNER, CIDRS);
+  assert.equal([fake.asked.batches - before.batches, fake.asked.questions - before.questions], [1, 1]);
+});
+
+test('applyElements() does nothing for no addresses', () => {
+  const fake = new FakeNftables();
+  apply(fake.connection, OWNER, []);
+  assert.equal(fake.asked, { batches: 0, questions: 0 });
+});
+
+test('applyElements() again changes nothing', () => {
+  const fake = new FakeNftables();
+  apply(fake.connection, OWNER, CIDRS);
+  apply(fake.connection, OWNER, CIDRS);
+  assert.equal(
+    elementsOf(fake),
+    KEYS.map((key) => [key, 'pods/c1/eth0']),
+  );
+});
+
+test('applyElements() takes over what another owner has left, also with another network', () => {
+  const fake = new FakeNftables();
+  apply(fake.connection, OTHER, ['10.22.0.5/24', 'fd00::5/48']);
+  apply(fake.connection, OWNER, CIDRS);
+  assert.equal(
+    elementsOf(fake),
+    KEYS.map((key) => [key, 'pods/c1/eth0']),
+  );
+  assert.equal(check(fake.connection, OWNER, CIDRS), []);
+});
+
+test('applyElements() takes one address once, with the widest of its networks', () => {
+  const fake = new FakeNftables();
+  apply(fake.connection, OWNER, ['10.22.0.5/24', '10.22.0.5/16', '10.22.0.5/32']);
+  assert.equal(
+    elementsOf(fake).map(([key]) => key),
+    KEYS.slice(0, 2),
+  );
+  assert.equal(check(fake.connection, OWNER, ['10.22.0.5/16']), []);
+});
+
+test('applyElements() refuses what is no CIDR before it changes anything', () => {
+  for (const cidr of ['10.22.0.5/33', '10.22.0/16', 'fd00::5/x', '']) {
+    const fake = new FakeNftables();
+    assert.throws(() => apply(fake.connection, OWNER, ['10.22.0.6/16', cidr]), undefined, cidr);
+    assert.equal(fake.asked, { batches: 0, questions: 0 });
+  }
+});
+
+test('applyElements() looks again when somebody else has changed the ruleset meanwhile', () => {
+  const fake = new FakeNftables();
+  apply(fake.connection, OTHER, ['10.22.0.5/16']);
+  let changes = 0;
+  fake.beforeBatch = () => {
+    // The other's element vanishes between look and batch: deleting it again would fail the batch.
+    if (changes++ !== 1) return;
+    for (const set of fake.state.get('podlink')?.sets.values() ?? []) set.elements = [];
+    fake.generation++;
+  };
+  apply(fake.connection, OWNER, ['10.22.0.5/16']);
+  assert.equal(
+    elementsOf(fake),
+    KEYS.slice(0, 2).map((key) => [key, 'pods/c1/eth0']),
+  );
+});
+
+test('applyElements() gives up when the ruleset never stays as it is', () => {
+  const fake = new FakeNftables();
+  apply(fake.connection, OTHER, ['10.22.0.5/16']);
+  fake.beforeBatch = () => fake.generation++;
+  assert.throws(() => apply(fake.connection, OWNER, ['10.22.0.5/16']), /Cannot commit a batch/);
+});
+
+test('removeElements() takes the elements of its owner away', () => {
+  const fake = new FakeNftables();
+  apply(fake.connection, OWNER, CIDRS);
+  apply(fake.connection, OTHER, ['10.22.0.6/16']);
+  remove(fake.connection, OWNER, CIDRS);
+  assert.equal(
+    elementsOf(fake).map(([, comment]) => comment),
+    ['pods/c2/eth0', 'pods/c2/eth0'],
+  );
+});
+
+test('removeElements() succeeds when elements or the table are gone', () => {
+  const fake = new FakeNftables();
+  remove(fake.connection, OWNER, CIDRS);
+  assert.is(fake.state.size, 0);
+  apply(fake.connection, OWNER, ['10.22.0.5/16']);
+  remove(fake.connection, OWNER, CIDRS);
+  remove(fake.connection, OWNER, CIDRS);
+  assert.equal(elementsOf(fake), []);
+});
+
+test('removeElements() leaves an address alone that another container has by now', () => {
+  const fake = new FakeNftables();
+  apply(fake.connection, OWNER, CIDRS);
+  apply(fake.connection, OTHER, CIDRS);
+  remove(fake.connection, OWNER, CIDRS);
+  assert.equal(
+    elementsOf(fake),
+    KEYS.map((key) => [key, 'pods/c2/eth0']),
+  );
+});
+
+test('removeElements() leaves an address alone that another container gets between look and batch', () => {
+  const fake = new FakeNftables();
+  apply(fake.connection, OWNER, CIDRS);
+  fake.beforeBatch = () => {
+    fake.beforeBatch = () => undefined;
+    for (const set of fake.state.get('podlink')?.sets.values() ?? []) {
+      set.elements = set.elements.map((element) => ({
+        ...element,
+        comment: 'pods/c2/eth0',
+        bytes: new Uint8Array(Buffer.from(Buffer.from(element.bytes).toString('latin1').replace('c1', 'c2'), 'latin1')),
+      }));
+    }
+    fake.generation++;
+  };
+  remove(fake.connection, OWNER, CIDRS);
+  assert.equal(
+    elementsOf(fake),
+    KEYS.map((key) => [key, 'pods/c2/eth0']),
+  );
+});
+
+test('attachments whose names run into each other are different owners', () => {
+  const fake = new FakeNftables();
+  apply(fake.connection, { network: 'ab', containerId: 'c', ifname: 'eth0' }, CIDRS);
+  remove(fake.connection, { network: 'a', containerId: 'bc', ifname: 'eth0' }, CIDRS);
+  assert.is(elementsOf(fake).length, 4);
+});
+
+test('checkElements() names every element that is missing, another or another owner’s', () => {
+  const fake = new FakeNftables();
+  apply(fake.connection, OTHER, ['10.22.0.5/24', 'fd00::5/64']);
+  assert.equal(check(fake.connection, OWNER, ['10.22.0.5/16', '10.22.0.7/32']), [
+    'element 10.22.0.5 of set masquerade_v4 belongs to pods/c2/eth0',
+    'element 10.22.0.5 . 10.22.0.0-10.22.255.255 of set masquerade_except_v4 is 10.22.0.5 . 10.22.0.0-10.22.0.255 instead',
+    'element 10.22.0.7 of set masquerade_v4 is missing',
+    'element 10.22.0.7 . 10.22.0.7 of set masquerade_except_v4 is missing',
+  ]);
+});
+
+test('checkElements() says that an element belongs to nobody', () => {
+  const fake = new FakeNftables();
+  apply(fake.connection, OWNER, ['10.22.0.5/16']);
+  const element = { set: MASQUERADE_V4.sources, key: Uint8Array.of(10, 22, 0, 5) };
+  fake.connection.commit([deleteElement(element), addElement(element)]);
+  assert.equal(check(fake.connection, OWNER, ['10.22.0.5/16']), [
+    'element 10.22.0.5 of set masquerade_v4 belongs to nobody',
+  ]);
+});
+
+test('applyElements() brings back rules that somebody has flushed, and leaves the elements of others', () => {
+  const fake = new FakeNftables();
+  apply(fake.connection, OTHER, ['10.22.0.6/16']);
+  for (const chain of fake.state.get('podlink')?.chains.values() ?? []) chain.rules = [];
+  apply(fake.connection, OWNER, CIDRS);
+  assert.equal(check(fake.connection, OWNER, CIDRS), []);
+  assert.equal(check(fake.connection, OTHER, ['10.22.0.6/16']), []);
+});
+
+test('applyElements() adds nothing when the state refuses, and asks it about the generation it commits to', () => {
+  const fake = new FakeNftables();
+  apply(fake.connection, OTHER, ['10.22.0.6/16']);
+  const refusal = new CniError(102, 'taken');
+  const refuse = () => {
+    throw refusal;
+  };
+  assert.throws(
+    () => applyElements(fake.connection, OWNER, { ...masquerading(CIDRS), refuse }),
+    (error: unknown) => error === refusal,
+  );
+  assert.is(elementsOf(fake).length, 2);
+  // Somebody else changes the ruleset after the first look.
+  let looks = 0;
+  fake.beforeBatch = () => {
+    if (looks === 1) fake.generation++;
+  };
+  applyElements(fake.connection, OWNER, { ...masquerading(CIDRS), refuse: () => void looks++ });
+  assert.is(looks, 2);
+  assert.is(elementsOf(fake).length, 6);
+});
+
+test('joinStates() names each ruleset once, and refuses what one of the states refuses', () => {
+  const refuse = () => {
+    throw new CniError(102, 'taken');
+  };
+  const joined = joinStates([masquerading(['10.22.0.5/16']), { ...masquerading(['10.22.0.6/16']), refuse }]);
+  assert.equal([joined.rulesets.length, joined.elements.length], [1, 4]);
+  assert.throws(() => joined.refuse?.(new FakeNftables().connection), /taken/);
+  assert.is(joinStates([masquerading(CIDRS)]).refuse, undefined);
+});
+
+test.run();

@@ -1,0 +1,314 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { describeElement } from '../kernel/nftables/element.ts';
+import { FakeNftables } from '../kernel/nftables/fake-nftables.ts';
+import { thrown, thrownOf } from '../kernel/testing/thrown.ts';
+import { parseNetworkConfig } from '../protocol/config.ts';
+import { CniError } from '../protocol/errors.ts';
+import { FieldError } from '../protocol/fields.ts';
+import type { Attachment, FeatureHost, FeaturePlan } from './feature.ts';
+import { applyElements } from './owned-elements.ts';
+import { portmapFeature } from './portmap.ts';
+import { describePorts, parsePortmap } from './portmap-config.ts';
+import { recordedPorts } from './portmap-flows.ts';
+
+const test = suite('portmap');
+
+interface Case {
+  readonly portMappings?: unknown;
+  readonly config?: object;
+}
+
+function configOf({ portMappings, config = {} }: Case) {
+  return parseNetworkConfig(
+    JSON.stringify({ cniVersion: '1.1.0', name: 'pods', type: 'podlink', ...config, runtimeConfig: { portMappings } }),
+  );
+}
+
+/** What is claimed, as text; a port of the container that has another number behind an arrow. */
+function claimed(portMappings: unknown, config: object = {}): { claims: string[]; warnings: string[] } {
+  const warnings: string[] = [];
+  const portmap = parsePortmap(configOf({ portMappings, config }), (message) => warnings.push(message));
+  const claims = (portmap?.claims ?? []).map((claim) => {
+    const to = claim.containerPort === undefined || claim.containerPort === claim.firstPort ? '' : claim.containerPort;
+    return `v${claim.family === 2 ? 4 : 6} ${describePorts(claim)}${to && ` > ${to}`}`;
+  });
+  return { claims, warnings };
+}
+
+const range = (first: number, last: number, extra: object = {}) =>
+  Array.from({ length: last - first + 1 }, (_, i) => ({ hostPort: first + i, containerPort: first + i, ...extra }));
+
+const CLAIMS: [what: string, portMappings: unknown, config: object, claims: string[]][] = [
+  ['nothing', undefined, {}, []],
+  ['an empty list', [], {}, []],
+  [
+    'ports that are not published',
+    [{ containerPort: 80 }, { hostPort: 0, containerPort: 81, protocol: 'udp' }],
+    {},
+    [],
+  ],
+  ['a port of both families', [{ hostPort: 8080, containerPort: 80 }], {}, ['v4 8080/tcp > 80', 'v6 8080/tcp > 80']],
+  [
+    'protocols in any case, empty texts',
+    [
+      { hostPort: 53, containerPort: 53, protocol: 'UDP', hostIP: '' },
+      { hostPort: 9, containerPort: 9, protocol: '' },
+      { hostPort: 10, containerPort: 10, protocol: 'Sctp' },
+    ],
+    {},
+    ['v4 9/tcp', 'v4 53/udp', 'v4 10/sctp', 'v6 9/tcp', 'v6 53/udp', 'v6 10/sctp'],
+  ],
+  [
+    'addresses',
+    [
+      { hostPort: 1, containerPort: 1, hostIP: '0.0.0.0' },
+      { hostPort: 2, containerPort: 2, hostIP: '::' },
+      { hostPort: 3, containerPort: 3, hostIP: '192.0.2.1' },
+      { hostPort: 4, containerPort: 4, hostIP: '2001:DB8:0::1' },
+    ],
+    {},
+    ['v4 1/tcp', 'v4 192.0.2.1:3/tcp', 'v6 2/tcp', 'v6 [2001:db8::1]:4/tcp'],
+  ],
+  [
+    'an address of the configuration',
+    [
+      { hostPort: 1, containerPort: 1 },
+      { hostPort: 2, containerPort: 3, hostIP: '::' },
+    ],
+    { hostBindingIPv4: '192.0.2.1' },
+    ['v4 192.0.2.1:1/tcp', 'v6 2/tcp > 3'],
+  ],
+  [
+    'all addresses of the configuration',
+    [{ hostPort: 1, containerPort: 1 }],
+    { hostBindingIPv4: '0.0.0.0' },
+    ['v4 1/tcp', 'v6 1/tcp'],
+  ],
+  ['a range in any order', range(80, 90, { hostIP: '::' }).toReversed(), {}, ['v6 80-90/tcp']],
+  [
+    'ranges with a gap, and a port that changes its number',
+    [
+      ...range(80, 83, { hostIP: '::' }),
+      { hostPort: 84, containerPort: 99, hostIP: '::' },
+      ...range(85, 86, { hostIP: '::' }),
+      ...range(88, 89, { hostIP: '::' }),
+    ],
+    {},
+    ['v6 80-83/tcp', 'v6 84/tcp > 99', 'v6 85-86/tcp', 'v6 88-89/tcp'],
+  ],
+  [
+    'shifted ports',
+    [0, 1].map((i) => ({ hostPort: 8000 + i, containerPort: 80 + i, hostIP: '::' })),
+    {},
+    ['v6 8000/tcp > 80', 'v6 8001/tcp > 81'],
+  ],
+  ['the last port', [{ hostPort: 65535, containerPort: 65535, hostIP: '::' }], {}, ['v6 65535/tcp']],
+];
+
+for (const [what, portMappings, config, expected] of CLAIMS) {
+  test(`parsePortmap() reads ${what}`, () => {
+    assert.equal(claimed(portMappings, config), { claims: expected, warnings: [] });
+  });
+}
+
+const REFUSED: [portMappings: unknown, message: RegExp, config?: object][] = [
+  ['80', /"runtimeConfig.portMappings": must be a list/],
+  [[80], /"runtimeConfig.portMappings\[0\]": must be an object/],
+  [
+    [{ hostPort: 70_000, containerPort: 1 }],
+    /portMappings\[0\].hostPort": must be a whole number from 0 to 65535, is 70000/,
+  ],
+  [[{ hostPort: -1, containerPort: 1 }], /hostPort": must be/],
+  [[{ hostPort: '80', containerPort: 1 }], /hostPort": must be/],
+  [[{ hostPort: 1.5, containerPort: 1 }], /hostPort": must be/],
+  [[{ hostPort: 1 }], /containerPort": must be a whole number from 1 to 65535, is missing/],
+  [[{ hostPort: 1, containerPort: 0 }], /containerPort": must be a whole number from 1/],
+  [
+    [{ hostPort: 1, containerPort: 1, protocol: 'icmp' }],
+    /portMappings\[0\].protocol": must be one of "tcp", "udp", "sctp", is "icmp"/,
+  ],
+  [
+    [{ hostPort: 1, containerPort: 1, hostIP: '1.2.3' }],
+    /portMappings\[0\].hostIP": must be an IP address, is "1.2.3"/,
+  ],
+  [[{ hostPort: 1, containerPort: 1, hostIP: 'fe80::1%eth0' }], /hostIP": must be an IP address/],
+  [[{ hostPort: 1, containerPort: 1, hostIP: '::1' }], /hostIP": cannot be ::1/],
+  [[{ hostPort: 0, containerPort: 1, hostIP: 'x' }], /hostIP": must be an IP address/],
+  [
+    [...range(1, 1), ...range(1, 1)],
+    /portMappings\[1\]": host port 1\/tcp is mapped by "runtimeConfig.portMappings\[0\]"/,
+  ],
+  [
+    [...range(1, 1), { hostPort: 1, containerPort: 2, hostIP: '192.0.2.1' }],
+    /\[1\]": host port 192.0.2.1:1\/tcp is mapped by .*\[0\]/,
+  ],
+  [range(1, 1), /"hostBindingIPv4": must be an IPv4 address, is "::"/, { hostBindingIPv4: '::' }],
+  [range(1, 1), /"conditionsV4": must be empty/, { conditionsV4: ['-s', '10.0.0.0/8'] }],
+  [range(1, 1), /"backend": must be one of/, { backend: 'pf' }],
+  [range(1, 1), /"markMasqBit": must be/, { markMasqBit: 32 }],
+  [range(1, 1), /"snat": must be true or false/, { snat: 'yes' }],
+];
+
+for (const [portMappings, message, config] of REFUSED) {
+  test(`parsePortmap() refuses ${JSON.stringify(portMappings)} ${JSON.stringify(config ?? {})}`, () => {
+    const { message: text } = thrownOf(FieldError, () => claimed(portMappings, config));
+    assert.match(text, message);
+  });
+}
+
+test('parsePortmap() says which keys of the reference have no meaning', () => {
+  const { warnings } = claimed(range(1, 1), {
+    backend: 'iptables',
+    externalSetMarkChain: 'X',
+    markMasqBit: 3,
+    conditionsV4: [],
+  });
+  assert.equal(warnings, [
+    '"backend" is "iptables", but ports are mapped with nftables',
+    '"externalSetMarkChain" has no meaning here: connections are masqueraded without a mark',
+  ]);
+});
+
+function planOf(use: Case, hasOwnInterface = true): FeaturePlan | undefined {
+  const key = { network: 'pods', containerId: 'c', ifname: 'eth0' };
+  return portmapFeature.plan({
+    key,
+    config: configOf(use),
+    cniArgs: new Map(),
+    mode: 'bridge',
+    hasOwnInterface,
+    warn: () => undefined,
+  });
+}
+
+function attachmentOf(containerId: string, addresses: readonly string[], bridge?: string): Attachment {
+  const key = { network: 'pods', containerId, ifname: 'eth0' };
+  return { key, bridge, hostInterface: 'veth0', mac: '02:00:00:00:00:05', addresses };
+}
+
+const SANDBOX = { path: '', fd: -1, device: 0n, inode: 0n, close: () => undefined };
+
+/** What objects() says, and its warnings. Of the host it asks nothing. */
+function objectsOf(use: Case, addresses: readonly string[]) {
+  const warnings: string[] = [];
+  const host = { warn: (message: string) => warnings.push(message) } as unknown as FeatureHost;
+  const config = { hairpinMode: true, ...use.config };
+  const objects = planOf({ ...use, config })?.objects?.(host, SANDBOX, attachmentOf('c', addresses, 'br0'));
+  return { objects, warnings };
+}
+
+test('plan() asks for nothing without ports, and without an interface of the container’s own', () => {
+  assert.is(planOf({}), undefined);
+  assert.is(planOf({ portMappings: range(1, 1) }, false), undefined);
+});
+
+test('objects() puts on record what has to be forgotten, and DEL reads it', () => {
+  const portMappings = [...range(53, 54, { protocol: 'udp' }), { hostPort: 80, containerPort: 80 }];
+  const { objects, warnings } = objectsOf({ portMappings }, ['10.22.0.5/16', 'FD00::5/64', '10.22.0.6/16']);
+  assert.equal(warnings, []);
+  const ports = { hostIp: undefined, protocol: 17, firstPort: 53, lastPort: 54 };
+  assert.equal(objects, {
+    ports: [
+      { family: 2, ...ports, containerIp: '10.22.0.5' },
+      { family: 10, ...ports, containerIp: 'fd00::5' },
+    ],
+  });
+  const recorded = JSON.parse(JSON.stringify(objects));
+  assert.is(recordedPorts(recorded.ports).length, 2);
+});
+
+test('recordedPorts() leaves out what cannot be one', () => {
+  const port = { family: 2, hostIp: '192.0.2.1', protocol: 17, firstPort: 1, lastPort: 2, containerIp: '10.0.0.1' };
+  const broken = [
+    null,
+    'x',
+    { ...port, family: 3 },
+    { ...port, hostIp: '::1' },
+    { ...port, containerIp: 'x' },
+    { ...port, containerIp: undefined },
+    { ...port, firstPort: '1' },
+  ];
+  assert.equal(recordedPorts([...broken, port]), [port]);
+  assert.equal([recordedPorts(undefined), recordedPorts({}), recordedPorts('x')], [[], [], []]);
+});
+
+test('objects() says which ports the container has no address for, and refuses when that is all', () => {
+  const portMappings = [
+    { hostPort: 1, containerPort: 1 },
+    { hostPort: 2, containerPort: 2, hostIP: '2001:db8::1' },
+  ];
+  assert.equal(objectsOf({ portMappings }, ['10.22.0.5/16']).warnings, [
+    'Host port [2001:db8::1]:2/tcp is not mapped: the container has no address of that family',
+  ]);
+  const only = { portMappings: portMappings.slice(1) };
+  const error = thrownOf(CniError, () => objectsOf(only, ['10.22.0.5/16']));
+  assert.is(error.code, 7);
+  assert.match(error.message, /no port can be mapped \(\[2001:db8::1\]:2\/tcp\).*it has: 10.22.0.5\/16/);
+  assert.match(thrown(() => objectsOf({ portMappings }, [])).message, /it has: none/);
+});
+
+function elementsOf(use: Case, addresses: readonly string[]): string[] {
+  const state = planOf(use)?.nftables?.(attachmentOf('c', addresses));
+  return (state?.elements ?? []).map((element) => `${element.set.name} ${describeElement(element)}`);
+}
+
+test('nftables() gives one element a claim, and those of the connections it has masqueraded', () => {
+  const portMappings = [{ hostPort: 8080, containerPort: 80 }, ...range(90, 99, { hostIP: '192.0.2.1' })];
+  const addresses = ['10.22.0.5/16', 'fd00::5/64', '10.22.0.6/16'];
+  const ports = [
+    'portmap_any_v4 tcp . 8080 : 10.22.0.5 . 80',
+    'portmap_address_range_v4 192.0.2.1 . tcp . 90-99 : 10.22.0.5',
+    'portmap_any_v6 tcp . 8080 : fd00::5 . 80',
+  ];
+  assert.equal(elementsOf({ portMappings }, addresses), [
+    ...ports,
+    'portmap_own_v4 10.22.0.5 . 10.22.0.5',
+    'portmap_own_v4 10.22.0.6 . 10.22.0.5',
+    'portmap_localhost 10.22.0.5',
+    'portmap_own_v6 fd00::5 . fd00::5',
+  ]);
+  assert.equal(elementsOf({ portMappings, config: { snat: false, masqAll: true } }, addresses), ports);
+  assert.equal(elementsOf({ portMappings, config: { masqAll: true } }, addresses), [
+    ...ports,
+    'portmap_masq_all_v4 10.22.0.5',
+    'portmap_masq_all_v6 fd00::5',
+  ]);
+});
+
+function apply(fake: FakeNftables, containerId: string, address: string, portMappings: unknown): void {
+  const attachment = attachmentOf(containerId, [address]);
+  const state = planOf({ portMappings })?.nftables?.(attachment);
+  if (state) applyElements(fake.connection, attachment.key, state);
+}
+
+test('refuse() asks as much with 100 others on the node as with none, for a port of all addresses', () => {
+  const fake = new FakeNftables();
+  apply(fake, 'first', '10.22.0.5/16', range(1, 1));
+  const cost = (containerId: string, address: string, hostPort: number) => {
+    const before = { ...fake.asked };
+    apply(fake, containerId, address, [{ hostPort, containerPort: 80 }]);
+    return [fake.asked.batches - before.batches, fake.asked.questions - before.questions];
+  };
+  const alone = cost('alone', '10.22.0.6/16', 2);
+  for (let i = 0; i < 100; i++) apply(fake, `c${i}`, `10.22.1.${i}/16`, range(1000 + 10 * i, 1000 + 10 * i));
+  assert.equal(cost('last', '10.22.0.7/16', 3), alone);
+});
+
+test('refuse() names an owner even if the comment is not ours', () => {
+  const fake = new FakeNftables();
+  apply(fake, 'x'.repeat(150), '10.22.0.5/16', range(80, 80));
+  const { message } = thrownOf(CniError, () => apply(fake, 'c2', '10.22.0.6/16', range(80, 80)));
+  assert.match(message, /^Cannot map host port 80\/tcp: it is mapped to "pods\/x+~[0-9a-f]+" already/);
+});
+
+test('refuse() lets an attachment have its own ports again', () => {
+  const fake = new FakeNftables();
+  const mappings = [...range(80, 90), { hostPort: 8080, containerPort: 80, hostIP: '192.0.2.1' }];
+  apply(fake, 'c1', '10.22.0.5/16', mappings);
+  apply(fake, 'c1', '10.22.0.5/16', mappings);
+  apply(fake, 'c1', '10.22.0.9/16', mappings);
+  assert.throws(() => apply(fake, 'c2', '10.22.0.6/16', range(85, 85)), /is mapped to container "c1"/);
+});
+
+test.run();

@@ -1,0 +1,151 @@
+// Port mappings: what is sent to a port of the host arrives at a port of the container, from outside, from the host, from
+// other containers and from itself, with the client's address wherever the answer finds its way back with it.
+//
+// The rules are portmap-ruleset.ts's and the same for all. An attachment is elements (portmap-elements.ts): a port that
+// another attachment has is refused (portmap-conflict.ts). What is no element is the sysctl route_localnet of the
+// bridge, which belongs to the bridge and stays with it, and the connections of UDP and SCTP that the kernel has to
+// forget (portmap-flows.ts).
+
+import { AF_INET, canonicalAddress, familyOf, type IpFamily, splitCidr } from '../kernel/netlink/address-bytes.ts';
+import { ensureSysctl, findSysctl, type SysctlKey } from '../kernel/sysctl.ts';
+import { CniError, ERR_INVALID_NETWORK_CONFIG } from '../protocol/errors.ts';
+import type { Fields } from '../protocol/fields.ts';
+import type { Attachment, Feature, FeatureHost, FeaturePlan, NftablesState } from './feature.ts';
+import { describePorts, parsePortmap, type PortClaim, type PortmapConfig } from './portmap-config.ts';
+import { refuseTakenPorts } from './portmap-conflict.ts';
+import { hairpinElements, masqueradeAllElement, portElement } from './portmap-elements.ts';
+import { flushForAdd, flushForDelete, needsFlush, type PortFlows, recordedPorts } from './portmap-flows.ts';
+import { PORTMAP_RULESET } from './portmap-ruleset.ts';
+
+export const portmapFeature: Feature = {
+  name: 'portmap',
+  rulesets: [PORTMAP_RULESET],
+  plan({ config, hasOwnInterface, warn }) {
+    if (!hasOwnInterface) return undefined;
+    const portmap = parsePortmap(config, warn);
+    return portmap && planPortmap(portmap, config.fields);
+  },
+  remove(_host, { objects }) {
+    flushForDelete(recordedPorts(objects?.ports));
+  },
+};
+
+function planPortmap(portmap: PortmapConfig, fields: Fields): FeaturePlan {
+  const hasHairpin = fields.boolean('hairpinMode') ?? false;
+  const vlan = fields.integer('vlan', 0, 4094) ?? 0;
+  const gatewayOf = ({ bridge }: Attachment) => (bridge === undefined || vlan === 0 ? bridge : `${bridge}.${vlan}`);
+  return {
+    objects(host, _sandbox, attachment) {
+      const ports = servedClaims(portmap, attachment, host);
+      if (portmap.snat && !hasHairpin) warnOfHairpin(host, ports);
+      return { ports: ports.filter(needsFlush).map(flowsOf) };
+    },
+    apply(host, _sandbox, attachment) {
+      const gateway = gatewayOf(attachment);
+      if (gateway === undefined || !needsLocalhost(portmap, attachment)) return;
+      if (findSysctl(routeLocalnet(gateway)) === undefined) {
+        host.warn(`There is no interface "${gateway}" on the host, so mapped ports are not reached from 127.0.0.1`);
+      } else {
+        ensureSysctl(routeLocalnet(gateway), '1');
+      }
+    },
+    nftables: (attachment) => stateOf(portmap, attachment, gatewayOf(attachment)),
+    settle(host, attachment) {
+      flushForAdd(host.route, servedClaims(portmap, attachment).filter(needsFlush).map(flowsOf));
+    },
+    check(_host, _sandbox, attachment) {
+      const gateway = gatewayOf(attachment);
+      if (gateway === undefined || !needsLocalhost(portmap, attachment)) return [];
+      const value = findSysctl(routeLocalnet(gateway));
+      if (value === undefined || value === '1') return [];
+      return [`net.ipv4.conf.${gateway}.route_localnet is ${value} instead of 1: ports are not reached from 127.0.0.1`];
+    },
+  };
+}
+
+/** A claim, and the container's address that it leads to. */
+interface ServedClaim extends PortClaim {
+  readonly containerIp: string;
+}
+
+/**
+ * The claims of families of which the container has an address. Of several, the first is the one that ports lead to.
+ *
+ * Throws CniError 7 when none is left.
+ */
+function servedClaims({ claims }: PortmapConfig, attachment: Attachment, host?: FeatureHost): ServedClaim[] {
+  const served = claims.flatMap((claim) => {
+    const [containerIp] = addressesOf(attachment, claim.family);
+    return containerIp === undefined ? [] : [{ ...claim, containerIp }];
+  });
+  if (served.length === 0) {
+    const ports = [...new Set(claims.map(describePorts))].join(', ');
+    const addresses = attachment.addresses.join(', ') || 'none';
+    throw new CniError(
+      ERR_INVALID_NETWORK_CONFIG,
+      `Invalid "runtimeConfig.portMappings": no port can be mapped (${ports}), since the container has no address of that family (it has: ${addresses})`,
+    );
+  }
+  for (const claim of claims) {
+    if (claim.isForBoth || addressesOf(attachment, claim.family).length > 0) continue;
+    host?.warn(`Host port ${describePorts(claim)} is not mapped: the container has no address of that family`);
+  }
+  return served;
+}
+
+function addressesOf({ addresses }: Attachment, family: IpFamily): string[] {
+  return addresses
+    .map((cidr) => canonicalAddress(splitCidr(cidr).address))
+    .filter((address) => familyOf(address) === family);
+}
+
+function stateOf(portmap: PortmapConfig, attachment: Attachment, gateway: string | undefined): NftablesState {
+  const served = servedClaims(portmap, attachment);
+  const byAddress = new Map(served.map(({ containerIp, family }) => [containerIp, family]));
+  return {
+    rulesets: [PORTMAP_RULESET],
+    elements: [
+      ...served.map((claim) => portElement(claim, claim.containerIp)),
+      ...[...byAddress].flatMap(([containerIp, family]) => {
+        if (!portmap.snat) return [];
+        if (portmap.masqAll) return [masqueradeAllElement(family, containerIp)];
+        const neighboursBy = seesBridgedPackets(family) ? undefined : gateway;
+        return hairpinElements(family, { containerIp, ownIps: addressesOf(attachment, family), neighboursBy });
+      }),
+    ],
+    refuse: (nft) => refuseTakenPorts(nft, attachment.key, served),
+  };
+}
+
+/**
+ * Whether what goes from one port of a bridge to another passes the hooks of IP, and with them connection tracking: then
+ * the answer to a neighbour is translated on its way. Otherwise it would reach the neighbour with an address that it
+ * has not sent to.
+ */
+function seesBridgedPackets(family: IpFamily): boolean {
+  const key = family === AF_INET ? 'bridge-nf-call-iptables' : 'bridge-nf-call-ip6tables';
+  return findSysctl(['bridge', key]) === '1';
+}
+
+/**
+ * Where bridged packets pass the hooks of IP, those of a container to its own mapped port are bridged, and turned back
+ * to the port they came from only with `hairpinMode`.
+ */
+function warnOfHairpin(host: FeatureHost, served: readonly ServedClaim[]): void {
+  if (!served.some(({ family }) => seesBridgedPackets(family))) return;
+  host.warn(
+    'The container does not reach itself by its mapped ports: net.bridge.bridge-nf-call-iptables is 1, which takes "hairpinMode": true',
+  );
+}
+
+function needsLocalhost(portmap: PortmapConfig, attachment: Attachment): boolean {
+  return portmap.snat && servedClaims(portmap, attachment).some(({ family }) => family === AF_INET);
+}
+
+function routeLocalnet(gateway: string): SysctlKey {
+  return ['ipv4', 'conf', gateway, 'route_localnet'];
+}
+
+function flowsOf({ family, hostIp, protocol, firstPort, lastPort, containerIp }: ServedClaim): PortFlows {
+  return { family, hostIp, protocol, firstPort, lastPort, containerIp };
+}

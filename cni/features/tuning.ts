@@ -1,0 +1,101 @@
+// Tuning: sysctls of the container's network namespace, and what the mode does not set on the container's interface.
+//
+// The interface goes with the attachment, and with it all that is set on it. The namespace may stay (a container that is
+// taken off one of several networks): its sysctls get their values back.
+
+import { inNetns, type Netns } from '../kernel/netns.ts';
+import { findLink, IFF_ALLMULTI, IFF_PROMISC, setLink } from '../kernel/rtnetlink/link.ts';
+import { withRtnetlink } from '../kernel/rtnetlink/socket.ts';
+import { CniError, ERR_KERNEL_REFUSED } from '../protocol/errors.ts';
+import { FieldError, Fields } from '../protocol/fields.ts';
+import type { Feature, FeatureObjects, FeaturePlan, FeatureRequest } from './feature.ts';
+import { requireAllowed } from './tuning-allowlist.ts';
+import { parseTuningConfig, type TuningConfig } from './tuning-config.ts';
+import { changesOf, checkSysctls, isOfLink, restoreSysctls, setSysctls, type SysctlChange } from './tuning-sysctl.ts';
+
+export const tuningFeature: Feature = {
+  name: 'tuning',
+  rulesets: [],
+  plan: (request) => planTuning(request),
+  remove(_host, { objects, sandbox }) {
+    // The namespace is gone, or nobody knows what it was like before.
+    if (!objects || !sandbox) return;
+    const changes = decodeObjects(objects);
+    inNetns(sandbox, () => restoreSysctls(changes));
+  },
+};
+
+/** `allowlistPath`: for tests. */
+export function planTuning(request: FeatureRequest, allowlistPath?: string): FeaturePlan | undefined {
+  const config = parseTuningConfig(request);
+  if (!config) return undefined;
+  requireAllowed(config.sysctls, allowlistPath);
+  const { ifname } = request.key;
+  return {
+    objects: (_host, sandbox) => ({
+      sysctls: inNetns(sandbox, () => changesOf(config.sysctls)).filter(({ key }) => !isOfLink(key, ifname)),
+    }),
+    apply(_host, sandbox) {
+      tuneLink(sandbox, ifname, config);
+      inNetns(sandbox, () => setSysctls(config.sysctls));
+    },
+    check: (_host, sandbox) => [
+      ...checkLink(sandbox, ifname, config),
+      ...inNetns(sandbox, () => checkSysctls(config.sysctls)),
+    ],
+  };
+}
+
+function tuneLink(sandbox: Netns, ifname: string, config: TuningConfig): void {
+  if (!asksForLink(config)) return;
+  withRtnetlink(sandbox, (route) => {
+    const link = findLink(route, ifname);
+    if (!link) {
+      throw new CniError(ERR_KERNEL_REFUSED, `Interface "${ifname}" vanished from ${sandbox.path} while it was tuned`);
+    }
+    setLink(route, link, {
+      ...(config.isPromiscuous && { isPromiscuous: true }),
+      ...(config.isAllMulticast && { isAllMulticast: true }),
+      ...(config.txQueueLength !== undefined && { txQueueLength: config.txQueueLength }),
+    });
+  });
+}
+
+/**
+ * The flags say what was set by an operator, not what others need them for: a packet capture neither hides that they are
+ * not set nor, where nobody asked for them, makes them so.
+ */
+function checkLink(sandbox: Netns, ifname: string, config: TuningConfig): string[] {
+  if (!asksForLink(config)) return [];
+  const link = withRtnetlink(sandbox, (route) => findLink(route, ifname));
+  // The mode has said so.
+  if (!link) return [];
+  const { isPromiscuous, isAllMulticast, txQueueLength } = config;
+  const problems: string[] = [];
+  if (isPromiscuous && !(link.flags & IFF_PROMISC)) problems.push(`interface "${ifname}" is not promiscuous`);
+  if (isAllMulticast && !(link.flags & IFF_ALLMULTI)) {
+    problems.push(`interface "${ifname}" does not take all multicast packets`);
+  }
+  if (txQueueLength !== undefined && link.txQueueLength !== txQueueLength) {
+    problems.push(
+      `interface "${ifname}" has a transmit queue of ${link.txQueueLength} packets, the configuration says ${txQueueLength}`,
+    );
+  }
+  return problems;
+}
+
+function asksForLink({ isPromiscuous, isAllMulticast, txQueueLength }: TuningConfig): boolean {
+  return isPromiscuous || isAllMulticast || txQueueLength !== undefined;
+}
+
+/** Throws FieldError when the record is not as objects() wrote it. */
+function decodeObjects(objects: FeatureObjects): SysctlChange[] {
+  const changes = new Fields(objects, 'features.tuning').objects('sysctls') ?? [];
+  return changes.map((fields) => {
+    const [key, value, original] = [fields.strings('key'), fields.string('value'), fields.string('original')];
+    if (!key || value === undefined || original === undefined) {
+      throw new FieldError(fields.path, 'must have "key", "value" and "original"');
+    }
+    return { key, value, original };
+  });
+}
