@@ -62,17 +62,10 @@ const accepted: [title: string, config: object, args: string, expected: Partial<
     '',
     { vlanTrunk: [2, 5, 6, 7] },
   ],
-  [
-    'false and zero for what is not there yet',
-    {
-      macspoofchk: false,
-      icc: true,
-      internal: false,
-      runtimeConfig: { portMappings: [], bandwidth: { ingressRate: 0 } },
-    },
-    '',
-    {},
-  ],
+  ["an isolated port for Docker's icc", { icc: false }, '', { portIsolation: true }],
+  ['the configuration’s own mac', { mac: '02:00:00:00:00:04' }, '', { mac: '02:00:00:00:00:04' }],
+  ['args.cni.mtu before mtu', { mtu: 1500, args: { cni: { mtu: 1400 } } }, '', { mtu: 1400 }],
+  ['no isolation', { icc: true }, '', { portIsolation: false }],
 ];
 
 for (const [title, config, args, expected] of accepted) {
@@ -109,11 +102,6 @@ const refused: [config: object, code: number, message: RegExp, args?: string, ha
   [{ runtimeConfig: { mac: 'x' } }, 7, /"runtimeConfig.mac": must be a unicast MAC/],
   [{ args: { cni: { mac: '01:00:00:00:00:00' } } }, 7, /"args.cni.mac"/],
   [{}, 4, /MAC in CNI_ARGS/, 'MAC=00:00:00:00:00:00'],
-  [{ macspoofchk: true }, 2, /"macspoofchk": true/],
-  [{ icc: false }, 2, /"icc": false/],
-  [{ internal: true }, 2, /"internal": true/],
-  [{ runtimeConfig: { portMappings: [{ hostPort: 80, containerPort: 80 }] } }, 2, /portMappings/],
-  [{ runtimeConfig: { bandwidth: { ingressRate: 1 } } }, 2, /bandwidth/],
 ];
 
 for (const [config, code, message, args, hasIpam] of refused) {

@@ -2,7 +2,7 @@
 // unchanged, and Docker's bridge options.
 
 import { encodeMac } from '../kernel/netlink/address-bytes.ts';
-import { CniError, ERR_INVALID_ENVIRONMENT_VARIABLES, ERR_UNSUPPORTED_FIELD } from '../protocol/errors.ts';
+import { CniError, ERR_INVALID_ENVIRONMENT_VARIABLES } from '../protocol/errors.ts';
 import { describeValue, FieldError, type Fields } from '../protocol/fields.ts';
 import { isInterfaceName } from '../protocol/name.ts';
 import type { ModeRequest } from './mode.ts';
@@ -34,7 +34,7 @@ export interface BridgeConfig {
   readonly preserveDefaultVlan: boolean;
 }
 
-/** Read and check the configuration of bridge mode. Throws FieldError (error 7), or CniError 2 for what cannot be done yet. */
+/** Read and check the configuration of bridge mode. Throws FieldError or CniError 4. */
 export function parseBridgeConfig(request: ModeRequest): BridgeConfig {
   const { fields } = request.config;
   const isDefaultGateway = fields.boolean('isDefaultGateway') ?? false;
@@ -45,10 +45,11 @@ export function parseBridgeConfig(request: ModeRequest): BridgeConfig {
     forceAddress: fields.boolean('forceAddress') ?? false,
     hairpinMode: fields.boolean('hairpinMode') ?? false,
     promiscMode: fields.boolean('promiscMode') ?? false,
-    portIsolation: fields.boolean('portIsolation') ?? false,
+    // Docker's `icc`: the way through the bridge is closed here, the one through the host by cni/features/isolation.ts.
+    portIsolation: (fields.boolean('portIsolation') ?? false) || fields.boolean('icc') === false,
     enabledad: fields.boolean('enabledad') ?? false,
     disableContainerInterface: fields.boolean('disableContainerInterface') ?? false,
-    mtu: parseMtu(fields),
+    mtu: parseMtu(request.config.argsCni) ?? parseMtu(fields),
     mac: parseMac(request),
     vlan: fields.integer('vlan', 0, MAX_VLAN_ID) ?? 0,
     vlanTrunk: parseVlanTrunk(fields),
@@ -69,7 +70,6 @@ export function parseBridgeConfig(request: ModeRequest): BridgeConfig {
       `Invalid CNI_IFNAME: "${request.key.ifname}" contains "%", which the kernel takes for a pattern`,
     );
   }
-  refuseUnsupported(fields, request.config.runtimeConfig);
   return config;
 }
 
@@ -92,25 +92,29 @@ function parseMtu(fields: Fields): number | undefined {
   return mtu === 0 ? undefined : mtu;
 }
 
-/** The capability wins over `args`, which wins over CNI_ARGS (CNI CONVENTIONS.md). */
+/** The capability wins over `args`, which wins over CNI_ARGS (CNI CONVENTIONS.md), and all of them over the configuration. */
 function parseMac(request: ModeRequest): string | undefined {
-  const { runtimeConfig, argsCni } = request.config;
-  for (const fields of [runtimeConfig, argsCni]) {
-    const mac = fields.string('mac');
-    if (!mac) continue;
-    if (!isUsableMac(mac))
-      throw new FieldError(
-        fields.at('mac'),
-        `must be a unicast MAC address such as 02:00:0a:16:00:05, is ${describeValue(mac)}`,
-      );
-    return mac.toLowerCase();
-  }
+  const { runtimeConfig, argsCni, fields } = request.config;
+  const asked = parseMacField(runtimeConfig) ?? parseMacField(argsCni);
+  if (asked !== undefined) return asked;
   const mac = request.cniArgs.get('MAC');
-  if (!mac) return undefined;
+  if (!mac) return parseMacField(fields);
   if (!isUsableMac(mac)) {
     throw new CniError(
       ERR_INVALID_ENVIRONMENT_VARIABLES,
       `Invalid MAC in CNI_ARGS: must be a unicast MAC address such as 02:00:0a:16:00:05, is ${describeValue(mac)}`,
+    );
+  }
+  return mac.toLowerCase();
+}
+
+function parseMacField(fields: Fields): string | undefined {
+  const mac = fields.string('mac');
+  if (!mac) return undefined;
+  if (!isUsableMac(mac)) {
+    throw new FieldError(
+      fields.at('mac'),
+      `must be a unicast MAC address such as 02:00:0a:16:00:05, is ${describeValue(mac)}`,
     );
   }
   return mac.toLowerCase();
@@ -146,21 +150,4 @@ function parseVlanTrunk(fields: Fields): number[] {
       throw new FieldError(entry.path, 'must hold "id", or "minID" and "maxID"');
   }
   return [...ids].sort((a, b) => a - b);
-}
-
-/** What is asked for and cannot be done is refused, never ignored. */
-function refuseUnsupported(fields: Fields, runtimeConfig: Fields): void {
-  const asked: string[] = [];
-  if (fields.boolean('macspoofchk')) asked.push('"macspoofchk": true');
-  if (fields.boolean('icc') === false) asked.push('"icc": false');
-  if (fields.boolean('internal')) asked.push('"internal": true');
-  if ((runtimeConfig.list('portMappings') ?? []).length > 0) asked.push('"runtimeConfig.portMappings"');
-  const bandwidth = runtimeConfig.object('bandwidth');
-  if (bandwidth && Object.values(bandwidth.raw).some((rate) => rate !== 0)) asked.push('"runtimeConfig.bandwidth"');
-  if (asked.length > 0) {
-    throw new CniError(
-      ERR_UNSUPPORTED_FIELD,
-      `Unsupported in this version of podlink: ${asked.join(', ')} (for ports, bandwidth and isolation put the plugins portmap, bandwidth and firewall behind podlink in the list)`,
-    );
-  }
 }

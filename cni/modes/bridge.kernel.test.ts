@@ -35,7 +35,7 @@ test.before.each((world) => {
   const [hostNetns, ...rest] = world.names.map((name) => openNetns(`/run/netns/${name}`));
   if (!hostNetns) throw new Error('no namespace');
   world.hostNetns = hostNetns;
-  world.host = { route: openRtnetlink(hostNetns), runDir: world.runDir, warn: () => undefined };
+  world.host = { route: openRtnetlink(hostNetns), runDir: world.runDir, warn: () => undefined, mark: () => undefined };
   world.sandboxes = rest.map((netns) => ({ path: netns.path, netns }));
 });
 

@@ -14,10 +14,12 @@ import { CniError, ERR_ALREADY_EXISTS, ERR_KERNEL_REFUSED } from '../protocol/er
 import { FieldError } from '../protocol/fields.ts';
 import type { Interface, Route } from '../protocol/result.ts';
 import { checkBridgeAttachment } from './bridge-check.ts';
+import { repairBridgeAttachment } from './bridge-repair.ts';
 import { type BridgeConfig, parseBridgeConfig } from './bridge-config.ts';
 import { ensureBridge, ensureGatewayAddresses, findBridge, lockBridge, randomMac } from './bridge-link.ts';
 import { ensureVlanGateway, setPortVlans, vlanGatewayName } from './bridge-vlan.ts';
 import { ensureForwarding } from './forwarding.ts';
+import { familiesOf, gatewayCidrs } from './gateway.ts';
 import { hostInterfaceAlias, hostInterfaceName } from './host-interface-name.ts';
 import type { Addressing, Attached, Detachment, Host, Mode, ModeRequest, Sandbox, Undo } from './mode.ts';
 import { configureSandboxInterface, defaultRouteOf, trySysctl } from './sandbox-interface.ts';
@@ -38,6 +40,7 @@ export const bridgeMode: Mode = {
       attach: (host, sandbox, addressing, undo) => attachToBridge(host, sandbox, key, config, addressing, undo),
       status: (host) => void findBridge(host.route, config.bridge),
       check: (host, sandbox, expected) => checkBridgeAttachment(host, sandbox, key, config, expected),
+      repair: (host, sandbox, expected) => repairBridgeAttachment(host, sandbox, key, config, expected),
     };
   },
 
@@ -74,6 +77,7 @@ function attachToBridge(
     const complete = completeAddressing(addressing, config);
     if (findLink(route, key.ifname)) throw alreadyInSandbox(key, sandbox);
     const { bridge, hostEnd } = connect(host, sandbox, key, config, complete, undo);
+    host.mark('link');
     trySysctl(['ipv6', 'conf', hostEnd.name, 'accept_ra'], '0');
     const sandboxEnd = findLink(route, key.ifname);
     if (!sandboxEnd) throw vanished(key, sandbox);
@@ -81,6 +85,7 @@ function attachToBridge(
       configureSandboxInterface(route, sandbox, sandboxEnd, complete, config);
       waitForPort(host.route, hostEnd);
     }
+    host.mark('sandbox');
     return { ...complete, interfaces: describeInterfaces(bridge, hostEnd, sandboxEnd, sandbox) };
   });
 }
@@ -116,7 +121,7 @@ function connect(
 function setUpGateway(host: Host, bridge: Link, config: BridgeConfig, gateways: readonly string[], undo: Undo): void {
   const link = config.vlan === 0 ? bridge : ensureVlanGateway(host, bridge, config, undo);
   ensureGatewayAddresses(host, link, gateways, config, undo);
-  for (const family of new Set(gateways.map(familyOf))) ensureForwarding(family);
+  for (const family of familiesOf(gateways)) ensureForwarding(family);
 }
 
 function addContainerPair(
@@ -176,14 +181,6 @@ function completeAddressing(addressing: Addressing, config: BridgeConfig): Addre
     }
   }
   return { ips, routes, dns: addressing.dns };
-}
-
-/** The gateways with the prefix length of the address they serve. */
-export function gatewayCidrs(addressing: Addressing): string[] {
-  const cidrs = addressing.ips.flatMap(({ address, gateway }) =>
-    gateway === undefined ? [] : [`${gateway}/${splitCidr(address).prefixLength}`],
-  );
-  return [...new Set(cidrs)];
 }
 
 /**

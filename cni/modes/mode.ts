@@ -72,6 +72,8 @@ export interface Host {
   readonly runDir: string;
   /** Tell the operator something that is no error: stderr. */
   warn(message: string): void;
+  /** End a phase of the call, for the operator who wants to know what takes the time. */
+  mark(phase: string): void;
 }
 
 /** An ADD that a mode has accepted. Nothing has been changed yet. */
@@ -84,6 +86,8 @@ export interface ModePlan {
   status(host: Host): void;
   /** What is wrong with an attachment made by this plan, one sentence each; empty when all is well. */
   check(host: Host, sandbox: Sandbox, expected: Attached): string[];
+  /** Make again what check() misses, where that is possible. Never in a namespace that is shared. */
+  repair?(host: Host, sandbox: Sandbox, expected: Attached): void;
 }
 
 /** What is known of an attachment that is to be removed. */

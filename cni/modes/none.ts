@@ -2,7 +2,7 @@
 
 import { findLink, setLink } from '../kernel/rtnetlink/link.ts';
 import { withRtnetlink } from '../kernel/rtnetlink/socket.ts';
-import type { Mode, ModeRequest } from './mode.ts';
+import type { Mode, ModeRequest, Sandbox } from './mode.ts';
 import { hasPortMappings, LOOPBACK_IP, refuseOwnSettings } from './sharing.ts';
 
 export const noneMode: Mode = {
@@ -15,17 +15,22 @@ export const noneMode: Mode = {
       objects: () => ({}),
       attach(host, sandbox, _addressing, _undo) {
         if (hasPortMappings(request)) host.warn('Published ports are discarded when using none network mode');
-        withRtnetlink(sandbox.netns, (route) => {
-          const lo = findLink(route, 'lo');
-          if (lo && !lo.isUp) setLink(route, lo, { isUp: true });
-        });
+        raiseLoopback(sandbox);
         return { interfaces: [], ips: [LOOPBACK_IP], routes: [], dns: {} };
       },
       status: () => undefined,
       check: (_host, sandbox) =>
         withRtnetlink(sandbox.netns, (route) => (findLink(route, 'lo')?.isUp ? [] : [`lo of ${sandbox.path} is down`])),
+      repair: (_host, sandbox) => raiseLoopback(sandbox),
     };
   },
 
   detach: () => undefined,
 };
+
+function raiseLoopback(sandbox: Sandbox): void {
+  withRtnetlink(sandbox.netns, (route) => {
+    const lo = findLink(route, 'lo');
+    if (lo && !lo.isUp) setLink(route, lo, { isUp: true });
+  });
+}

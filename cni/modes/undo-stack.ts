@@ -3,19 +3,19 @@
 import type { Undo } from './mode.ts';
 
 export class UndoStack implements Undo {
-  readonly #steps: { readonly action: string; readonly step: () => void }[] = [];
+  readonly #steps: { readonly action: string; readonly step: () => void | Promise<void> }[] = [];
 
   /** `action` completes "Cannot …". A step must be fine with its change not having been made. */
-  push(action: string, step: () => void): void {
+  push(action: string, step: () => void | Promise<void>): void {
     this.#steps.push({ action, step });
   }
 
   /** Run all steps, last one first, whatever each of them throws. Returns what could not be undone, one sentence each. */
-  run(): string[] {
+  async run(): Promise<string[]> {
     const failures: string[] = [];
     for (let entry = this.#steps.pop(); entry; entry = this.#steps.pop()) {
       try {
-        entry.step();
+        await entry.step();
       } catch (error) {
         failures.push(`Cannot ${entry.action}: ${error instanceof Error ? error.message : String(error)}`);
       }

@@ -102,6 +102,42 @@ test('dns is decoded', () => {
   assert.equal(parse({ dns: {} }).dns, {});
 });
 
+test('dns is what the runtime passes before what the configuration says, field by field', () => {
+  const runtimeConfig = { dns: { servers: ['10.96.0.10', 'fd00::a'], searches: ['svc.local'], options: ['ndots:5'] } };
+  assert.equal(parse({ runtimeConfig }).dns, {
+    nameservers: ['10.96.0.10', 'fd00::a'],
+    search: ['svc.local'],
+    options: ['ndots:5'],
+  });
+  const dns = { nameservers: ['1.1.1.1'], domain: 'example.org', search: ['example.org'], options: ['edns0'] };
+  assert.equal(parse({ dns, runtimeConfig }).dns, {
+    nameservers: ['10.96.0.10', 'fd00::a'],
+    domain: 'example.org',
+    search: ['svc.local'],
+    options: ['ndots:5'],
+  });
+  assert.equal(parse({ dns, runtimeConfig: { dns: { servers: ['9.9.9.9'], searches: [] } } }).dns, {
+    ...dns,
+    nameservers: ['9.9.9.9'],
+  });
+  assert.equal(parse({ dns, runtimeConfig: { dns: {} } }).dns, dns);
+  assert.equal(parse({ dns, runtimeConfig: { dns: null } }).dns, dns);
+});
+
+for (const [dns, problem] of [
+  ['x', 'Invalid "runtimeConfig.dns": must be an object, is "x"'],
+  [{ servers: '1.1.1.1' }, 'Invalid "runtimeConfig.dns.servers": must be a list, is "1.1.1.1"'],
+  [{ searches: [1] }, 'Invalid "runtimeConfig.dns.searches[0]": must be a string, is 1'],
+  [{ options: [['ndots:5']] }, 'Invalid "runtimeConfig.dns.options[0]": must be a string, is ["ndots:5"]'],
+] as const) {
+  test(`dns of the runtime is refused: ${problem}`, () => {
+    assert.is(
+      refusal(() => parse({ runtimeConfig: { dns } }).dns),
+      `7 ${problem}`,
+    );
+  });
+}
+
 for (const cniVersion of SUPPORTED_VERSIONS) {
   test(`prevResult() without a cniVersion is read as ${cniVersion}, the configuration's`, () => {
     const isOld = cniVersion === '0.1.0' || cniVersion === '0.2.0';

@@ -9,7 +9,7 @@ import { parseJson } from './json.ts';
 import { isInterfaceName, isName, validateNetworkName } from './name.ts';
 import type { Dns, Result } from './result.ts';
 import { decodeResult } from './result-codec.ts';
-import { decodeDns } from './result-fields.ts';
+import { decodeDns, decodeRuntimeDns } from './result-fields.ts';
 import { DEFAULT_VERSION } from './version.ts';
 
 /** One attachment of a container to this network, as the runtime names it. */
@@ -32,6 +32,7 @@ export interface NetworkConfig {
   readonly runtimeConfig: Fields;
   /** `args.cni`; empty when absent. */
   readonly argsCni: Fields;
+  /** The capability `dns` before the configuration's own, each field for itself. */
   readonly dns: Dns | undefined;
   /** The result so far, or of the ADD. Throws CniError 7 when it cannot be read. */
   prevResult(): Result | undefined;
@@ -64,7 +65,9 @@ class StdinConfig implements NetworkConfig {
 
   get dns(): Dns | undefined {
     const dns = this.fields.object('dns');
-    return dns && decodeDns(dns);
+    const configured = dns && decodeDns(dns);
+    const requested = this.runtimeConfig.object('dns');
+    return requested ? { ...configured, ...decodeRuntimeDns(requested) } : configured;
   }
 
   prevResult(): Result | undefined {

@@ -2,10 +2,12 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { parseCniArgs } from './args.ts';
 import { type NetworkConfig, parseNetworkConfig } from './config.ts';
-import { CniError } from './errors.ts';
+import { CniError, ERR_INTERNAL, formatError, toCniError } from './errors.ts';
 import { FieldError } from './fields.ts';
 import { anyJsonValue, mutations, seededRandom } from './mutation.ts';
+import { type Environment, readRequest } from './request.ts';
 import { decodeResult, encodeResult } from './result-codec.ts';
 import { SUPPORTED_VERSIONS } from './version.ts';
 
@@ -100,6 +102,92 @@ test('decodeResult() with wrong types throws CniError or FieldError only, and wh
     outcomes[accepted ? 'accepted' : 'refused']++;
   }
   assert.ok(outcomes.accepted > 500 && outcomes.refused > 500, JSON.stringify(outcomes));
+});
+
+/** What a runtime sets, to be broken. */
+const ENVIRONMENT = {
+  CNI_COMMAND: 'ADD',
+  CNI_CONTAINERID: 'c1',
+  CNI_NETNS: '/run/netns/c1',
+  CNI_IFNAME: 'eth0',
+  CNI_ARGS: 'IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=cart',
+  CNI_PATH: '/opt/cni/bin:/usr/lib/cni',
+  CNI_NETNS_OVERRIDE: 'true',
+};
+const COMMANDS = ['ADD', 'DEL', 'CHECK', 'GC', 'STATUS', 'VERSION', 'add', '__proto__', 'constructor', 'toString'];
+
+/** Values of an environment variable, each one broken in its own way. */
+function* brokenValues(value: string, count: number, seed: number): Generator<string | undefined> {
+  yield undefined;
+  yield '';
+  yield '\0';
+  yield '..';
+  yield '/'.repeat(5000);
+  yield 'x'.repeat(200_000);
+  yield '\ud800';
+  yield* mutations(value, count, seed);
+}
+
+/** Read a request as the process does. Returns whether it is accepted; what refuses it must be an answer to a runtime. */
+function isAnswered(environment: Environment, stdin: string): boolean {
+  try {
+    readRequest(environment, () => stdin);
+    return true;
+  } catch (error) {
+    const answer = toCniError(error);
+    assert.is.not(answer.code, ERR_INTERNAL, `${JSON.stringify(environment)}: ${answer.message}`);
+    assert.ok(answer.code > 0 && answer.message !== '', 'every refusal has a code and says something');
+    JSON.parse(formatError(answer, answer.cniVersion ?? '1.1.0'));
+    return false;
+  }
+}
+
+test('readRequest() answers every broken environment with a code', () => {
+  const stdin = JSON.stringify(CONFIG);
+  const outcomes = { accepted: 0, refused: 0 };
+  let seed = 10;
+  for (const [name, value] of Object.entries(ENVIRONMENT)) {
+    for (const broken of brokenValues(value, 200, seed++)) {
+      for (const command of COMMANDS) {
+        const environment = { ...ENVIRONMENT, CNI_COMMAND: command, [name]: broken };
+        outcomes[isAnswered(environment, stdin) ? 'accepted' : 'refused']++;
+      }
+    }
+  }
+  assert.ok(outcomes.accepted > 1000 && outcomes.refused > 1000, JSON.stringify(outcomes));
+  console.log(`\ninputs tried: ${outcomes.accepted + outcomes.refused} environments`);
+});
+
+test('readRequest() answers every broken stdin with a code', () => {
+  const outcomes = { accepted: 0, refused: 0 };
+  const random = seededRandom(20);
+  const text = JSON.stringify(CONFIG);
+  const deep = (pair: string) => `{"name":"n","x":${pair.charAt(0).repeat(100_000)}${pair.charAt(1).repeat(100_000)}}`;
+  const odd = ['', ' ', '\ufeff{}', 'null', '[]', '"x"', '{', '{}', '\0', '1', deep('[]'), '{"a":'.repeat(100_000)];
+  const bytes = Array.from({ length: 500 }, () =>
+    Buffer.from(Array.from({ length: 60 }, () => Math.floor(random() * 256))).toString('utf8'),
+  );
+  for (const stdin of [...odd, ...bytes, ...mutations(text, 3000, 21)]) {
+    for (const command of ['ADD', 'DEL', 'GC', 'VERSION']) {
+      outcomes[isAnswered({ ...ENVIRONMENT, CNI_COMMAND: command }, stdin) ? 'accepted' : 'refused']++;
+    }
+  }
+  assert.ok(outcomes.accepted > 1000 && outcomes.refused > 1000, JSON.stringify(outcomes));
+  console.log(`\ninputs tried: ${outcomes.accepted + outcomes.refused} standard inputs`);
+});
+
+test('parseCniArgs() throws CniError or nothing, and keeps what it accepts', () => {
+  let tried = 0;
+  for (const broken of [...brokenValues(ENVIRONMENT.CNI_ARGS, 5000, 30)]) {
+    if (broken === undefined) continue;
+    tried++;
+    isAccepted(() => {
+      const args = parseCniArgs(broken);
+      const again = Array.from(args, ([name, value]) => `${name}=${value}`).join(';');
+      assert.equal(parseCniArgs(again), args);
+    });
+  }
+  console.log(`\ninputs tried: ${tried} CNI_ARGS`);
 });
 
 test.run();

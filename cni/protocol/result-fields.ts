@@ -74,6 +74,18 @@ export function decodeDns(fields: Fields | undefined): Dns {
   });
 }
 
+/**
+ * Read the argument of the capability `dns`, which has other names for the same (CNI CONVENTIONS.md, "Dynamic Plugin
+ * specific fields"). An empty list counts as absent. Throws FieldError when a key has another type.
+ */
+export function decodeRuntimeDns(fields: Fields): Dns {
+  return withoutAbsent<Dns>({
+    nameservers: nonEmpty(fields.strings('servers')),
+    search: nonEmpty(fields.strings('searches')),
+    options: nonEmpty(fields.strings('options')),
+  });
+}
+
 /** Prefix with its length. Throws FieldError when the key is missing or something else. */
 export function decodeCidr(fields: Fields, key: string): string {
   const expected = 'an address with its prefix length, such as 10.22.0.5/16 or fd00::5/64';
