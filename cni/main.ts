@@ -16,13 +16,15 @@ import { type AttachmentRequest, readRequest, type Request } from './protocol/re
 import { encodeResult } from './protocol/result-codec.ts';
 import { formatVersionReply } from './protocol/version-reply.ts';
 import { LATEST_VERSION } from './protocol/version.ts';
+import { logCall, parseLogPath } from './verbs/call-log.ts';
 import { Context } from './verbs/context.ts';
 import { chooseRole, type Role } from './verbs/roles.ts';
+import { Stopwatch } from './verbs/stopwatch.ts';
 
 /** Replaced by build.mjs with package.json's version. */
 declare const PODLINK_VERSION: string | undefined;
 
-function main(): void {
+async function main(): Promise<void> {
   // The only warning there is says that node:ffi is experimental, on the standard error that runtimes log for every pod.
   process.removeAllListeners('warning');
   const [, program = 'podlink', ...args] = process.argv;
@@ -31,7 +33,7 @@ function main(): void {
     const outcome = runCommand(args, version);
     process.exit(print(outcome) ? outcome.exitCode : 1);
   }
-  process.exit(serve(basename(program)));
+  process.exit(await serve(basename(program)));
 }
 
 /** Whether a runtime called us and forgot CNI_COMMAND, which is its error to hear of; a person sets none of these. */
@@ -51,48 +53,70 @@ function print({ stdout, stderr }: CommandOutcome): boolean {
 }
 
 /** Answer a runtime. Returns the exit code. */
-function serve(programName: string): number {
-  let cniVersion: string | undefined;
+async function serve(programName: string): Promise<number> {
+  const stopwatch = new Stopwatch();
+  stopwatch.mark('start');
+  let request: Request | undefined;
+  let failure: CniError | undefined;
   try {
-    const request = readRequest(process.env, process.env.CNI_COMMAND === 'VERSION' ? readStdinBriefly : readStdin);
-    if (request.command !== 'VERSION') cniVersion = request.config.cniVersion;
-    answer(request, programName);
-    return 0;
+    request = readRequest(process.env, process.env.CNI_COMMAND === 'VERSION' ? readStdinBriefly : readStdin);
+    stopwatch.mark('parse');
+    await answer(request, programName, stopwatch);
+    stopwatch.mark('print');
   } catch (error) {
-    const cniError = toCniError(error);
-    try {
-      writeAll(1, formatError(cniError, cniError.cniVersion ?? cniVersion ?? LATEST_VERSION));
-    } catch {
-      warn(cniError.message); // standard output is what failed
-    }
-    return 1;
+    failure = toCniError(error);
+    printFailure(failure, request);
+    stopwatch.mark('failure');
+  }
+  report(request, stopwatch, failure);
+  return failure ? 1 : 0;
+}
+
+function printFailure(failure: CniError, request: Request | undefined): void {
+  const asked = request && request.command !== 'VERSION' ? request.config.cniVersion : LATEST_VERSION;
+  try {
+    writeAll(1, formatError(failure, failure.cniVersion ?? asked));
+  } catch {
+    warn(failure.message); // standard output is what failed
+  }
+}
+
+/** Say how the call went to whom it concerns. The runtime has its answer: nothing here makes the call fail. */
+function report(request: Request | undefined, stopwatch: Stopwatch, failure: CniError | undefined): void {
+  if (process.env.PODLINK_TRACE) warn(`${request?.command ?? 'request'}: ${stopwatch}`);
+  try {
+    if (!request || request.command === 'VERSION') return;
+    const path = parseLogPath(request.config.fields);
+    if (path !== undefined) logCall(path, request, stopwatch, failure);
+  } catch (error) {
+    warn(`Cannot write the call log: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
 
 /** Carry the request out, and print what there is to print. */
-function answer(request: Request, programName: string): void {
+async function answer(request: Request, programName: string, stopwatch: Stopwatch): Promise<void> {
   if (request.command === 'VERSION') {
     writeAll(1, formatVersionReply(request.cniVersion));
     return;
   }
   const role = chooseRole(programName, () => request.config.type);
-  const context = new Context(process.env, warn);
+  const context = new Context(process.env, warn, stopwatch);
   try {
     switch (request.command) {
       case 'ADD':
-        printResult(request, role, context);
+        await printResult(request, role, context);
         break;
       case 'DEL':
-        role.del(request, context);
+        await role.del(request, context);
         break;
       case 'CHECK':
-        role.check(request, context);
+        await role.check(request, context);
         break;
       case 'GC':
-        role.gc(request, context);
+        await role.gc(request, context);
         break;
       case 'STATUS':
-        role.status(request, context);
+        await role.status(request, context);
         break;
     }
   } finally {
@@ -101,12 +125,12 @@ function answer(request: Request, programName: string): void {
 }
 
 /** ADD. A result that cannot be handed over is taken back: the runtime believes that nothing was made. */
-function printResult(request: AttachmentRequest, role: Role, context: Context): void {
-  const text = encodeResult(role.add(request, context), request.config.cniVersion);
+async function printResult(request: AttachmentRequest, role: Role, context: Context): Promise<void> {
+  const text = encodeResult(await role.add(request, context), request.config.cniVersion);
   try {
     writeAll(1, text);
   } catch (error) {
-    role.del(request, context);
+    await role.del(request, context);
     const why = error instanceof Error ? error.message : String(error);
     throw new CniError(ERR_IO_FAILURE, 'Cannot print the result of ADD; what it made has been taken back', why);
   }

@@ -4,7 +4,6 @@
 // configuration before anything changes. Then the record is written, and only then the kernel is touched. Any failure
 // after that takes everything back.
 
-import { applyMasquerade, removeMasquerade } from '../features/masquerade.ts';
 import type { Attached, Sandbox } from '../modes/mode.ts';
 import { identityOf } from '../modes/sharing.ts';
 import { UndoStack } from '../modes/undo-stack.ts';
@@ -23,25 +22,34 @@ import {
   writeRecord,
 } from './attachment-record.ts';
 import type { Context } from './context.ts';
+import {
+  applyFeatures,
+  describeAttachment,
+  featureRemovals,
+  prepareFeatures,
+  recordOf,
+  tracesOfRecord,
+} from './features.ts';
 import type { Ipam } from './ipam.ts';
 import { type Plan, planRequest } from './plan.ts';
-import { removalOfRecord, removeAttachment, withNftables } from './removal.ts';
+import { removalOfRecord, removeAttachment } from './removal.ts';
 import { closeSandbox, openSandbox } from './sandbox.ts';
 
 /** Connect the container. Returns the result to print. Throws CniError, FieldError or an error toCniError() knows. */
-export function add(request: AttachmentRequest, context: Context): Result {
+export async function add(request: AttachmentRequest, context: Context): Promise<Result> {
   const key = keyOf(request);
   const plan = planRequest({ ...request, key }, context);
   const prepared = plan.ipam?.prepare();
   const previous = request.config.prevResult();
+  context.mark('plan');
   const lock = lockAttachment(context.runDir, key);
   try {
     // Before the sandbox is opened: the remains of a killed ADD may be a mount that shows another namespace there.
-    settleEarlierAdd(request, context, key);
+    await settleEarlierAdd(request, context, key);
     const sandbox = openSandbox(request);
     try {
       if (plan.mode.hasOwnInterface) refuseSharedSandbox(request, context);
-      return attach(request, context, plan, prepared, sandbox, previous);
+      return await attach(request, context, plan, prepared, sandbox, previous);
     } finally {
       closeSandbox(sandbox);
     }
@@ -63,7 +71,7 @@ function refuseSharedSandbox(request: AttachmentRequest, context: Context): void
 }
 
 /** An ADD that was killed left its record: finish its removal. One that came to its end is an attachment: refuse. */
-function settleEarlierAdd(request: AttachmentRequest, context: Context, key: AttachmentKey): void {
+async function settleEarlierAdd(request: AttachmentRequest, context: Context, key: AttachmentKey): Promise<void> {
   const record = findRecord(context.runDir, key);
   if (!record) return;
   if (record.state === 'complete') {
@@ -72,40 +80,40 @@ function settleEarlierAdd(request: AttachmentRequest, context: Context, key: Att
       `Cannot attach container "${key.containerId}" to network "${key.network}" as "${key.ifname}": it is attached already since ${record.created}, in ${record.netns} (run DEL first)`,
     );
   }
-  removeAttachment(context, removalOfRecord(record, context, request.path), undefined);
+  await removeAttachment(context, removalOfRecord(record, context, request.path), undefined);
 }
 
-function attach(
+async function attach(
   request: AttachmentRequest,
   context: Context,
   plan: Plan,
   prepared: ReturnType<Ipam['prepare']> | undefined,
   sandbox: Sandbox,
   previous: Result | undefined,
-): Result {
+): Promise<Result> {
   const key = keyOf(request);
   const begun = beginRecord(request, plan, sandbox);
   const undo = new UndoStack();
   try {
     writeRecord(context.runDir, begun);
-    const addressing = prepared?.allocate() ?? { ips: [], routes: [], dns: {} };
+    context.mark('record');
+    const addressing = (await prepared?.allocate()) ?? { ips: [], routes: [], dns: {} };
     // Not before: an allocation that fails takes back its own, and an owner who is refused because he holds an address
     // already must keep it.
+    context.mark('ipam');
     if (prepared) undo.push('release the addresses', () => plan.ipam?.release());
-    const addresses = addressing.ips.map(({ address }) => address);
-    if (plan.isMasqueraded && addresses.length > 0) {
-      // The addresses are known only now, and DEL must find what is about to be made for them.
-      writeRecord(context.runDir, { ...begun, addresses });
-    }
     const attached = plan.steps.attach(context, sandbox, addressing, undo, begun.objects);
-    if (plan.isMasqueraded) masquerade(key, addresses, undo);
+    context.mark('mode');
+    const complete = addFeatures(context, sandbox, plan, begun, attached, undo);
+    context.mark('features');
     const result = joinResults(previous, withConfiguredDns(plan, attached));
     // Old versions cannot say everything (0.2.0 knows no interface without address): what cannot be told must not stay.
     encodeResult(result, request.config.cniVersion);
-    writeRecord(context.runDir, { ...begun, state: 'complete', addresses });
+    writeRecord(context.runDir, { ...complete, state: 'complete', result: attached });
+    context.mark('record again');
     return result;
   } catch (error) {
-    const failures = undo.run();
+    const failures = await undo.run();
     // Whatever could not be taken back stays on record, for DEL.
     if (failures.length === 0) deleteRecord(context.runDir, key);
     throw afterUndo(error, failures, key);
@@ -123,17 +131,35 @@ function beginRecord(request: AttachmentRequest, plan: Plan, sandbox: Sandbox): 
     mode: plan.mode.name,
     objects: plan.steps.objects(),
     addresses: [],
-    masquerade: plan.isMasqueraded,
+    features: {},
+    elements: [],
     config,
     cniArgs: Array.from(request.args, ([name, value]) => `${name}=${value}`).join(';'),
     created: new Date().toISOString(),
   };
 }
 
-function masquerade(key: AttachmentKey, addresses: readonly string[], undo: UndoStack): void {
-  if (addresses.length === 0) return;
-  undo.push('remove masquerading', () => withNftables((nft) => removeMasquerade(nft, key, addresses)));
-  withNftables((nft) => applyMasquerade(nft, key, addresses));
+/** Add the features to what the mode has made. Returns the record with all that is there by then. */
+function addFeatures(
+  context: Context,
+  sandbox: Sandbox,
+  plan: Plan,
+  begun: AttachmentRecord,
+  attached: Attached,
+  undo: UndoStack,
+): AttachmentRecord {
+  const attachment = describeAttachment(begun, begun.objects, attached);
+  const work = prepareFeatures(context, sandbox, plan.features, attachment);
+  const record = { ...begun, addresses: attachment.addresses, ...recordOf(work) };
+  if (plan.features.length === 0) return record;
+  // The addresses and the interface are known only now, and DEL must find what is about to be made for them.
+  writeRecord(context.runDir, record);
+  const traces = tracesOfRecord(record);
+  for (const [name, step] of featureRemovals(context, attachment.key, traces, sandbox.netns)) {
+    undo.push(`remove ${name}`, step);
+  }
+  applyFeatures(context, sandbox, work);
+  return record;
 }
 
 /** The configuration's `dns` replaces IPAM's as soon as one of its fields is set, as in the reference bridge plugin. */

@@ -22,12 +22,14 @@ import {
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
+import type { RecordedElement } from '../features/recorded-element.ts';
 import { ensureDirectory } from '../kernel/directory.ts';
 import { isErrno } from '../kernel/errno.ts';
 import { type FileLock, lockFile } from '../kernel/flock.ts';
-import type { AttachmentObjects } from '../modes/mode.ts';
+import type { AttachmentObjects, Attached } from '../modes/mode.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
 import { isObject } from '../protocol/fields.ts';
+import { isInterfaceName } from '../protocol/name.ts';
 
 const RECORD_VERSION = 1;
 /** ADD or DEL of one attachment against each other: the slowest, a DEL under load, takes well under a second. */
@@ -50,7 +52,12 @@ export interface AttachmentRecord {
   readonly objects: AttachmentObjects;
   /** CIDRs handed out by IPAM; empty until it has. */
   readonly addresses: readonly string[];
-  readonly masquerade: boolean;
+  /** What ADD returned of its own, once it is complete: what CHECK and repair compare the kernel with. */
+  readonly result?: Attached;
+  /** What the features made outside of nftables, by their names. */
+  readonly features: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+  /** What is in nftables for it. */
+  readonly elements: readonly RecordedElement[];
   /** The network configuration of ADD without prevResult, and its CNI_ARGS: DEL needs them when the runtime's are gone. */
   readonly config: Readonly<Record<string, unknown>>;
   readonly cniArgs: string;
@@ -174,13 +181,33 @@ function isRecord(value: unknown): value is AttachmentRecord {
   return (
     isObject(value) &&
     value.version === RECORD_VERSION &&
-    ['network', 'containerId', 'ifname', 'netns', 'netnsIdentity', 'mode', 'cniArgs'].every(
-      (name) => typeof value[name] === 'string',
+    ['network', 'containerId', 'ifname', 'netns', 'netnsIdentity', 'mode', 'cniArgs', 'created'].every((name) =>
+      isCleanText(value[name]),
     ) &&
+    (value.state === 'adding' || value.state === 'complete') &&
     isObject(value.objects) &&
+    Object.values(value.objects).every(isCleanText) &&
+    isInterfaceName((value.objects as AttachmentObjects).hostInterface ?? 'none') &&
     isObject(value.config) &&
+    (value.result === undefined || isAttached(value.result)) &&
+    isObject(value.features) &&
+    Object.values(value.features).every(isObject) &&
+    Array.isArray(value.elements) &&
     Array.isArray(value.addresses) &&
     value.addresses.every((address) => typeof address === 'string')
+  );
+}
+
+/** Text that can be handed to the kernel. */
+function isCleanText(value: unknown): value is string {
+  return typeof value === 'string' && !value.includes('\0');
+}
+
+function isAttached(value: unknown): value is Attached {
+  return (
+    isObject(value) &&
+    [value.interfaces, value.ips, value.routes].every((list) => Array.isArray(list) && list.every(isObject)) &&
+    isObject(value.dns)
   );
 }
 

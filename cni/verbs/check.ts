@@ -1,47 +1,66 @@
 // CHECK: is the attachment still as ADD left it? (CNI spec, section 2, "CHECK")
 
-import { checkMasquerade } from '../features/masquerade.ts';
+import { describeForwardDrops } from '../features/forward-drops.ts';
 import { CniError, ERR_CHECK_FAILED, ERR_INVALID_NETWORK_CONFIG } from '../protocol/errors.ts';
 import type { AttachmentRequest } from '../protocol/request.ts';
-import { ipsOf } from '../protocol/result.ts';
+import type { Sandbox } from '../modes/mode.ts';
+import type { AttachmentKey } from '../protocol/config.ts';
+import { ipsOf, type Result } from '../protocol/result.ts';
 import { describeKey, keyOf } from './attachment-key.ts';
 import { findRecord } from './attachment-record.ts';
 import type { Context } from './context.ts';
-import { planRequest } from './plan.ts';
-import { withNftables } from './removal.ts';
+import { checkFeatures, describeAttachment, withNftables } from './features.ts';
+import { type Plan, planRequest } from './plan.ts';
 import { closeSandbox, openSandbox } from './sandbox.ts';
 
 /** Look at everything ADD made. Throws CniError 101 that lists all that is wrong. Changes nothing. */
-export function check(request: AttachmentRequest, context: Context): void {
-  const { config } = request;
+export async function check(request: AttachmentRequest, context: Context): Promise<void> {
   const key = keyOf(request);
-  const { steps, ipam, isMasqueraded } = planRequest({ ...request, key }, context);
-  const expected = config.prevResult();
+  const plan = planRequest({ ...request, key }, context);
+  const expected = request.config.prevResult();
   if (!expected)
     throw new CniError(
       ERR_INVALID_NETWORK_CONFIG,
       'Required prevResult missing: CHECK compares with what ADD returned',
     );
-  const ips = ipsOf(expected, key.ifname);
-  const addresses = ips.map(({ address }) => address);
   // In host mode CNI_NETNS is meant to be our own namespace; the record says so.
   const isShared = findRecord(context.runDir, key)?.objects.sharedNetns !== undefined;
   const sandbox = openSandbox({ ...request, netnsOverride: request.netnsOverride || isShared });
   try {
-    const problems = steps.check(context, sandbox, expected);
-    if (isMasqueraded && addresses.length > 0)
-      problems.push(...withNftables((nft) => checkMasquerade(nft, key, addresses)));
-    if (ipam) {
-      try {
-        ipam.check(ips);
-      } catch (error) {
-        problems.push(error instanceof Error ? error.message : String(error));
-      }
-    }
+    const problems = await findProblems(context, key, plan, sandbox, expected);
     if (problems.length > 0) {
       throw new CniError(ERR_CHECK_FAILED, `CHECK of ${describeKey(key)} failed: ${problems.join('; ')}`);
     }
   } finally {
     closeSandbox(sandbox);
   }
+}
+
+/** All that is wrong with an attachment, one sentence each. `expected`: what ADD returned. */
+export async function findProblems(
+  context: Context,
+  key: AttachmentKey,
+  { mode, steps, features, ipam }: Plan,
+  sandbox: Sandbox,
+  expected: Result,
+): Promise<string[]> {
+  const ips = ipsOf(expected, key.ifname);
+  const attachment = describeAttachment(key, mode.hasOwnInterface ? steps.objects() : {}, { ...expected, ips });
+  warnOfForwardDrops(context, attachment.bridge);
+  const problems = [
+    ...steps.check(context, sandbox, expected),
+    ...checkFeatures(context, sandbox, features, attachment),
+  ];
+  try {
+    await ipam?.check(ips);
+  } catch (error) {
+    problems.push(error instanceof Error ? error.message : String(error));
+  }
+  return problems;
+}
+
+/** Not a problem of the attachment: whether the other table's rules let its traffic through cannot be told from here. */
+function warnOfForwardDrops(context: Context, bridge: string | undefined): void {
+  if (bridge === undefined) return;
+  for (const sentence of withNftables((nft) => describeForwardDrops(nft, bridge))) context.warn(sentence);
 }

@@ -4,6 +4,7 @@ import { NetlinkConnection } from '../kernel/netlink/connection.ts';
 import { NETLINK_ROUTE, openTransport } from '../kernel/netlink/transport.ts';
 import type { Host } from '../modes/mode.ts';
 import type { Environment } from '../protocol/request.ts';
+import { Stopwatch } from './stopwatch.ts';
 
 const DEFAULT_RUN_DIR = '/run/podlink';
 
@@ -12,17 +13,23 @@ export class Context implements Host {
   /** Records and locks; PODLINK_RUN_DIR moves it. */
   readonly runDir: string;
   readonly warn: (message: string) => void;
+  readonly #stopwatch: Stopwatch;
   #route: NetlinkConnection | undefined;
 
-  constructor(env: Environment, warn: (message: string) => void) {
+  constructor(env: Environment, warn: (message: string) => void, stopwatch = new Stopwatch()) {
     this.env = env;
     this.runDir = env.PODLINK_RUN_DIR || DEFAULT_RUN_DIR;
     this.warn = warn;
+    this.#stopwatch = stopwatch;
   }
 
   get route(): NetlinkConnection {
     this.#route ??= new NetlinkConnection(openTransport(NETLINK_ROUTE));
     return this.#route;
+  }
+
+  mark(phase: string): void {
+    this.#stopwatch.mark(phase);
   }
 
   close(): void {

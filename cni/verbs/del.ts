@@ -15,7 +15,7 @@ import { closeSandbox, findSandbox } from './sandbox.ts';
  *
  * Throws AggregateError with everything that could not be removed.
  */
-export function del(request: AttachmentRequest, context: Context): void {
+export async function del(request: AttachmentRequest, context: Context): Promise<void> {
   const key = keyOf(request);
   const lock = lockIfPossible(key, context);
   try {
@@ -25,9 +25,10 @@ export function del(request: AttachmentRequest, context: Context): void {
       : removalOfRequest(request, context);
     // In host mode CNI_NETNS shows our own namespace, and nothing in it is touched.
     const isKnown = record !== undefined || !removal.mode.hasOwnInterface;
+    context.mark('find');
     const sandbox = findSandbox(request, isKnown, context.warn);
     try {
-      removeAttachment(context, removal, sandbox);
+      await removeAttachment(context, removal, sandbox);
     } finally {
       closeSandbox(sandbox);
     }

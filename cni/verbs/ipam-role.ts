@@ -19,19 +19,22 @@ export function ipamRole(driver: IpamDriver): Role {
   const network = (request: NetworkRequest, context: Context) =>
     questionOf(request, { network: request.config.name, containerId: '', ifname: '' }, new Map(), context);
   return {
-    add: (request, context) => ({ interfaces: [], ...driver.prepare(asked(request, context)).allocate() }),
+    add: async (request, context) => ({
+      interfaces: [],
+      ...(await driver.prepare(asked(request, context)).allocate()),
+    }),
     del: (request, context) => driver.release(asked(request, context)),
-    check(request, context) {
+    async check(request, context) {
       const previous = request.config.prevResult();
-      driver.check(asked(request, context), previous ? ipsOf(previous, request.ifname) : []);
+      await driver.check(asked(request, context), previous ? ipsOf(previous, request.ifname) : []);
     },
-    gc(request, context) {
+    async gc(request, context) {
       const valid = request.config.validAttachments();
-      if (valid) driver.collect(network(request, context), valid);
+      if (valid) await driver.collect(network(request, context), valid);
     },
-    status(request, context) {
+    async status(request, context) {
       const question = network(request, context);
-      asUnavailable(request.config.name, () => driver.status(question));
+      await asUnavailable(request.config.name, () => driver.status(question));
     },
   };
 }

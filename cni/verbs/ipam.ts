@@ -30,11 +30,11 @@ export interface IpamCaller {
 /** One network's address management. */
 export interface Ipam {
   /** Accept or refuse the configuration; `allocate` then takes the addresses. */
-  prepare(): { allocate(): Addressing };
-  release(): void;
-  check(ips: readonly Ip[]): void;
-  status(): void;
-  collect(valid: readonly { containerId: string; ifname: string }[]): void;
+  prepare(): { allocate(): Addressing | Promise<Addressing> };
+  release(): void | Promise<void>;
+  check(ips: readonly Ip[]): void | Promise<void>;
+  status(): void | Promise<void>;
+  collect(valid: readonly { containerId: string; ifname: string }[]): void | Promise<void>;
 }
 
 /** What this executable is under these names hands out no addresses: asked to, it would wait for its own lock. */
@@ -81,8 +81,8 @@ function ownIpam(driver: IpamDriver, request: IpamRequest): Ipam {
     release: () => driver.release(request),
     check: (ips) => driver.check(request, ips),
     status: () => driver.status(request),
-    collect(valid) {
-      driver.collect(request, valid);
+    async collect(valid) {
+      await driver.collect(request, valid);
     },
   };
 }

@@ -1,6 +1,5 @@
 // What a request amounts to: its mode, its IPAM and its features, each of which has accepted the configuration.
 
-import { parseMasquerade } from '../features/masquerade.ts';
 import { DEFAULT_MODE, findMode } from '../modes/mode-registry.ts';
 import { selectMode } from '../modes/mode-selection.ts';
 import type { Mode, ModePlan, ModeRequest, Peer } from '../modes/mode.ts';
@@ -9,7 +8,9 @@ import type { AttachmentKey, NetworkConfig } from '../protocol/config.ts';
 import { FieldError } from '../protocol/fields.ts';
 import type { Dns } from '../protocol/result.ts';
 import { type AttachmentRecord, listAllRecords } from './attachment-record.ts';
+import { parseLogPath } from './call-log.ts';
 import type { Context } from './context.ts';
+import { type PlannedFeature, planFeatures } from './features.ts';
 import { findIpam, type Ipam } from './ipam.ts';
 
 /** NAME_MAX (include/uapi/linux/limits.h). A network's name is ASCII. */
@@ -29,7 +30,7 @@ export interface Plan {
   readonly steps: ModePlan;
   /** Undefined for an interface without addresses, and for a mode without an interface of its own. */
   readonly ipam: Ipam | undefined;
-  readonly isMasqueraded: boolean;
+  readonly features: readonly PlannedFeature[];
   /** What the configuration says itself, in place of IPAM's. */
   readonly dns: Dns | undefined;
 }
@@ -46,6 +47,7 @@ export function planRequest(source: PlanSource, context: Context): Plan {
       'must not be here: a plugin gets one element of the list, with "name" and "cniVersion"',
     );
   }
+  parseLogPath(config.fields);
   const selected = selectMode(config, args);
   const mode = findMode(selected.mode) ?? DEFAULT_MODE;
   // A configuration may serve several modes: what is there for one of them is not for the others.
@@ -66,8 +68,15 @@ export function planRequest(source: PlanSource, context: Context): Plan {
         .filter(which),
   };
   const steps = mode.plan(request);
-  const isMasqueraded = parseMasquerade(config.fields, context.warn) && mode.hasOwnInterface;
-  return { mode, steps, ipam, isMasqueraded, dns: config.dns };
+  const features = planFeatures({
+    key,
+    config,
+    cniArgs: args,
+    mode: mode.name,
+    hasOwnInterface: mode.hasOwnInterface,
+    warn: context.warn,
+  });
+  return { mode, steps, ipam, features, dns: config.dns };
 }
 
 function peerOf(record: AttachmentRecord): Peer {

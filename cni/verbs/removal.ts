@@ -4,9 +4,10 @@
 // gathered from the configuration, prevResult, the names of our links and the comments of our nftables elements. Every
 // step is taken, whatever becomes of the others, and what is gone already is fine.
 
-import { findMasqueraded, parseMasquerade, removeMasquerade } from '../features/masquerade.ts';
+import { ALL_RULESETS } from '../features/feature-registry.ts';
+import { findElements } from '../features/owned-elements.ts';
+import { ownerComment } from '../features/podlink-table.ts';
 import { openOwnNetns } from '../kernel/netns.ts';
-import { openNftables } from '../kernel/nftables/connection.ts';
 import { DEFAULT_MODE, findMode } from '../modes/mode-registry.ts';
 import { selectMode } from '../modes/mode-selection.ts';
 import type { AttachmentObjects, Mode, Sandbox } from '../modes/mode.ts';
@@ -18,6 +19,7 @@ import type { Result } from '../protocol/result.ts';
 import { keyOf } from './attachment-key.ts';
 import { type AttachmentRecord, deleteRecord, listAllRecords } from './attachment-record.ts';
 import type { Context } from './context.ts';
+import { type FeatureTraces, featureRemovals, tracesOfRecord, withNftables } from './features.ts';
 import { findIpam, type Ipam } from './ipam.ts';
 
 /** Everything there is to remove of one attachment. */
@@ -27,8 +29,7 @@ export interface Removal {
   readonly objects: AttachmentObjects;
   /** CNI_NETNS of ADD; empty when it is not on record. */
   readonly netnsPath: string;
-  /** CIDRs that are masqueraded. */
-  readonly masqueraded: readonly string[];
+  readonly features: FeatureTraces;
   readonly ipam: Ipam | undefined;
   /** Asked when `ipam` cannot release: the configuration on record may name a plugin or a directory that is gone. */
   readonly findOtherIpam: () => Ipam | undefined;
@@ -53,7 +54,7 @@ export function removalOfRecord(record: AttachmentRecord, context: Context, path
     mode: findMode(record.mode) ?? DEFAULT_MODE,
     objects: record.objects,
     netnsPath: record.netns,
-    masqueraded: record.masquerade ? record.addresses : [],
+    features: tracesOfRecord(record),
     ipam: attempt(context, () =>
       findIpam({ key, config, cniArgs: parseCniArgs(record.cniArgs), path, env, stdin, warn: context.warn }),
     ),
@@ -67,18 +68,22 @@ export function removalOfRequest(request: AttachmentRequest, context: Context): 
   const key = keyOf(request);
   const mode = modeOfRequest(request, context);
   const previous = previousResult(request.config);
-  const isMasqueraded = attempt(context, () => parseMasquerade(request.config.fields, context.warn)) ?? false;
   return {
     key,
     mode,
     objects: mode.hasOwnInterface ? {} : sharedObjects(request, context, mode),
     netnsPath: request.netns,
-    // By the elements' own comments: prevResult may be torn, and the interface gone.
-    masqueraded: isMasqueraded ? (attempt(context, () => withNftables((nft) => findMasqueraded(nft, key))) ?? []) : [],
+    features: mode.hasOwnInterface ? findTraces(key, context) : { objects: {}, elements: [] },
     ipam: findRequestIpam(request, context),
     findOtherIpam: () => undefined,
     reported: previous?.interfaces.filter((link) => !link.sandbox).map(({ name }) => name) ?? [],
   };
+}
+
+/** By the elements' own comments: prevResult may be torn, the configuration another one, and the interface gone. */
+function findTraces(key: AttachmentKey, context: Context): FeatureTraces {
+  const find = () => withNftables((nft) => findElements(nft, ALL_RULESETS, ownerComment(key)));
+  return { objects: undefined, elements: attempt(context, find) ?? [] };
 }
 
 /** The mode a request would be served in now. */
@@ -136,40 +141,36 @@ function attempt<Value>(context: Context, work: () => Value): Value | undefined 
  *
  * Throws AggregateError with everything that could not be removed.
  */
-export function removeAttachment(context: Context, removal: Removal, sandbox: Sandbox | undefined): void {
+export async function removeAttachment(
+  context: Context,
+  removal: Removal,
+  sandbox: Sandbox | undefined,
+): Promise<void> {
   const errors: unknown[] = [];
-  const step = (work: () => void) => {
+  const step = async (work: () => void | Promise<void>) => {
     try {
-      work();
+      await work();
     } catch (error) {
       errors.push(error);
     }
   };
-  step(() => removal.mode.detach(context, { ...removal, sandbox }));
-  if (removal.masqueraded.length > 0)
-    step(() => withNftables((nft) => removeMasquerade(nft, removal.key, removal.masqueraded)));
-  step(() => releaseAddresses(removal, context));
-  if (errors.length === 0) step(() => deleteRecord(context.runDir, removal.key));
+  await step(() => removal.mode.detach(context, { ...removal, sandbox }));
+  context.mark('link');
+  for (const [, remove] of featureRemovals(context, removal.key, removal.features, sandbox?.netns)) await step(remove);
+  context.mark('features');
+  await step(() => releaseAddresses(removal, context));
+  context.mark('ipam');
+  if (errors.length === 0) await step(() => deleteRecord(context.runDir, removal.key));
   if (errors.length > 0) throw new AggregateError(errors, 'Cannot remove everything of the attachment');
 }
 
-function releaseAddresses({ ipam, findOtherIpam }: Removal, context: Context): void {
+async function releaseAddresses({ ipam, findOtherIpam }: Removal, context: Context): Promise<void> {
   try {
-    ipam?.release();
+    await ipam?.release();
   } catch (error) {
     const other = findOtherIpam();
     if (!other) throw error;
     context.warn(`${error instanceof Error ? error.message : String(error)}; the configuration of DEL is used instead`);
-    other.release();
-  }
-}
-
-/** Run `work` with nftables of the host open. */
-export function withNftables<Value>(work: (nft: ReturnType<typeof openNftables>) => Value): Value {
-  const nft = openNftables();
-  try {
-    return work(nft);
-  } finally {
-    nft.close();
+    await other.release();
   }
 }

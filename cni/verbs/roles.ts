@@ -12,13 +12,14 @@ import { ipamRole } from './ipam-role.ts';
 import { addLoopback, checkLoopback } from './loopback.ts';
 import { status } from './status.ts';
 
-/** A plugin: one function a verb. They throw CniError, or an error that toCniError() knows. */
+/** A plugin: one function a verb. They throw CniError, or an error that
+ * toCniError() knows. Only what may have to ask other machines (IPAM on etcd) makes a call wait. */
 export interface Role {
-  add(request: AttachmentRequest, context: Context): Result;
-  del(request: AttachmentRequest, context: Context): void;
-  check(request: AttachmentRequest, context: Context): void;
-  gc(request: NetworkRequest, context: Context): void;
-  status(request: NetworkRequest, context: Context): void;
+  add(request: AttachmentRequest, context: Context): Result | Promise<Result>;
+  del(request: AttachmentRequest, context: Context): void | Promise<void>;
+  check(request: AttachmentRequest, context: Context): void | Promise<void>;
+  gc(request: NetworkRequest, context: Context): void | Promise<void>;
+  status(request: NetworkRequest, context: Context): void | Promise<void>;
 }
 
 const nothing = () => undefined;

@@ -3,8 +3,10 @@
 import { isErrno } from '../kernel/errno.ts';
 import { isSameNetns, NotANamespaceError, openNetns, openOwnNetns } from '../kernel/netns.ts';
 import type { Sandbox } from '../modes/mode.ts';
+import { identityOf } from '../modes/sharing.ts';
 import { CniError, ERR_INVALID_ENVIRONMENT_VARIABLES, ERR_INVALID_NETNS } from '../protocol/errors.ts';
 import type { AttachmentRequest } from '../protocol/request.ts';
+import type { AttachmentRecord } from './attachment-record.ts';
 
 export function closeSandbox(sandbox: Sandbox | undefined): void {
   sandbox?.netns.close();
@@ -47,6 +49,20 @@ export function findSandbox(
   if (request.netnsOverride || !isOwn(sandbox)) return sandbox;
   closeSandbox(sandbox);
   if (!isKnown) throw ownNetnsError(request);
+  return undefined;
+}
+
+/** The sandbox of an attachment on record; undefined when its namespace is gone, or another is at the path. */
+export function openRecordedSandbox(record: AttachmentRecord): Sandbox | undefined {
+  let sandbox: Sandbox;
+  try {
+    sandbox = { path: record.netns, netns: openNetns(record.netns) };
+  } catch (error) {
+    if (error instanceof NotANamespaceError || isErrno(error, 'ENOENT', 'ENOTDIR', 'EINVAL')) return undefined;
+    throw error;
+  }
+  if (identityOf(sandbox.netns) === (record.objects.sharedNetns ?? record.netnsIdentity)) return sandbox;
+  closeSandbox(sandbox);
   return undefined;
 }
 

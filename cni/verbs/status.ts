@@ -16,14 +16,14 @@ import { planRequest } from './plan.ts';
 const NOBODY = { containerId: 'status', ifname: 'eth0' };
 
 /** Throws FieldError or CniError 7 for a configuration that no ADD could use, CniError 50 when an ADD would fail now. */
-export function status(request: NetworkRequest, context: Context): void {
+export async function status(request: NetworkRequest, context: Context): Promise<void> {
   const { config } = request;
   const key = { network: config.name, ...NOBODY };
   const { steps, ipam } = planRequest({ ...request, key, args: new Map() }, context);
-  asUnavailable(config.name, () => {
+  await asUnavailable(config.name, async () => {
     // IPAM first, since it is what may have something against the configuration yet. It is not asked to prepare an ADD:
     // that comes with ranges of the runtime's, of which STATUS is told nothing.
-    ipam?.status();
+    await ipam?.status();
     ensureRecordsWritable(context.runDir);
     steps.status(context);
   });
@@ -33,9 +33,9 @@ export function status(request: NetworkRequest, context: Context): void {
 const AS_THEY_ARE = new Set([ERR_PLUGIN_NOT_AVAILABLE, ERR_LIMITED_CONNECTIVITY, ERR_INVALID_NETWORK_CONFIG]);
 
 /** Run what finds out whether ADD could be served. Throws CniError 7, 50 and 51 as they are, anything else as CniError 50. */
-export function asUnavailable(network: string, work: () => void): void {
+export async function asUnavailable(network: string, work: () => void | Promise<void>): Promise<void> {
   try {
-    work();
+    await work();
   } catch (error) {
     const { message, details, code } = toCniError(error);
     if (AS_THEY_ARE.has(code)) throw error;

@@ -1,0 +1,147 @@
+// The features of an attachment, taken through their steps together: see cni/features/feature.ts.
+
+import type {
+  Attachment,
+  Feature,
+  FeatureObjects,
+  FeaturePlan,
+  FeatureRequest,
+  NftablesState,
+} from '../features/feature.ts';
+import { ALL_RULESETS, FEATURES } from '../features/feature-registry.ts';
+import { applyElements, checkElements, joinStates, ownedBy, removeElements } from '../features/owned-elements.ts';
+import { recordedElements, recordElement } from '../features/recorded-element.ts';
+import type { Netns } from '../kernel/netns.ts';
+import type { Element } from '../kernel/nftables/element.ts';
+import { type NftablesConnection, openNftables } from '../kernel/nftables/connection.ts';
+import type { AttachmentObjects, Attached, Host, Sandbox } from '../modes/mode.ts';
+import type { AttachmentKey } from '../protocol/config.ts';
+import type { AttachmentRecord } from './attachment-record.ts';
+
+/** A feature that is asked for. */
+export interface PlannedFeature {
+  readonly feature: Feature;
+  readonly plan: FeaturePlan;
+}
+
+/** What an attachment's features are about to make: it goes on record. */
+export interface FeatureWork {
+  readonly attachment: Attachment;
+  readonly planned: readonly PlannedFeature[];
+  /** By the feature's name. */
+  readonly objects: Readonly<Record<string, FeatureObjects>>;
+  readonly nftables: NftablesState;
+}
+
+/** Ask every feature. Changes nothing. Throws FieldError or CniError. */
+export function planFeatures(request: FeatureRequest): PlannedFeature[] {
+  return FEATURES.flatMap((feature) => {
+    const plan = feature.plan(request);
+    return plan ? [{ feature, plan }] : [];
+  });
+}
+
+/** The attachment as features see it. `made`: what the mode has made, or prevResult. */
+export function describeAttachment(
+  key: AttachmentKey,
+  objects: AttachmentObjects,
+  made: Pick<Attached, 'interfaces' | 'ips'>,
+): Attachment {
+  const own = made.interfaces.find(({ name, sandbox }) => name === key.ifname && sandbox);
+  return {
+    key,
+    bridge: objects.bridge,
+    hostInterface: objects.hostInterface,
+    mac: own?.mac?.toLowerCase(),
+    addresses: made.ips.map(({ address }) => address),
+  };
+}
+
+/** Work out what is to be made. Reads, changes nothing. */
+export function prepareFeatures(
+  host: Host,
+  sandbox: Sandbox,
+  planned: readonly PlannedFeature[],
+  attachment: Attachment,
+): FeatureWork {
+  const objects = planned.flatMap(({ feature, plan }) => {
+    const made = plan.objects?.(host, sandbox.netns, attachment);
+    return made ? [[feature.name, made] as const] : [];
+  });
+  return { attachment, planned, objects: Object.fromEntries(objects), nftables: nftablesOf(planned, attachment) };
+}
+
+function nftablesOf(planned: readonly PlannedFeature[], attachment: Attachment): NftablesState {
+  return joinStates(planned.flatMap(({ plan }) => plan.nftables?.(attachment) ?? []));
+}
+
+/** What of the work belongs in the record. */
+export function recordOf({ objects, nftables }: FeatureWork): Pick<AttachmentRecord, 'features' | 'elements'> {
+  return { features: objects, elements: nftables.elements.map(recordElement) };
+}
+
+/** Make it. A failure leaves what was made so far: removeFeatures() takes it away. */
+export function applyFeatures(host: Host, sandbox: Sandbox, work: FeatureWork): void {
+  const { attachment, planned, objects, nftables } = work;
+  for (const { feature, plan } of planned) {
+    plan.apply?.(host, sandbox.netns, attachment, objects[feature.name] ?? {});
+    if (plan.apply) host.mark(feature.name);
+  }
+  if (nftables.elements.length > 0) withNftables((nft) => applyElements(nft, attachment.key, nftables));
+  host.mark('nft');
+  for (const { plan } of planned) plan.settle?.(host, attachment);
+}
+
+/** Say what is wrong with an attachment's features, one sentence each. */
+export function checkFeatures(
+  host: Host,
+  sandbox: Sandbox,
+  planned: readonly PlannedFeature[],
+  attachment: Attachment,
+): string[] {
+  const nftables = nftablesOf(planned, attachment);
+  return [
+    ...planned.flatMap(({ plan }) => plan.check?.(host, sandbox.netns, attachment) ?? []),
+    ...(nftables.elements.length > 0 ? withNftables((nft) => checkElements(nft, attachment.key, nftables)) : []),
+  ];
+}
+
+/** What is known of an attachment's features: from its record, or else what could be found of them. */
+export interface FeatureTraces {
+  /** By the feature's name; undefined without a record, when every feature looks for what is its. */
+  readonly objects: Readonly<Record<string, FeatureObjects>> | undefined;
+  readonly elements: readonly Element[];
+}
+
+export function tracesOfRecord({ features, elements }: Pick<AttachmentRecord, 'features' | 'elements'>): FeatureTraces {
+  return { objects: features, elements: recordedElements(elements, ALL_RULESETS) };
+}
+
+/**
+ * The steps that take an attachment's features away, by what they take; each is to be taken, whatever becomes of the
+ * others. What is gone already is fine.
+ */
+export function featureRemovals(
+  host: Host,
+  key: AttachmentKey,
+  { objects, elements }: FeatureTraces,
+  sandbox: Netns | undefined,
+): (readonly [string, () => void])[] {
+  const steps = FEATURES.flatMap(({ name, remove }) => {
+    const made = objects?.[name];
+    if (!remove || (objects && !made)) return [];
+    return [[name, () => remove(host, { key, objects: made, sandbox })] as const];
+  });
+  if (elements.length === 0) return steps;
+  return [['elements of nftables', () => withNftables((nft) => removeElements(nft, ownedBy(key, elements)))], ...steps];
+}
+
+/** Run `work` with nftables of the host open. */
+export function withNftables<Value>(work: (nft: NftablesConnection) => Value): Value {
+  const nft = openNftables();
+  try {
+    return work(nft);
+  } finally {
+    nft.close();
+  }
+}
