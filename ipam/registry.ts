@@ -1,10 +1,11 @@
 // The IPAM types that run inside this process; any other `ipam.type` is an executable of its own.
 
 import type { IpamDriver } from './driver.ts';
+import { etcdIpam } from './etcd.ts';
 import { hostLocal } from './host-local.ts';
 import { staticIpam } from './static.ts';
 
-const DRIVERS: readonly IpamDriver[] = [hostLocal, staticIpam];
+const DRIVERS: readonly IpamDriver[] = [hostLocal, staticIpam, etcdIpam];
 
 /** Find the driver of an `ipam.type`; undefined for one that is not ours. */
 export function findIpamDriver(type: string): IpamDriver | undefined {

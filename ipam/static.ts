@@ -15,7 +15,7 @@ import {
   parseCidr,
 } from './address.ts';
 import { parseDns } from './dns.ts';
-import type { IpamAddress, IpamDriver, IpamNetworkRequest } from './driver.ts';
+import type { IpamAddress, IpamNetworkRequest, LocalIpamDriver } from './driver.ts';
 import { IpamError } from './errors.ts';
 import { checkAddressesPerFamily } from './range-set.ts';
 import { describeHolder } from './reservation.ts';
@@ -26,7 +26,7 @@ interface StaticAddress {
   gateway?: string;
 }
 
-export const staticIpam: IpamDriver = {
+export const staticIpam: LocalIpamDriver = {
   type: 'static',
 
   prepare(request) {
