@@ -1,12 +1,18 @@
-// Random small configurations, allocated until they are full, with ip-address itself as the referee.
+// Random small configurations, allocated until they are full, with ip-address itself as the referee; on the store in
+// memory and on the one on disk.
 
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Address4, Address6 } from 'ip-address';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Fields } from '../cni/protocol/fields.ts';
+import { openDiskStore } from './disk-store.ts';
 import { FakeStore } from './fake-store.ts';
 import { createHostLocal } from './host-local.ts';
 import { IpamError } from './errors.ts';
+import type { Store } from './store.ts';
 
 const test = suite('ipam allocation property');
 
@@ -31,6 +37,7 @@ interface RangeText {
   rangeStart?: string;
   rangeEnd?: string;
   gateway?: string;
+  exclude?: string[];
 }
 
 function randomRange(random: (below: number) => number, family: 4 | 6, number: number): RangeText {
@@ -50,7 +57,18 @@ function randomRange(random: (below: number) => number, family: 4 | 6, number: n
   if (random(2)) range.rangeStart = at(low);
   if (random(2)) range.rangeEnd = at(high);
   if (random(3) === 0) range.gateway = at(random(size));
+  if (random(3) === 0) {
+    const [from = 0, to = 0] = [random(size), random(size)].sort((a, b) => a - b);
+    range.exclude = [`${at(from)}-${at(to)}`, at(random(size))];
+    if (random(2)) range.exclude.push(`${at(random(size))}/${(family === 4 ? 32 : 128) - random(hostBits)}`);
+  }
   return range;
+}
+
+function isWithin(address: Address4 | Address6, text: string): boolean {
+  const [from = '', to] = text.split('-');
+  if (to === undefined) return address.isHostInSubnet(read(from));
+  return address.bigInt() >= read(from).bigInt() && address.bigInt() <= read(to).bigInt();
 }
 
 /** All addresses that may be handed out of a range, found by asking the library about each of its subnet. */
@@ -64,12 +82,24 @@ function allowed(range: RangeText): string[] {
     if (i === 0n || (isV4 && address.correctForm() === subnet.endAddress().correctForm())) continue;
     if (range.rangeStart && address.bigInt() < read(range.rangeStart).bigInt()) continue;
     if (range.rangeEnd && address.bigInt() > read(range.rangeEnd).bigInt()) continue;
+    if (range.exclude?.some((text) => isWithin(address, text))) continue;
     if (address.correctForm() !== gateway) addresses.push(address.correctForm());
   }
   return addresses;
 }
 
-test('allocate() gives each allowed address exactly once, none other, and then reports exhaustion', () => {
+const root = mkdtempSync(join(tmpdir(), 'podlink-property-'));
+test.after(() => rmSync(root, { recursive: true }));
+
+const STORES: Record<string, (round: number) => Store> = {
+  memory: () => new FakeStore(),
+  disk: (round) => openDiskStore(join(root, `round${round}`), () => ({ release: () => undefined })),
+};
+for (const [kind, openStore] of Object.entries(STORES))
+  test(`allocate() gives each allowed address exactly once, none other, then reports exhaustion: ${kind}`, () =>
+    allocateAll(openStore));
+
+function allocateAll(openStore: (round: number) => Store): void {
   const random = randomFrom(SEED);
   let allocated = 0;
   let refused = 0;
@@ -80,7 +110,7 @@ test('allocate() gives each allowed address exactly once, none other, and then r
       read(range.gateway ?? read(range.subnet).startAddressExclusive().correctForm()).correctForm(),
     );
     const title = `seed ${SEED} round ${round}: ${JSON.stringify(ranges)}`;
-    const store = new FakeStore();
+    const store = openStore(round);
     const driver = createHostLocal(() => store);
     const request = (containerId: string) => ({
       owner: { network: 'pods', containerId, ifname: 'eth0' },
@@ -96,8 +126,8 @@ test('allocate() gives each allowed address exactly once, none other, and then r
 
     const ended = ranges.map((range) => allowed({ ...range, gateway: range.subnet.split('/')[0] ?? '' }));
     if (ended.some((addresses) => addresses.length === 0)) {
-      // Only the network or broadcast address is between start and end.
-      assert.throws(() => driver.prepare(request('x')), /leaves no address to allocate/, title);
+      // Only the network or broadcast address, or what is excluded, is between start and end.
+      assert.throws(() => driver.prepare(request('x')), /leaves no address (of the range )?to allocate/, title);
       refused++;
       continue;
     }
@@ -130,6 +160,6 @@ test('allocate() gives each allowed address exactly once, none other, and then r
     allocated > 2000 && refused > 5,
     `the rounds cover both outcomes: ${allocated} allocated, ${refused} refused`,
   );
-});
+}
 
 test.run();

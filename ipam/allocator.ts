@@ -1,13 +1,15 @@
 // Which addresses an attachment gets: one of each range set, round robin.
 //
 // Round robin starts after the address given out last, so that a container that crashes and comes back does not meet
-// its predecessor's connections. What is taken, the store knows. Gateways of any range are never given out.
+// its predecessor's connections. What is taken, the store knows. Gateways of any range are never given out, nor is what
+// the configuration excludes.
 
-import { formatNumber, type IpAddress, parseAddress } from './address.ts';
+import { formatNumber, type IpAddress, type IpFamily, parseAddress } from './address.ts';
+import { subtractSpans } from './address-span.ts';
 import { type AttachmentOwner, IpamError } from './errors.ts';
 import { type AddressRange, isInRange } from './range.ts';
 import { findRange, formatRangeSet, type RangeSet } from './range-set.ts';
-import { describeHolder } from './reservation.ts';
+import { describeHolder, type NetnsFacts, type Reservation } from './reservation.ts';
 import type { Store } from './store.ts';
 
 export interface AllocationPlan {
@@ -15,6 +17,7 @@ export interface AllocationPlan {
   readonly sets: readonly RangeSet[];
   /** The address asked for by the index of its set; the sets without one get the next free address. */
   readonly requested: ReadonlyMap<number, string>;
+  readonly netns?: NetnsFacts;
   readonly warn: (message: string) => void;
 }
 
@@ -23,19 +26,34 @@ export function gatewaysOf(sets: readonly RangeSet[]): ReadonlySet<string> {
   return new Set(sets.flatMap((set) => set.ranges.map((range) => range.gateway)));
 }
 
-/** All addresses of a range set but the excluded ones, each once, beginning after `last` if that is one of them. */
-export function* candidates(set: RangeSet, excluded: ReadonlySet<string>, last?: string): Generator<string> {
+/** The first number from `from` to `to` that may be free, as Store.skipTaken(). */
+type SkipTaken = (family: IpFamily, from: bigint, to: bigint) => bigint | undefined;
+
+/**
+ * All addresses of a range set but the excluded ones, each once, beginning after `last` if that is one of them. What
+ * `skipTaken` passes over is left out; it is asked as late as can be, so that it may learn while the addresses are tried.
+ */
+export function* candidates(
+  set: RangeSet,
+  excluded: ReadonlySet<string>,
+  last?: string,
+  skipTaken: SkipTaken = (_, from) => from,
+): Generator<string> {
   const from = last === undefined ? undefined : parseAddress(last);
-  for (const [range, start, end] of spans(set, from)) {
-    for (let number = start; number <= end; number += 1n) {
-      const address = formatNumber(range.family, number);
-      if (!excluded.has(address)) yield address;
+  for (const [{ family, excluded: gaps }, first, end] of stretches(set, from)) {
+    for (const span of subtractSpans({ start: first, end }, gaps)) {
+      for (let number: bigint | undefined = span.start; number !== undefined && number <= span.end; number += 1n) {
+        number = skipTaken(family, number, span.end);
+        if (number === undefined) break;
+        const address = formatNumber(family, number);
+        if (!excluded.has(address)) yield address;
+      }
     }
   }
 }
 
 /** The set's addresses as stretches in the order to try them: after `from`, the other ranges, up to `from`. */
-function spans(set: RangeSet, from: IpAddress | undefined): (readonly [AddressRange, bigint, bigint])[] {
+function stretches(set: RangeSet, from: IpAddress | undefined): (readonly [AddressRange, bigint, bigint])[] {
   const whole = (range: AddressRange) => [range, range.start, range.end] as const;
   const i = from ? set.ranges.findIndex((range) => isInRange(from, range)) : -1;
   const current = set.ranges[i];
@@ -66,17 +84,20 @@ export function allocate(store: Store, plan: AllocationPlan): string[] {
   }
 }
 
-function refuseSecondAllocation(store: Store, { owner, sets }: AllocationPlan): void {
-  const held = store.findByOwner(owner).find((reservation) => {
+function refuseSecondAllocation(store: Store, { owner, sets, warn }: AllocationPlan): void {
+  const held = store.findByOwner(owner).filter((reservation) => {
     const address = parseAddress(reservation.address);
     return address !== undefined && sets.some((set) => findRange(set, address));
   });
-  if (held)
+  const live = held.find((reservation) => !store.isOutlived?.(reservation));
+  if (live)
     throw new IpamError(
       'taken',
-      `${held.address} has been allocated to ${describeHolder(owner)} in network "${owner.network}" before, duplicate allocation is not allowed: delete the attachment first`,
-      { owner: held },
+      `${live.address} has been allocated to ${describeHolder(owner)} in network "${owner.network}" before, duplicate allocation is not allowed: delete the attachment first`,
+      { owner: live },
     );
+  // The runtime starts the container again after a reboot, without a DEL between: what it held then, it holds no more.
+  reclaim(store, owner.network, held, warn);
 }
 
 function allocateFrom(store: Store, plan: AllocationPlan, setIndex: number): string {
@@ -85,11 +106,12 @@ function allocateFrom(store: Store, plan: AllocationPlan, setIndex: number): str
   const requested = plan.requested.get(setIndex);
   const last = requested === undefined ? store.getLastReserved(setIndex) : undefined;
   const excluded = gatewaysOf(plan.sets);
-  const choices = () => (requested === undefined ? candidates(set, excluded, last) : [requested]);
+  const skipTaken: SkipTaken = (family, from, to) => (store.skipTaken ? store.skipTaken(family, from, to) : from);
+  const choices = () => (requested === undefined ? candidates(set, excluded, last, skipTaken) : [requested]);
 
-  let address = store.reserveFirst(choices(), plan.owner);
-  if (address === undefined && reclaimAbandoned(store, plan, choicesFilter(set, requested)))
-    address = store.reserveFirst(choices(), plan.owner);
+  let address = store.reserveFirst(choices(), plan.owner, plan.netns);
+  if (address === undefined && reclaimUnneeded(store, plan, choicesFilter(set, requested)))
+    address = store.reserveFirst(choices(), plan.owner, plan.netns);
   if (address === undefined) throw nothingFree(store, plan, set, requested);
   try {
     store.setLastReserved(setIndex, address);
@@ -109,16 +131,26 @@ function choicesFilter(set: RangeSet, requested: string | undefined): (address: 
   };
 }
 
-/** Free what a crash left reserved for nobody; only now, when there is no other address, and never silently. */
-function reclaimAbandoned(store: Store, plan: AllocationPlan, isWanted: (address: string) => boolean): boolean {
-  const abandoned = store.list().filter((reservation) => reservation.abandoned && isWanted(reservation.address));
-  for (const { address } of abandoned) {
-    store.release(address);
-    plan.warn(
-      `Reclaimed ${address} of network "${plan.owner.network}": its reservation named nobody, as a crash leaves it`,
-    );
+/** Free what no container can need; only now, when there is no other address, and never silently. */
+function reclaimUnneeded(store: Store, plan: AllocationPlan, isWanted: (address: string) => boolean): boolean {
+  const unneeded = listReclaimable(store).filter(({ address }) => isWanted(address));
+  reclaim(store, plan.owner.network, unneeded, plan.warn);
+  return unneeded.length > 0;
+}
+
+/** The reservations that no container can need: of nobody, or from before this machine was last started. */
+export function listReclaimable(store: Store): Reservation[] {
+  return store.listReclaimable ? store.listReclaimable() : store.list().filter(({ abandoned }) => abandoned);
+}
+
+function reclaim(store: Store, network: string, reservations: readonly Reservation[], warn: AllocationPlan['warn']) {
+  for (const reservation of reservations) {
+    store.release(reservation.address);
+    const why = reservation.abandoned
+      ? 'its reservation named nobody, as a crash leaves it'
+      : `${describeHolder(reservation)} held it before this machine was last started`;
+    warn(`Reclaimed ${reservation.address} of network "${network}": ${why}`);
   }
-  return abandoned.length > 0;
 }
 
 function nothingFree(store: Store, plan: AllocationPlan, set: RangeSet, requested: string | undefined): IpamError {
@@ -154,9 +186,57 @@ function releaseAll(store: Store, addresses: readonly string[], plan: Allocation
   }
 }
 
-/** Throw IpamError 'exhausted' if some range set has no free address left. Reads only, needs no lock. */
-export function ensureFreeAddress(store: Store, network: string, sets: readonly RangeSet[]): void {
-  const taken = new Set(gatewaysOf(sets));
-  for (const { address, abandoned } of store.list()) if (!abandoned) taken.add(address);
-  for (const set of sets) if (candidates(set, taken).next().done) throw exhausted(network, set);
+/**
+ * Throw IpamError 'exhausted' if some range set has no address left to give, or if `thresholdPercent` of one or more are
+ * taken. Reads only, needs no lock.
+ */
+export function ensureFreeAddress(
+  store: Store,
+  network: string,
+  sets: readonly RangeSet[],
+  thresholdPercent?: number,
+): void {
+  const gateways = gatewaysOf(sets);
+  for (const set of sets) {
+    if (!hasFreeAddress(store, set, gateways)) throw exhausted(network, set);
+    if (thresholdPercent === undefined) continue;
+    const { size, taken } = fillOf(store, set, gateways);
+    if (BigInt(taken) * 100n < size * BigInt(thresholdPercent)) continue;
+    const range = formatRangeSet(set);
+    throw new IpamError(
+      'exhausted',
+      `${taken} of the ${size} addresses of range set ${range} of network "${network}" are taken, the mark is ${thresholdPercent} % ("ipam.statusThresholdPercent"): have the runtime run GC for containers that are gone, or configure a larger range`,
+      { range },
+    );
+  }
+}
+
+function hasFreeAddress(store: Store, set: RangeSet, gateways: ReadonlySet<string>): boolean {
+  const skipTaken: SkipTaken = (family, from, to) => (store.skipTaken ? store.skipTaken(family, from, to) : from);
+  const taken = store.skipTaken ? gateways : new Set([...gateways, ...store.list().map(({ address }) => address)]);
+  if (!candidates(set, taken, undefined, skipTaken).next().done) return true;
+  return listReclaimable(store).some(({ address }) => choicesFilter(set, undefined)(address));
+}
+
+/** How many addresses a range set has to give, and how many of them are taken. */
+export function fillOf(store: Store, set: RangeSet, gateways: ReadonlySet<string>): { size: bigint; taken: number } {
+  const numbers = [...gateways].flatMap((text) => parseAddress(text) ?? []);
+  const list = store.countTaken ? undefined : store.list();
+  let [size, taken] = [0n, 0];
+  for (const range of set.ranges) {
+    const inside = numbers.filter((gateway) => isInRange(gateway, range)).map((gateway) => gateway.bigInt());
+    const gaps = [...range.excluded, ...inside.map((number) => ({ start: number, end: number }))];
+    for (const { start, end } of subtractSpans(range, gaps)) {
+      size += end - start + 1n;
+      taken += store.countTaken ? store.countTaken(range.family, start, end) : countListed(list, range, start, end);
+    }
+  }
+  return { size, taken };
+}
+
+function countListed(list: readonly Reservation[] = [], range: AddressRange, start: bigint, end: bigint): number {
+  return list.filter(({ address }) => {
+    const parsed = parseAddress(address);
+    return parsed && isInRange(parsed, range) && parsed.bigInt() >= start && parsed.bigInt() <= end;
+  }).length;
 }

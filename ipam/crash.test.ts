@@ -64,7 +64,7 @@ test('SIGKILL at any moment leaves no empty reservation and nothing that blocks'
       for (const name of readdirSync(directory)) {
         const text = readFileSync(join(directory, name), 'utf8');
         if (parseAddress(name)) assert.match(text, /^looper\d\r\neth0$/, `kill ${kill}: ${name}`);
-        else assert.match(name, /^(\.podlink-temporary|last_reserved_ip\.[01])$/);
+        else assert.match(name, /^(\.podlink-temporary(-last)?|last_reserved_ip\.[01])$/);
         if (name.startsWith('last_reserved_ip.')) assert.ok(parseAddress(text), `kill ${kill}: ${name} is "${text}"`);
       }
       // Another container gets its addresses, goes, and no temporary file is left after it.

@@ -42,7 +42,9 @@ test('reserveFirst() writes the layout of the reference, private to root, and le
   assert.is(readFileSync(join(directory, '10.1.2.3'), 'utf8'), 'alice\r\neth0');
   assert.is(readFileSync(join(directory, 'last_reserved_ip.0'), 'utf8'), '10.1.2.3');
   assert.is(statSync(join(directory, '10.1.2.3')).mode & 0o777, 0o600);
-  assert.is(statSync(join(directory, '10.1.2.3')).nlink, 1);
+  // One file under two names: one fsync for both.
+  assert.is(statSync(join(directory, '10.1.2.3')).nlink, 2);
+  assert.is(statSync(join(directory, '10.1.2.3')).ino, statSync(join(directory, 'fd00::3')).ino);
   assert.is(statSync(directory).mode & 0o777, 0o755 & ~process.umask());
 });
 
@@ -103,13 +105,18 @@ test('methods turn what the file system refuses into IpamError "store" that name
   assert.throws(() => openDiskStore('/proc/sys/pods', noLock).ensureWritable(), isStoreError(/Cannot write to/));
 });
 
-test('setLastReserved() replaces the file as a whole', ({ root, directory }) => {
+test('setLastReserved() leaves no moment without a whole address', ({ root, directory }) => {
   const store = openDiskStore(directory, noLock);
-  store.locked(() => store.setLastReserved(0, '10.1.2.3'));
-  linkSync(join(directory, 'last_reserved_ip.0'), join(root, 'before'));
-  store.locked(() => store.setLastReserved(0, '10.1.2.4'));
-  assert.is(store.getLastReserved(0), '10.1.2.4');
-  assert.is(readFileSync(join(root, 'before'), 'utf8'), '10.1.2.3');
+  const path = join(directory, 'last_reserved_ip.0');
+  const ino = () => statSync(path).ino;
+  store.locked(() => store.setLastReserved(0, '10.1.2.9'));
+  linkSync(path, join(root, 'before'));
+  const first = ino();
+  store.locked(() => store.setLastReserved(0, '10.1.2.8'));
+  assert.is(ino(), first, 'a text of the same length is one write');
+  store.locked(() => store.setLastReserved(0, '10.1.2.10'));
+  assert.is(store.getLastReserved(0), '10.1.2.10');
+  assert.is(readFileSync(join(root, 'before'), 'utf8'), '10.1.2.8', 'another length is another file, renamed');
 });
 
 test('setLastReserved() that fails leaves the reservation and no temporary file', ({ directory }) => {

@@ -7,6 +7,8 @@ import type { Store } from './store.ts';
 export class FakeStore implements Store {
   readonly #texts = new Map<string, { text: string; abandoned: boolean }>();
   readonly #lastReserved = new Map<number, string>();
+  /** Addresses that count as reserved before the last start of the machine. */
+  readonly outlived = new Set<string>();
   isLocked = false;
   /** What the next call of the named method throws, once. */
   readonly failures = new Map<keyof Store, Error>();
@@ -45,6 +47,7 @@ export class FakeStore implements Store {
   release(address: string): boolean {
     this.#requireLock();
     this.#failIfAsked('release');
+    this.outlived.delete(address);
     return this.#texts.delete(address);
   }
 
@@ -73,6 +76,14 @@ export class FakeStore implements Store {
 
   ensureWritable(): void {
     this.#failIfAsked('ensureWritable');
+  }
+
+  isOutlived({ address }: Reservation): boolean {
+    return this.outlived.has(address);
+  }
+
+  listReclaimable(): Reservation[] {
+    return this.list().filter((reservation) => reservation.abandoned || this.isOutlived(reservation));
   }
 
   #requireLock(): void {

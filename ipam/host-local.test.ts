@@ -195,6 +195,61 @@ test('status() answers what an allocation would', () => {
   assert.throws(() => driver.status(request()), isIpamError('store', /read-only/));
 });
 
+test('status() fails from the configured share of taken addresses on, and names both', () => {
+  const { driver, store } = setUp();
+  // 10.1.0.1-10.1.0.6 without the gateway and the excluded one: 4 addresses.
+  const ipam = { ...POOL, exclude: ['10.1.0.6'], statusThresholdPercent: 75 };
+  for (const i of [2, 3, 6]) store.plant(`10.1.0.${i}`, 'other\r\neth0');
+  driver.status(request({ ipam }));
+  store.plant('10.1.0.4', 'other\r\neth0');
+  assert.throws(
+    () => driver.status(request({ ipam })),
+    isIpamError('exhausted', /3 of the 4 addresses of range set 10\.1\.0\.1-10\.1\.0\.6 .* the mark is 75 %/),
+  );
+  driver.status(request({ ipam: { ...ipam, statusThresholdPercent: 76 } }));
+  for (const statusThresholdPercent of [0, 101, 50.5, '50'])
+    for (const call of [driver.status, driver.prepare])
+      assert.throws(
+        () => call(request({ ipam: { ...POOL, statusThresholdPercent } })),
+        isFieldError('ipam.statusThresholdPercent'),
+      );
+});
+
+test('status() is content while what is outlived can be reclaimed', () => {
+  const { driver, store } = setUp();
+  for (const i of [2, 3, 4, 5, 6]) store.plant(`10.1.0.${i}`, 'other\r\neth0');
+  assert.throws(() => driver.status(request()), isIpamError('exhausted', /10\.1\.0\.1/));
+  store.outlived.add('10.1.0.4');
+  driver.status(request());
+});
+
+test('allocate() takes over what the same container held before a reboot, and what others did when all is taken', () => {
+  const warnings: string[] = [];
+  const { driver, store, held } = setUp();
+  const ask = (containerId: string) =>
+    driver.prepare(request({ containerId, warn: (message) => void warnings.push(message) })).allocate().ips[0]?.address;
+  assert.is(ask('alice'), '10.1.0.2/29');
+  assert.throws(() => ask('alice'), isIpamError('taken', /10\.1\.0\.2 has been allocated to container "alice"/));
+  for (const address of ['10.1.0.2', 'fd00::2']) store.outlived.add(address);
+  assert.is(ask('alice'), '10.1.0.3/29', 'not the one freed a moment ago');
+  assert.match(warnings[0] ?? '', /Reclaimed 10\.1\.0\.2 .*container "alice" \(eth0\) held it before this machine/);
+  for (const i of [2, 4, 5, 6]) store.plant(`10.1.0.${i}`, 'other\r\neth0');
+  assert.throws(() => ask('bob'), isIpamError('exhausted', /10\.1\.0\.1/));
+  store.outlived.add('10.1.0.5');
+  assert.is(ask('bob'), '10.1.0.5/29');
+  assert.ok(held().includes('10.1.0.4'));
+});
+
+test('a requested address is refused where the configuration excludes it', () => {
+  const { driver } = setUp();
+  const ipam = { ranges: [[{ subnet: '10.1.0.0/24', exclude: ['10.1.0.8/29'] }]] };
+  assert.throws(
+    () => driver.prepare(request({ ipam, cniArgs: [['IP', '10.1.0.9']] })),
+    isIpamError('argument', /Requested IP 10\.1\.0\.9 is excluded by the configuration/),
+  );
+  assert.is(driver.prepare(request({ ipam, cniArgs: [['IP', '10.1.0.7']] })).allocate().ips[0]?.address, '10.1.0.7/24');
+});
+
 test('collect() releases what no valid attachment owns and tells what that was', () => {
   const { driver, store, held } = setUp();
   assert.equal(driver.collect(request(), []), []);

@@ -9,11 +9,12 @@ import { formatAddress, parseAddressAt, parseCidr } from './address.ts';
 import { allocate, ensureFreeAddress } from './allocator.ts';
 import { openDiskStore } from './disk-store.ts';
 import { readResolvConf } from './dns.ts';
-import type { CollectedReservation, IpamAddress, IpamDriver, IpamNetworkRequest, IpamRequest } from './driver.ts';
+import type { CollectedReservation, IpamAddress, IpamNetworkRequest, IpamRequest, LocalIpamDriver } from './driver.ts';
 import { IpamError, throwCollected } from './errors.ts';
 import { findRange, parseRangeSets, type RangeSet } from './range-set.ts';
 import { assignRequested } from './requested-address.ts';
-import { describeHolder, type OwnerName, type Reservation } from './reservation.ts';
+import { describeHolder, type NetnsFacts, type OwnerName, type Reservation } from './reservation.ts';
+import { INDEX_DIRECTORY } from './reservation-index.ts';
 import { parseRoutes } from './route.ts';
 import type { OpenStore, Store } from './store.ts';
 
@@ -23,10 +24,10 @@ const MAX_NAME_BYTES = 255;
 
 const DEFAULT_DATA_DIR = '/var/lib/cni/networks';
 
-export const hostLocal: IpamDriver = createHostLocal(openDiskStore);
+export const hostLocal: LocalIpamDriver = createHostLocal(openDiskStore);
 
 /** Make the driver on another kind of store; the reservations of a network are in `<dataDir>/<network>`. */
-export function createHostLocal(openStore: OpenStore): IpamDriver {
+export function createHostLocal(openStore: OpenStore): LocalIpamDriver {
   const open = (request: IpamNetworkRequest) => openStore(directoryOf(request), request.lockDirectory);
 
   return {
@@ -34,6 +35,7 @@ export function createHostLocal(openStore: OpenStore): IpamDriver {
 
     prepare(request) {
       const sets = parseRangeSets(request);
+      parseThreshold(request);
       if (sets.length === 0)
         throw new IpamError(
           'config',
@@ -44,9 +46,10 @@ export function createHostLocal(openStore: OpenStore): IpamDriver {
       const dns = readResolvConf(request.ipam);
       const store = open(request);
       const { owner, warn = () => undefined } = request;
+      const netns = netnsFactsOf(request);
       return {
         allocate() {
-          const addresses = store.locked(() => allocate(store, { owner, sets, requested, warn }));
+          const addresses = store.locked(() => allocate(store, { owner, sets, requested, netns, warn }));
           return { ips: addresses.map((address) => describeAddress(address, sets)), routes, dns };
         },
       };
@@ -73,12 +76,13 @@ export function createHostLocal(openStore: OpenStore): IpamDriver {
 
     status(request) {
       const sets = parseRangeSets(request);
+      const threshold = parseThreshold(request);
       parseRoutes(request.ipam);
       readResolvConf(request.ipam);
       const store = open(request);
       store.ensureWritable();
       // No range at all is no fault here: where they come as `ipRanges` of the runtime, STATUS is not told them.
-      if (sets.length > 0) ensureFreeAddress(store, request.owner.network, sets);
+      if (sets.length > 0) ensureFreeAddress(store, request.owner.network, sets, threshold);
     },
 
     collect(request, valid) {
@@ -92,14 +96,31 @@ export function createHostLocal(openStore: OpenStore): IpamDriver {
   };
 }
 
-function directoryOf({ ipam, owner }: IpamNetworkRequest): string {
+/** From how many percent of taken addresses on STATUS is to say that there are no more; undefined: only from 100. */
+function parseThreshold({ ipam }: IpamNetworkRequest): number | undefined {
+  return ipam.integer('statusThresholdPercent', 1, 100);
+}
+
+function netnsFactsOf({ netnsPath, netnsIdentity }: NetnsFacts): NetnsFacts {
+  return { ...(netnsPath !== undefined && { netnsPath }), ...(netnsIdentity !== undefined && { netnsIdentity }) };
+}
+
+/** The directory that keeps all networks. Throws FieldError. */
+export function dataDirOf({ ipam }: Pick<IpamNetworkRequest, 'ipam'>): string {
   const dataDir = ipam.string('dataDir') || DEFAULT_DATA_DIR;
   const isPath = isAbsolute(dataDir) && !dataDir.includes('\0') && Buffer.byteLength(dataDir) < MAX_PATH_BYTES;
   if (!isPath || dataDir.split('/').some((part) => Buffer.byteLength(part) > MAX_NAME_BYTES)) {
     throw new FieldError(ipam.at('dataDir'), `must be an absolute path, is ${describeValue(dataDir)}`);
   }
-  if (/^\.{0,2}$|\//.test(owner.network)) throw new RangeError(`Not a network name: "${owner.network}"`);
-  return join(dataDir, owner.network);
+  return dataDir;
+}
+
+/** The directory of one network. Throws FieldError. */
+export function directoryOf({ ipam, owner }: Pick<IpamNetworkRequest, 'ipam' | 'owner'>): string {
+  const { network } = owner;
+  if (/^\.{0,2}$|\//.test(network) || network === INDEX_DIRECTORY)
+    throw new RangeError(`Not a network name: "${network}"`);
+  return join(dataDirOf({ ipam }), network);
 }
 
 function describeAddress(text: string, sets: readonly RangeSet[]): IpamAddress {

@@ -95,6 +95,32 @@ if (!existsSync(REFERENCE)) {
     assert.throws(() => allocate('b', ipam), /10\.1\.0\.3 has been allocated to container "b"/);
   });
 
+  test('what the other does between two of our calls is noticed at once', ({ dataDir }) => {
+    const ipam = pool(dataDir);
+    allocate('a', ipam);
+    for (let round = 0; round < 5; round++) {
+      theirs('ADD', 'b', ipam);
+      assert.throws(() => allocate('b', ipam), /has been allocated to container "b"/);
+      theirs('DEL', 'a', ipam);
+      assert.throws(() => hostLocal.check(ours('a', ipam), []), /No address is reserved/);
+      allocate('a', ipam);
+      hostLocal.release(ours('b', ipam));
+      assert.is(theirs('CHECK', 'b', ipam).status, 1);
+    }
+    assert.is(Object.keys(contents(dataDir)).filter((name) => !name.startsWith('last')).length, 2);
+  });
+
+  test('a pool that the other has filled is full for us, until it lets go of one address', ({ dataDir }) => {
+    const ipam = pool(dataDir);
+    allocate('first', ipam);
+    hostLocal.release(ours('first', ipam));
+    for (const id of ['a', 'b', 'c', 'd', 'e']) theirs('ADD', id, ipam);
+    assert.throws(() => allocate('f', ipam), /No IP addresses available/);
+    theirs('DEL', 'c', ipam);
+    const [freed] = allocate('f', ipam).ips;
+    assert.match(contents(dataDir)[freed?.address.split('/')[0] ?? ''] ?? '', /^f\r\neth0$/);
+  });
+
   test("each checks and releases the other's reservations", ({ dataDir }) => {
     const ipam = pool(dataDir);
     allocate('a', ipam);

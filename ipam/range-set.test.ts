@@ -79,6 +79,33 @@ test('parseRange() refuses what cannot be a range and names the key', () => {
   }
 });
 
+test('parseRangeSets() keeps what is excluded for all ranges and for one', () => {
+  const excluded = (ipam: object) =>
+    setsOf(ipam).flatMap((set) =>
+      set.ranges.map((range) => range.excluded.map(({ start, end }) => [start & 0xffn, end & 0xffn].map(Number))),
+    );
+  const ranges = [[{ subnet: '10.1.0.0/24', exclude: ['10.1.0.7'] }], [{ subnet: 'fd00::/120' }]];
+  assert.equal(excluded({ ranges, exclude: ['10.1.0.128/25', 'fd00::5-fd00::9', '192.0.2.1'] }), [
+    [
+      [7, 7],
+      [128, 255],
+    ],
+    [[5, 9]],
+  ]);
+  assert.equal(excluded({ subnet: '10.1.0.0/24', exclude: ['10.1.0.9', '::9'] }), [[[9, 9]]]);
+  for (const [range, path, message] of [
+    [{ exclude: ['10.2.0.7'] }, 'ipam.ranges[0][0].exclude[0]', /10\.2\.0\.7 is not in network 10\.1\.0\.0\/24/],
+    [{ exclude: ['::7'] }, 'ipam.ranges[0][0].exclude[0]', /is not in network/],
+    [{ exclude: ['10.1.0.0/24'] }, 'ipam.ranges[0][0].exclude[0]', /leaves no address of the range/],
+    [{ exclude: 'all' }, 'ipam.ranges[0][0].exclude', /must be a list/],
+  ] as const)
+    assert.throws(
+      () => setsOf({ ranges: [[{ subnet: '10.1.0.0/24', ...range }]] }),
+      (error: unknown) => error instanceof FieldError && error.path === path && message.test(error.message),
+      JSON.stringify(range),
+    );
+});
+
 test('parseRangeSets() takes the runtime before the single range before the list', () => {
   const ranges = [[{ subnet: '10.3.0.0/24' }], [{ subnet: '10.4.0.0/24' }, { subnet: '10.5.0.0/24' }]];
   const sets = setsOf({ subnet: '10.2.0.0/24', ranges }, { ipRanges: [[{ subnet: '10.1.0.0/24' }]] });

@@ -1,10 +1,12 @@
 // Range sets: an attachment gets one address of each set; a set is a list of ranges of one family, tried in order.
 //
 // Three places, in this order (the index in it names the last_reserved_ip file): `runtimeConfig.ipRanges`, the old
-// single range in `ipam` itself (`subnet`, `rangeStart`, `rangeEnd`, `gateway`), and `ipam.ranges`.
+// single range in `ipam` itself (`subnet`, `rangeStart`, `rangeEnd`, `gateway`), and `ipam.ranges`. `ipam.exclude` holds
+// for the ranges of all three; several nodes may share it, so that it may name addresses of no range here.
 
 import { describeValue, FieldError, Fields } from '../cni/protocol/fields.ts';
 import { formatCidr, type IpAddress } from './address.ts';
+import { type ExcludedSpan, parseExclude } from './address-span.ts';
 import { IpamError } from './errors.ts';
 import { type AddressRange, formatRange, isInRange, parseRange, rangesOverlap } from './range.ts';
 
@@ -22,10 +24,12 @@ export interface RangeSetSource {
 
 /** Parse all range sets; an empty list when none is configured. Throws FieldError, or IpamError 'config'. */
 export function parseRangeSets({ ipam, runtimeConfig, cniVersion }: RangeSetSource): RangeSet[] {
+  const hasSubnet = ipam.get('subnet') !== undefined;
+  const excluded = parseExclude(ipam);
   const sets = [
-    ...parseListOfSets(runtimeConfig, 'ipRanges'),
-    ...(ipam.get('subnet') === undefined ? [] : [{ path: ipam.path || 'ipam', ranges: [parseRange(ipam)] }]),
-    ...parseListOfSets(ipam, 'ranges'),
+    ...parseListOfSets(runtimeConfig, 'ipRanges', excluded),
+    ...(hasSubnet ? [{ path: ipam.path || 'ipam', ranges: [parseRange(ipam, excluded)] }] : []),
+    ...parseListOfSets(ipam, 'ranges', excluded),
   ];
   checkAddressesPerFamily(
     cniVersion,
@@ -38,18 +42,18 @@ export function parseRangeSets({ ipam, runtimeConfig, cniVersion }: RangeSetSour
   return sets;
 }
 
-function parseListOfSets(fields: Fields, key: string): RangeSet[] {
+function parseListOfSets(fields: Fields, key: string, excluded: readonly ExcludedSpan[]): RangeSet[] {
   return (fields.list(key) ?? []).map((value, i) => {
     const path = `${fields.at(key)}[${i}]`;
     if (!Array.isArray(value))
       throw new FieldError(path, `must be a list of ranges ([[{"subnet": …}]]), is ${describeValue(value)}`);
-    return parseSet(path, value);
+    return parseSet(path, value, excluded);
   });
 }
 
-function parseSet(path: string, values: readonly unknown[]): RangeSet {
+function parseSet(path: string, values: readonly unknown[], excluded: readonly ExcludedSpan[]): RangeSet {
   if (values.length === 0) throw new FieldError(path, 'empty range set');
-  const ranges = values.map((value, i) => parseRange(new Fields(value, `${path}[${i}]`)));
+  const ranges = values.map((value, i) => parseEntry(new Fields(value, `${path}[${i}]`), excluded));
   ranges.forEach((range, i) => {
     if (range.family !== ranges[0]?.family) throw new FieldError(`${path}[${i}].subnet`, 'mixed address families');
     const other = ranges.find((earlier, j) => j < i && rangesOverlap(earlier, range));
@@ -60,6 +64,17 @@ function parseSet(path: string, values: readonly unknown[]): RangeSet {
       );
   });
   return { path, ranges };
+}
+
+function parseEntry(fields: Fields, excluded: readonly ExcludedSpan[]): AddressRange {
+  const own = parseExclude(fields);
+  const range = parseRange(fields, [...own, ...excluded]);
+  const { subnet, family } = range;
+  const [first, last] = [subnet.startAddress().bigInt(), subnet.endAddress().bigInt()];
+  // In a range's own list that is a slip of the pen.
+  const stray = own.find((span) => span.family !== family || span.start > last || span.end < first);
+  if (stray) throw new FieldError(stray.path, `${stray.text} is not in network ${formatCidr(subnet)}`);
+  return range;
 }
 
 /**

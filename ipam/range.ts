@@ -1,6 +1,7 @@
 // One range of a range set: a subnet, the part of it to allocate from, and its gateway.
 //
-//   { "subnet": "10.1.2.0/24", "rangeStart": "10.1.2.10", "rangeEnd": "10.1.2.99", "gateway": "10.1.2.1" }
+//   { "subnet": "10.1.2.0/24", "rangeStart": "10.1.2.10", "rangeEnd": "10.1.2.99", "gateway": "10.1.2.1",
+//     "exclude": ["10.1.2.32/28"] }   (address-span.ts)
 //
 // Defaults and conditions of the reference host-local, and two holes of it closed: the network address (in IPv6 the
 // subnet-router anycast address, RFC 4291 2.6.1) and the IPv4 broadcast address may stand at an end of the range, as
@@ -19,6 +20,7 @@ import {
   parseAddressAt,
   parseCidrAt,
 } from './address.ts';
+import { type AddressSpan, type ExcludedSpan, subtractSpans } from './address-span.ts';
 
 export interface AddressRange {
   readonly family: IpFamily;
@@ -28,10 +30,16 @@ export interface AddressRange {
   readonly start: bigint;
   readonly end: bigint;
   readonly gateway: string;
+  /** Addresses between them that are not to be handed out all the same. */
+  readonly excluded: readonly AddressSpan[];
 }
 
-/** Parse a range from the object that has `subnet` among its keys. Throws FieldError naming the key. */
-export function parseRange(fields: Fields): AddressRange {
+/**
+ * Parse a range from the object that has `subnet` among its keys. What `exclude` has outside of the range is no matter.
+ *
+ * Throws FieldError naming the key.
+ */
+export function parseRange(fields: Fields, exclude: readonly ExcludedSpan[] = []): AddressRange {
   const subnet = parseSubnet(fields);
   const first = subnet.startAddressExclusive();
   // In IPv6 nothing is broadcast: the very last address is one like any other.
@@ -56,7 +64,10 @@ export function parseRange(fields: Fields): AddressRange {
       fields.at(rangeStart && rangeStart.bigInt() > last.bigInt() ? 'rangeStart' : 'rangeEnd'),
       `leaves no address to allocate: those of ${formatCidr(subnet)} are ${formatAddress(first)}-${formatAddress(last)}`,
     );
-  return { family: familyOf(subnet), subnet, start, end, gateway: formatAddress(gateway) };
+  const excluded = exclude.filter((span) => span.family === familyOf(subnet) && span.start <= end && span.end >= start);
+  if (subtractSpans({ start, end }, excluded).length === 0)
+    throw new FieldError(excluded[0]?.path ?? fields.at('exclude'), 'leaves no address of the range to allocate');
+  return { family: familyOf(subnet), subnet, start, end, gateway: formatAddress(gateway), excluded };
 }
 
 function parseSubnet(fields: Fields): IpAddress {
@@ -93,6 +104,12 @@ export function isInRange(address: IpAddress, range: AddressRange): boolean {
   if (familyOf(address) !== range.family) return false;
   const number = address.bigInt();
   return number >= range.start && number <= range.end;
+}
+
+/** Whether an address of the range is excluded from it by the configuration. */
+export function isExcluded(address: IpAddress, range: AddressRange): boolean {
+  const number = address.bigInt();
+  return range.excluded.some(({ start, end }) => number >= start && number <= end);
 }
 
 export function rangesOverlap(a: AddressRange, b: AddressRange): boolean {

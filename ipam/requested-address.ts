@@ -5,6 +5,7 @@ import { describeValue, FieldError, type Fields } from '../cni/protocol/fields.t
 import { formatAddress, type IpAddress, isInSubnet, parseAddress, parseCidr } from './address.ts';
 import { gatewaysOf } from './allocator.ts';
 import { IpamError } from './errors.ts';
+import { isExcluded } from './range.ts';
 import { findRange, formatRangeSet, type RangeSet } from './range-set.ts';
 
 export interface RequestSource {
@@ -17,7 +18,7 @@ export interface RequestSource {
  * Parse the requested addresses and give each to the range set that has it, by the set's index.
  *
  * Throws FieldError or, for CNI_ARGS, IpamError 'argument' for what is not an address; IpamError 'argument' for an address
- * outside every range, a gateway, or a second one for the same set.
+ * outside every range, an excluded one, a gateway, or a second one for the same set.
  */
 export function assignRequested(source: RequestSource, sets: readonly RangeSet[]): Map<number, string> {
   const gateways = gatewaysOf(sets);
@@ -27,6 +28,13 @@ export function assignRequested(source: RequestSource, sets: readonly RangeSet[]
     const index = sets.findIndex((set) => findRange(set, address));
     const set = sets[index];
     if (set === undefined) throw outsideEveryRange(text, address, sets);
+    const range = findRange(set, address);
+    if (range && isExcluded(address, range))
+      throw new IpamError(
+        'argument',
+        `Requested IP ${text} is excluded by the configuration: choose another of ${formatRangeSet(set)}`,
+        { range: formatRangeSet(set) },
+      );
     const other = assigned.get(index);
     if (other !== undefined)
       throw new IpamError(

@@ -15,6 +15,23 @@ export interface Reservation {
   readonly abandoned: boolean;
 }
 
+/** Where an owner lives, as far as the caller knows. */
+export interface NetnsFacts {
+  /** The path the runtime gave. */
+  readonly netnsPath?: string;
+  /** `device:inode` of the namespace. */
+  readonly netnsIdentity?: string;
+}
+
+/** What is known of a reservation beyond the reference's text, if podlink made it. */
+export interface ReservationFacts extends NetnsFacts {
+  /** Boot and machine it was made in (node-identity.ts). */
+  readonly boot?: string;
+  readonly machine?: string;
+  /** ISO 8601. */
+  readonly reservedAt?: string;
+}
+
 export type OwnerName = Pick<AttachmentOwner, 'containerId' | 'ifname'>;
 
 export function formatOwner(owner: OwnerName): string {

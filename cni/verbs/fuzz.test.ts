@@ -51,7 +51,10 @@ const CONFIG = {
   hostBindingIPv4: '192.0.2.1',
   target: 'pod:shop/cart',
   allowModes: ['bridge', 'host', 'container', 'none'],
-  overrides: [{ pod: 'kube-system/*', mode: 'host' }, { pod: 'shop/*', mode: 'container', target: 'infra' }],
+  overrides: [
+    { pod: 'kube-system/*', mode: 'host' },
+    { pod: 'shop/*', mode: 'container', target: 'infra' },
+  ],
   snat: true,
   masqAll: false,
   sysctl: { 'net.ipv4.conf.IFNAME.arp_filter': '1', 'net.core.somaxconn': '500' },

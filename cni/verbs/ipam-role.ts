@@ -45,7 +45,11 @@ function questionOf(
   cniArgs: ReadonlyMap<string, string>,
   context: Context,
 ): ReturnType<typeof ipamRequest> {
-  return ipamRequest({ key, config: request.config, cniArgs, warn: context.warn }, ipamSection(request.config.fields));
+  const netns = 'netns' in request ? { netns: request.netns } : {};
+  return ipamRequest(
+    { key, config: request.config, cniArgs, warn: context.warn, ...netns },
+    ipamSection(request.config.fields),
+  );
 }
 
 function ipamSection(fields: Fields): Fields {

@@ -5,6 +5,7 @@ import { findIpamDriver } from '../../ipam/registry.ts';
 import { lockFile } from '../kernel/flock.ts';
 import { canonicalAddress, canonicalCidr, familyOf } from '../kernel/netlink/address-bytes.ts';
 import type { Addressing } from '../modes/mode.ts';
+import { identityAt } from '../modes/sharing.ts';
 import type { AttachmentKey, NetworkConfig } from '../protocol/config.ts';
 import { CniError, ERR_DELEGATE_FAILED } from '../protocol/errors.ts';
 import { FieldError, type Fields } from '../protocol/fields.ts';
@@ -19,6 +20,8 @@ export interface IpamCaller {
   readonly key: AttachmentKey;
   readonly config: NetworkConfig;
   readonly cniArgs: ReadonlyMap<string, string>;
+  /** CNI_NETNS; undefined where the question is about the network alone. */
+  readonly netns?: string;
   readonly path: readonly string[];
   readonly env: Environment;
   /** Tell the operator what is no error. */
@@ -59,9 +62,12 @@ export function findIpam(caller: IpamCaller): Ipam | undefined {
 
 /** The terms in which our own IPAM drivers are asked. */
 export function ipamRequest(caller: Omit<IpamCaller, 'path' | 'env' | 'stdin'>, section: Fields): IpamRequest {
-  const { config } = caller;
+  const { config, netns } = caller;
+  const netnsIdentity = netns ? identityAt(netns) : undefined;
   return {
     owner: caller.key,
+    ...(netns && { netnsPath: netns }),
+    ...(netnsIdentity !== undefined && { netnsIdentity }),
     cniVersion: config.cniVersion,
     ipam: section,
     runtimeConfig: config.runtimeConfig,

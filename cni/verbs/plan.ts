@@ -21,6 +21,7 @@ export interface PlanSource {
   readonly key: AttachmentKey;
   readonly config: NetworkConfig;
   readonly args: ReadonlyMap<string, string>;
+  readonly netns?: string;
   readonly path: readonly string[];
   readonly stdin: string;
 }

@@ -1,0 +1,29 @@
+// Which machine this is, and since which start it runs: what tells a reservation from before a reboot.
+//
+// A network namespace does not outlive the boot it was made in. The machine belongs to it, because several machines can
+// share one directory of reservations, and another machine's boot says nothing about its containers.
+
+import { readFileSync } from 'node:fs';
+
+export interface NodeIdentity {
+  /** /proc/sys/kernel/random/boot_id: a new UUID each time the kernel starts. */
+  readonly boot: string;
+  /** /etc/machine-id (machine-id(5)), else the host name. */
+  readonly machine: string;
+}
+
+/** Read the identity; undefined when the kernel does not tell it, and then no boot is told from another. */
+export function readNodeIdentity(): NodeIdentity | undefined {
+  const boot = readLine('/proc/sys/kernel/random/boot_id');
+  const machine = readLine('/etc/machine-id') || readLine('/proc/sys/kernel/hostname');
+  return boot && machine ? { boot, machine } : undefined;
+}
+
+function readLine(path: string): string {
+  try {
+    return readFileSync(path, 'utf8').trim();
+  } catch {
+    // A minimal root file system has no machine-id, and a sandbox may hide /proc/sys.
+    return '';
+  }
+}
