@@ -44,6 +44,11 @@ export const bandwidthFeature: Feature = {
     };
   },
 
+  links({ key, objects }) {
+    if (objects === undefined) return [{ name: ifbName(key), kind: 'ifb', alias: ifbAlias(key) }];
+    return typeof objects.ifb === 'string' ? [{ name: objects.ifb, kind: 'ifb' }] : [];
+  },
+
   remove(host, { key, objects }) {
     if (objects === undefined) deleteIfb(host.route, ifbName(key), ifbAlias(key));
     else if (typeof objects.ifb === 'string') deleteIfb(host.route, objects.ifb);

@@ -89,12 +89,22 @@ export interface FeatureRemoval {
   readonly sandbox: Netns | undefined;
 }
 
+/** A link on the host that a feature has made for an attachment. */
+export interface FeatureLink {
+  readonly name: string;
+  readonly kind: string;
+  /** With another alias, it is somebody else's; absent when the record names the link. */
+  readonly alias?: string;
+}
+
 export interface Feature {
   readonly name: string;
   /** The rules it may have put into nftables. */
   readonly rulesets: readonly Ruleset[];
   /** Accept or refuse the configuration; undefined when it asks for nothing. Touches nothing. Throws FieldError or CniError. */
   plan(request: FeatureRequest): FeaturePlan | undefined;
+  /** The links of an attachment on the host: they are deleted together with the mode's, before remove() is called. */
+  links?(removal: Omit<FeatureRemoval, 'sandbox'>): readonly FeatureLink[];
   /** Remove what apply() made. What is gone already is fine. The links of the attachment are gone by then. */
   remove?(host: FeatureHost, removal: FeatureRemoval): void;
 }

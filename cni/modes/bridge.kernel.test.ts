@@ -5,6 +5,9 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { inNetns, type Netns, openNetns } from '../kernel/netns.ts';
+import { disableBridgePort } from '../kernel/rtnetlink/bridge-port.ts';
+import { findLink } from '../kernel/rtnetlink/link.ts';
+import { deleteLinks } from '../kernel/rtnetlink/link-group.ts';
 import { openRtnetlink } from '../kernel/rtnetlink/socket.ts';
 import { parseNetworkConfig } from '../protocol/config.ts';
 import { CniError } from '../protocol/errors.ts';
@@ -68,13 +71,21 @@ function attachPlan(host: Host, plan: ModePlan, sandbox: Sandbox, addressing: Ad
   return plan.attach(host, sandbox, addressing, undo, plan.objects());
 }
 
+/** As the verbs do: first the links, then the rest. */
 function detach(world: World, containerId: string): void {
+  const { route } = world.host;
+  const key = keyOf(containerId);
+  const links = bridgeMode.links(key, {}).flatMap(({ name }) => findLink(route, name) ?? []);
+  for (const link of links) disableBridgePort(route, link);
+  deleteLinks(route, links);
+  const hadLinks = links.length > 0;
   bridgeMode.detach(world.host, {
-    key: keyOf(containerId),
+    key,
     objects: {},
     netnsPath: '',
     reported: [],
     sandbox: world.sandboxes[0],
+    hadLinks,
   });
 }
 
@@ -172,30 +183,24 @@ test('detach() leaves an interface alone that is no veth', (world) => {
   assert.equal(linkNames(world, 1), ['lo', 'eth0']);
 });
 
-test('undo takes back a bridge that was made, with its address', (world) => {
+test('undo takes back a bridge that was made, with its address', async (world) => {
   const undo = new UndoStack();
   attach(world, 'c1', 0, { isGateway: true }, ADDRESSING, undo);
-  assert.equal(
-    inNetns(world.hostNetns, () => undo.run()),
-    [],
-  );
+  assert.equal(await undo.run(), []);
   assert.equal(linkNames(world, 0), ['lo']);
   assert.equal(linkNames(world, 1), ['lo']);
 });
 
-test('undo leaves a bridge that another container uses by now, with its gateway', (world) => {
+test('undo leaves a bridge that another container uses by now, with its gateway', async (world) => {
   const undo = new UndoStack();
   attach(world, 'c1', 0, { isGateway: true }, ADDRESSING, undo);
   attach(world, 'c2', 1, { isGateway: true }, { ...ADDRESSING, ips: [{ address: '10.22.0.6/16' }] });
-  assert.equal(
-    inNetns(world.hostNetns, () => undo.run()),
-    [],
-  );
+  assert.equal(await undo.run(), []);
   assert.equal(linkNames(world, 0), ['lo', 'cni0', hostInterfaceName(keyOf('c2'))]);
   assert.ok(addressesOf(world, 0, 'cni0', '-4').includes('10.22.0.1'));
 });
 
-test('attach() refuses a gateway address that differs from the bridge, and takes everything back', (world) => {
+test('attach() refuses a gateway address that differs from the bridge, and takes everything back', async (world) => {
   const host = world.names[0] ?? '';
   execFileSync('ip', ['-n', host, 'link', 'add', 'cni0', 'type', 'bridge']);
   execFileSync('ip', ['-n', host, 'addr', 'add', '192.168.7.1/24', 'dev', 'cni0']);
@@ -207,13 +212,13 @@ test('attach() refuses a gateway address that differs from the bridge, and takes
       error.code === 102 &&
       /already has an IP address different from 10.22.0.1\/16/.test(error.message),
   );
-  inNetns(world.hostNetns, () => undo.run());
+  await undo.run();
   assert.equal(addressesOf(world, 0, 'cni0', '-4'), ['192.168.7.1']);
   assert.equal(linkNames(world, 0), ['lo', 'cni0']);
   assert.equal(linkNames(world, 1), ['lo']);
 });
 
-test('attach() replaces the address with forceAddress, and undo puts it back', (world) => {
+test('attach() replaces the address with forceAddress, and undo puts it back', async (world) => {
   const host = world.names[0] ?? '';
   execFileSync('ip', ['-n', host, 'link', 'add', 'cni0', 'type', 'bridge']);
   execFileSync('ip', ['-n', host, 'addr', 'add', '192.168.7.1/24', 'dev', 'cni0']);
@@ -221,11 +226,11 @@ test('attach() replaces the address with forceAddress, and undo puts it back', (
   const v4 = () => addressesOf(world, 0, 'cni0', '-4');
   attach(world, 'c1', 0, { isGateway: true, forceAddress: true }, ADDRESSING, undo);
   assert.equal(v4(), ['10.22.0.1']);
-  inNetns(world.hostNetns, () => undo.run());
+  await undo.run();
   assert.equal(v4(), ['192.168.7.1']);
 });
 
-test('attach() refuses a name that another kind of link has, and touches nothing', (world) => {
+test('attach() refuses a name that another kind of link has, and touches nothing', async (world) => {
   const host = world.names[0] ?? '';
   execFileSync('ip', ['-n', host, 'link', 'add', 'cni0', 'type', 'veth', 'peer', 'name', 'other']);
   const before = JSON.stringify(ipJson(world, 0, 'addr'));
@@ -234,7 +239,7 @@ test('attach() refuses a name that another kind of link has, and touches nothing
     () => attach(world, 'c1', 0, {}, ADDRESSING, undo),
     /"cni0" as bridge: it already exists but is not a bridge, it is a veth/,
   );
-  undo.run();
+  await undo.run();
   assert.is(JSON.stringify(ipJson(world, 0, 'addr')), before);
 });
 
@@ -341,7 +346,7 @@ test('detach() leaves the interface of another attachment alone, whatever its na
   attach(world, 'c1', 0, {});
   const [sandbox] = world.sandboxes;
   const key = { network: 'other', containerId: 'c1', ifname: 'eth0' };
-  bridgeMode.detach(world.host, { key, objects: {}, netnsPath: '', reported: [], sandbox });
+  bridgeMode.detach(world.host, { key, objects: {}, netnsPath: '', reported: [], sandbox, hadLinks: false });
   assert.equal(linkNames(world, 1), ['lo', 'eth0']);
   // Reported by prevResult it is this attachment's, whoever made it.
   bridgeMode.detach(world.host, {
@@ -350,6 +355,7 @@ test('detach() leaves the interface of another attachment alone, whatever its na
     netnsPath: '',
     reported: [hostInterfaceName(keyOf('c1'))],
     sandbox,
+    hadLinks: false,
   });
   assert.equal(linkNames(world, 1), ['lo']);
 });

@@ -44,10 +44,12 @@ export const bridgeMode: Mode = {
     };
   },
 
+  // Deleting one end takes the other along.
+  links: (key, objects) => [{ name: objects.hostInterface ?? hostInterfaceName(key), kind: 'veth' }],
+
   detach(host, detachment) {
-    const { key, objects, sandbox } = detachment;
-    // Deleting one end takes the other along.
-    if (deleteLink(host.route, objects.hostInterface ?? hostInterfaceName(key)) || !sandbox) return;
+    const { sandbox, hadLinks } = detachment;
+    if (hadLinks || !sandbox) return;
     withRtnetlink(sandbox.netns, (route) => deleteByMarks(host, route, detachment));
   },
 };

@@ -41,6 +41,8 @@ export const containerMode: Mode = {
     };
   },
 
+  links: () => [],
+
   detach: (_host, { netnsPath, objects }) => unshareNamespace(netnsPath, objects.sharedNetns),
 };
 

@@ -41,5 +41,7 @@ export const hostMode: Mode = {
     };
   },
 
+  links: () => [],
+
   detach: (_host, { netnsPath, objects }) => unshareNamespace(netnsPath, objects.sharedNetns),
 };

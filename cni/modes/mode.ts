@@ -90,6 +90,15 @@ export interface ModePlan {
   repair?(host: Host, sandbox: Sandbox, expected: Attached): void;
 }
 
+/** A link on the host that goes with an attachment. */
+export interface OwnLink {
+  readonly name: string;
+  /** Of another kind, it is somebody else's. */
+  readonly kind: string;
+  /** With another alias, it is somebody else's; absent when the record names the link. */
+  readonly alias?: string;
+}
+
 /** What is known of an attachment that is to be removed. */
 export interface Detachment {
   readonly key: AttachmentKey;
@@ -101,6 +110,8 @@ export interface Detachment {
   readonly reported: readonly string[];
   /** What CNI_NETNS of this call names, if it is a namespace other than the host's. */
   readonly sandbox: Sandbox | undefined;
+  /** Whether one of links() was there, and has been deleted. */
+  readonly hadLinks: boolean;
 }
 
 export interface Mode {
@@ -109,6 +120,8 @@ export interface Mode {
   readonly hasOwnInterface: boolean;
   /** Accept or refuse a configuration. Touches nothing. Throws FieldError or CniError. */
   plan(request: ModeRequest): ModePlan;
-  /** Remove what the attachment is made of. What is gone already is fine. */
+  /** The links on the host that the attachment is made of: they are deleted first, together with those of features. */
+  links(key: AttachmentKey, objects: AttachmentObjects): readonly OwnLink[];
+  /** Remove what else it is made of. What is gone already is fine. */
   detach(host: Host, detachment: Detachment): void;
 }

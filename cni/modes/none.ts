@@ -25,6 +25,8 @@ export const noneMode: Mode = {
     };
   },
 
+  links: () => [],
+
   detach: () => undefined,
 };
 

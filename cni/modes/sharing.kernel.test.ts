@@ -116,10 +116,10 @@ test('shareNamespace() refuses a path that nothing is mounted on', ({ shared }) 
   }
 });
 
-test('undo takes the mount off again', ({ shared, sandbox }) => {
+test('undo takes the mount off again', async ({ shared, sandbox }) => {
   const undo = new UndoStack();
   shareNamespace(sandbox, shared.netns, undo);
-  assert.equal(undo.run(), []);
+  assert.equal(await undo.run(), []);
   assert.is(countMounts(sandbox.path), 1);
 });
 

@@ -28,6 +28,7 @@ import {
   featureRemovals,
   prepareFeatures,
   recordOf,
+  removeOwnElements,
   tracesOfRecord,
 } from './features.ts';
 import type { Ipam } from './ipam.ts';
@@ -155,9 +156,10 @@ function addFeatures(
   // The addresses and the interface are known only now, and DEL must find what is about to be made for them.
   writeRecord(context.runDir, record);
   const traces = tracesOfRecord(record);
-  for (const [name, step] of featureRemovals(context, attachment.key, traces, sandbox.netns)) {
-    undo.push(`remove ${name}`, step);
+  for (const { name, remove } of featureRemovals(context, attachment.key, traces, sandbox.netns)) {
+    undo.push(`remove ${name}`, remove);
   }
+  undo.push('remove the elements of nftables', () => removeOwnElements(context, attachment.key, traces));
   applyFeatures(context, sandbox, work);
   return record;
 }

@@ -9,7 +9,7 @@ import { ipsOf, type Result } from '../protocol/result.ts';
 import { describeKey, keyOf } from './attachment-key.ts';
 import { findRecord } from './attachment-record.ts';
 import type { Context } from './context.ts';
-import { checkFeatures, describeAttachment, withNftables } from './features.ts';
+import { checkFeatures, describeAttachment } from './features.ts';
 import { type Plan, planRequest } from './plan.ts';
 import { closeSandbox, openSandbox } from './sandbox.ts';
 
@@ -62,5 +62,5 @@ export async function findProblems(
 /** Not a problem of the attachment: whether the other table's rules let its traffic through cannot be told from here. */
 function warnOfForwardDrops(context: Context, bridge: string | undefined): void {
   if (bridge === undefined) return;
-  for (const sentence of withNftables((nft) => describeForwardDrops(nft, bridge))) context.warn(sentence);
+  for (const sentence of describeForwardDrops(context.nft, bridge)) context.warn(sentence);
 }

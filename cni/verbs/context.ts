@@ -2,6 +2,7 @@
 
 import { NetlinkConnection } from '../kernel/netlink/connection.ts';
 import { NETLINK_ROUTE, openTransport } from '../kernel/netlink/transport.ts';
+import { type NftablesConnection, openNftables } from '../kernel/nftables/connection.ts';
 import type { Host } from '../modes/mode.ts';
 import type { Environment } from '../protocol/request.ts';
 import { Stopwatch } from './stopwatch.ts';
@@ -15,6 +16,7 @@ export class Context implements Host {
   readonly warn: (message: string) => void;
   readonly #stopwatch: Stopwatch;
   #route: NetlinkConnection | undefined;
+  #nft: NftablesConnection | undefined;
 
   constructor(env: Environment, warn: (message: string) => void, stopwatch = new Stopwatch()) {
     this.env = env;
@@ -32,8 +34,19 @@ export class Context implements Host {
     this.#stopwatch.mark(phase);
   }
 
+  /**
+   * nftables of the host. It stays open to the end of the call: closing it waits until the kernel has freed what was
+   * deleted over it, some 10 ms, which are over by then if links are deleted in between.
+   */
+  get nft(): NftablesConnection {
+    this.#nft ??= openNftables();
+    return this.#nft;
+  }
+
   close(): void {
     this.#route?.close();
     this.#route = undefined;
+    this.#nft?.close();
+    this.#nft = undefined;
   }
 }

@@ -12,11 +12,12 @@ import { ALL_RULESETS, FEATURES } from '../features/feature-registry.ts';
 import { applyElements, checkElements, joinStates, ownedBy, removeElements } from '../features/owned-elements.ts';
 import { recordedElements, recordElement } from '../features/recorded-element.ts';
 import type { Netns } from '../kernel/netns.ts';
-import type { Element } from '../kernel/nftables/element.ts';
 import { type NftablesConnection, openNftables } from '../kernel/nftables/connection.ts';
-import type { AttachmentObjects, Attached, Host, Sandbox } from '../modes/mode.ts';
+import type { Element } from '../kernel/nftables/element.ts';
+import type { AttachmentObjects, Attached, OwnLink, Sandbox } from '../modes/mode.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
 import type { AttachmentRecord } from './attachment-record.ts';
+import type { Context } from './context.ts';
 
 /** A feature that is asked for. */
 export interface PlannedFeature {
@@ -59,13 +60,13 @@ export function describeAttachment(
 
 /** Work out what is to be made. Reads, changes nothing. */
 export function prepareFeatures(
-  host: Host,
+  context: Context,
   sandbox: Sandbox,
   planned: readonly PlannedFeature[],
   attachment: Attachment,
 ): FeatureWork {
   const objects = planned.flatMap(({ feature, plan }) => {
-    const made = plan.objects?.(host, sandbox.netns, attachment);
+    const made = plan.objects?.(context, sandbox.netns, attachment);
     return made ? [[feature.name, made] as const] : [];
   });
   return { attachment, planned, objects: Object.fromEntries(objects), nftables: nftablesOf(planned, attachment) };
@@ -81,28 +82,28 @@ export function recordOf({ objects, nftables }: FeatureWork): Pick<AttachmentRec
 }
 
 /** Make it. A failure leaves what was made so far: removeFeatures() takes it away. */
-export function applyFeatures(host: Host, sandbox: Sandbox, work: FeatureWork): void {
+export function applyFeatures(context: Context, sandbox: Sandbox, work: FeatureWork): void {
   const { attachment, planned, objects, nftables } = work;
   for (const { feature, plan } of planned) {
-    plan.apply?.(host, sandbox.netns, attachment, objects[feature.name] ?? {});
-    if (plan.apply) host.mark(feature.name);
+    plan.apply?.(context, sandbox.netns, attachment, objects[feature.name] ?? {});
+    if (plan.apply) context.mark(feature.name);
   }
-  if (nftables.elements.length > 0) withNftables((nft) => applyElements(nft, attachment.key, nftables));
-  host.mark('nft');
-  for (const { plan } of planned) plan.settle?.(host, attachment);
+  if (nftables.elements.length > 0) applyElements(context.nft, attachment.key, nftables);
+  context.mark('nft');
+  for (const { plan } of planned) plan.settle?.(context, attachment);
 }
 
 /** Say what is wrong with an attachment's features, one sentence each. */
 export function checkFeatures(
-  host: Host,
+  context: Context,
   sandbox: Sandbox,
   planned: readonly PlannedFeature[],
   attachment: Attachment,
 ): string[] {
   const nftables = nftablesOf(planned, attachment);
   return [
-    ...planned.flatMap(({ plan }) => plan.check?.(host, sandbox.netns, attachment) ?? []),
-    ...(nftables.elements.length > 0 ? withNftables((nft) => checkElements(nft, attachment.key, nftables)) : []),
+    ...planned.flatMap(({ plan }) => plan.check?.(context, sandbox.netns, attachment) ?? []),
+    ...(nftables.elements.length > 0 ? checkElements(context.nft, attachment.key, nftables) : []),
   ];
 }
 
@@ -113,27 +114,41 @@ export interface FeatureTraces {
   readonly elements: readonly Element[];
 }
 
+/** Without a record nor anything found. */
+export const NO_TRACES: FeatureTraces = { objects: undefined, elements: [] };
+
 export function tracesOfRecord({ features, elements }: Pick<AttachmentRecord, 'features' | 'elements'>): FeatureTraces {
   return { objects: features, elements: recordedElements(elements, ALL_RULESETS) };
 }
 
+/** Take an attachment's elements out of nftables. What is gone already, or another's, is left alone. */
+export function removeOwnElements(context: Context, key: AttachmentKey, { elements }: FeatureTraces): void {
+  if (elements.length > 0) removeElements(context.nft, ownedBy(key, elements));
+}
+
 /**
- * The steps that take an attachment's features away, by what they take; each is to be taken, whatever becomes of the
+ * The steps that take away what features have made outside of nftables; each is to be taken, whatever becomes of the
  * others. What is gone already is fine.
  */
 export function featureRemovals(
-  host: Host,
+  context: Context,
   key: AttachmentKey,
-  { objects, elements }: FeatureTraces,
+  { objects }: FeatureTraces,
   sandbox: Netns | undefined,
-): (readonly [string, () => void])[] {
-  const steps = FEATURES.flatMap(({ name, remove }) => {
+): { readonly name: string; readonly remove: () => void }[] {
+  return FEATURES.flatMap(({ name, remove }) => {
     const made = objects?.[name];
     if (!remove || (objects && !made)) return [];
-    return [[name, () => remove(host, { key, objects: made, sandbox })] as const];
+    return [{ name, remove: () => remove(context, { key, objects: made, sandbox }) }];
   });
-  if (elements.length === 0) return steps;
-  return [['elements of nftables', () => withNftables((nft) => removeElements(nft, ownedBy(key, elements)))], ...steps];
+}
+
+/** The links on the host that features have made for an attachment. */
+export function featureLinks(key: AttachmentKey, { objects }: FeatureTraces): OwnLink[] {
+  return FEATURES.flatMap(({ name, links }) => {
+    const made = objects?.[name];
+    return links && (made || !objects) ? links({ key, objects: made }) : [];
+  });
 }
 
 /** Run `work` with nftables of the host open. */

@@ -4,14 +4,17 @@ import { ALL_RULESETS } from '../features/feature-registry.ts';
 import { findElements, removeElements } from '../features/owned-elements.ts';
 import { ownerComment, ownerCommentPrefix } from '../features/podlink-table.ts';
 import type { Element } from '../kernel/nftables/element.ts';
-import { deleteLink, type Link, listLinks } from '../kernel/rtnetlink/link.ts';
+import type { FileLock } from '../kernel/flock.ts';
+import { type Link, listLinks } from '../kernel/rtnetlink/link.ts';
+import { deleteLinks } from '../kernel/rtnetlink/link-group.ts';
 import { hostInterfaceName } from '../modes/host-interface-name.ts';
+import type { AttachmentKey } from '../protocol/config.ts';
 import type { NetworkRequest } from '../protocol/request.ts';
 import { type AttachmentRecord, findRecord, listRecords, lockAttachment } from './attachment-record.ts';
 import type { Context } from './context.ts';
-import { withNftables } from './features.ts';
+import { featureLinks, NO_TRACES } from './features.ts';
 import { findIpam } from './ipam.ts';
-import { removalOfRecord, removeAttachment } from './removal.ts';
+import { findOwnLinks, type Removal, removalOfRecord, removeAttachment } from './removal.ts';
 
 /** An attachment as the runtime names it within a network. */
 interface Named {
@@ -38,23 +41,28 @@ export async function gc(request: NetworkRequest, context: Context): Promise<voi
       errors.push(...(error instanceof AggregateError ? error.errors : [error]));
     }
   };
-  for (const record of listRecords(context.runDir, config.name)) {
-    if (!includes(valid, record) && record.created < started) await step(() => removeStale(record, request, context));
-  }
+  // In one order, so that two collections at once do not wait for each other's locks.
+  const stale = listRecords(context.runDir, config.name)
+    .filter((record) => !includes(valid, record) && record.created < started)
+    .sort((a, b) => (a.containerId + a.ifname < b.containerId + b.ifname ? -1 : 1));
+  await removeAll(stale, request, context, step);
   // Looked for before the records are: whatever an ADD has made by then, it had put on record before.
   const links = listLinksOf(config.name, context);
-  const elements = listElementsOf(config.name);
+  const elements = listElementsOf(config.name, context);
   // What is on record still was added since, or could not be removed: its address is not free.
   const kept = [...valid, ...listRecords(context.runDir, config.name)];
   await step(() => {
     // Links go before their addresses are free, or a new container would share one with a container that still answers.
-    const names = new Set(kept.map((named) => hostInterfaceName({ ...named, network: config.name })));
-    for (const link of links) if (!names.has(link.name)) deleteLink(context.route, link.index);
+    const names = new Set(kept.flatMap((named) => linkNamesOf({ ...named, network: config.name })));
+    deleteLinks(
+      context.route,
+      links.filter(({ name }) => !names.has(name)),
+    );
   });
   await step(() => {
     const comments = new Set(kept.map((named) => ownerComment({ ...named, network: config.name })));
     const stale = elements.filter(({ comment }) => comment !== undefined && !comments.has(comment));
-    if (stale.length > 0) withNftables((nft) => removeElements(nft, stale));
+    if (stale.length > 0) removeElements(context.nft, stale);
   });
   await step(() => {
     const key = { network: config.name, containerId: '', ifname: '' };
@@ -68,32 +76,56 @@ function includes(attachments: readonly Named[], { containerId, ifname }: Named)
   return attachments.some((entry) => entry.containerId === containerId && entry.ifname === ifname);
 }
 
-async function removeStale(stale: AttachmentRecord, request: NetworkRequest, context: Context): Promise<void> {
-  const lock = lockAttachment(context.runDir, stale);
+/**
+ * Remove stale attachments, their links all at once: to delete one takes the kernel as long as to delete a hundred.
+ * Those that a DEL is busy with are left to it.
+ */
+async function removeAll(
+  stale: readonly AttachmentRecord[],
+  request: NetworkRequest,
+  context: Context,
+  step: (work: () => void | Promise<void>) => Promise<void>,
+): Promise<void> {
+  const locks: FileLock[] = [];
   try {
-    // Read again under the lock: its DEL, and another ADD, may have come in between.
-    const record = findRecord(context.runDir, stale);
-    if (record?.created !== stale.created) return;
-    await removeAttachment(context, removalOfRecord(record, context, request.path), undefined);
+    const removals: Removal[] = [];
+    for (const { network, containerId, ifname, created } of stale) {
+      await step(() => {
+        const key = { network, containerId, ifname };
+        locks.push(lockAttachment(context.runDir, key));
+        // Read again under the lock: its DEL, and another ADD, may have come in between.
+        const record = findRecord(context.runDir, key);
+        if (record?.created === created) removals.push(removalOfRecord(record, context, request.path));
+      });
+    }
+    await step(() =>
+      deleteLinks(
+        context.route,
+        removals.flatMap((removal) => findOwnLinks(context, removal)),
+      ),
+    );
+    for (const removal of removals) await step(() => removeAttachment(context, removal, undefined));
   } finally {
-    lock.release();
+    for (const lock of locks) lock.release();
   }
 }
 
-/** Host ends of the network's attachments, by their aliases: their record may be gone. */
+/** Links of the network's attachments, by their aliases: their record may be gone. */
 function listLinksOf(network: string, context: Context): Link[] {
   return listLinks(context.route).filter((link) => {
     const [program, ofNetwork, containerId = '', ...rest] = link.alias?.split(' ') ?? [];
-    // A name that is not the key's hash belongs to an ID that was cut to fit the alias, or is no link of ours.
-    return (
-      program === 'podlink' &&
-      ofNetwork === network &&
-      link.name === hostInterfaceName({ network, containerId, ifname: rest.join(' ') })
-    );
+    const key = { network, containerId, ifname: rest.join(' ') };
+    // A name that is not made from the key belongs to an ID that was cut to fit the alias, or is no link of ours.
+    return /^podlink(-|$)/.test(program ?? '') && ofNetwork === network && linkNamesOf(key).includes(link.name);
   });
 }
 
+/** The names of all links that an attachment may have on the host. */
+function linkNamesOf(key: AttachmentKey): string[] {
+  return [hostInterfaceName(key), ...featureLinks(key, NO_TRACES).map(({ name }) => name)];
+}
+
 /** Elements of the network's attachments, by their comments. */
-function listElementsOf(network: string): Element[] {
-  return withNftables((nft) => findElements(nft, ALL_RULESETS, ownerCommentPrefix(network)));
+function listElementsOf(network: string, context: Context): Element[] {
+  return findElements(context.nft, ALL_RULESETS, ownerCommentPrefix(network));
 }

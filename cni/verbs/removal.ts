@@ -7,6 +7,9 @@
 import { ALL_RULESETS } from '../features/feature-registry.ts';
 import { findElements } from '../features/owned-elements.ts';
 import { ownerComment } from '../features/podlink-table.ts';
+import { disableBridgePort } from '../kernel/rtnetlink/bridge-port.ts';
+import { findLink, type Link } from '../kernel/rtnetlink/link.ts';
+import { deleteLinks } from '../kernel/rtnetlink/link-group.ts';
 import { openOwnNetns } from '../kernel/netns.ts';
 import { DEFAULT_MODE, findMode } from '../modes/mode-registry.ts';
 import { selectMode } from '../modes/mode-selection.ts';
@@ -19,7 +22,7 @@ import type { Result } from '../protocol/result.ts';
 import { keyOf } from './attachment-key.ts';
 import { type AttachmentRecord, deleteRecord, listAllRecords } from './attachment-record.ts';
 import type { Context } from './context.ts';
-import { type FeatureTraces, featureRemovals, tracesOfRecord, withNftables } from './features.ts';
+import { type FeatureTraces, featureLinks, featureRemovals, removeOwnElements, tracesOfRecord } from './features.ts';
 import { findIpam, type Ipam } from './ipam.ts';
 
 /** Everything there is to remove of one attachment. */
@@ -82,7 +85,7 @@ export function removalOfRequest(request: AttachmentRequest, context: Context): 
 
 /** By the elements' own comments: prevResult may be torn, the configuration another one, and the interface gone. */
 function findTraces(key: AttachmentKey, context: Context): FeatureTraces {
-  const find = () => withNftables((nft) => findElements(nft, ALL_RULESETS, ownerComment(key)));
+  const find = () => findElements(context.nft, ALL_RULESETS, ownerComment(key));
   return { objects: undefined, elements: attempt(context, find) ?? [] };
 }
 
@@ -136,8 +139,9 @@ function attempt<Value>(context: Context, work: () => Value): Value | undefined 
 }
 
 /**
- * Remove an attachment: link, nftables elements, reservations, and last its record, which stays if anything else did.
- * The link goes before its address is free, or another container could get an address that still answers.
+ * Remove an attachment: links, nftables elements, reservations, and last its record, which stays if anything else did.
+ * The links go before the address is free, or another container could get one that still answers. The elements go before
+ * the links, since freeing them takes the kernel a while that the links take anyway; so the container is cut off first.
  *
  * Throws AggregateError with everything that could not be removed.
  */
@@ -146,6 +150,7 @@ export async function removeAttachment(
   removal: Removal,
   sandbox: Sandbox | undefined,
 ): Promise<void> {
+  const { key, mode, features } = removal;
   const errors: unknown[] = [];
   const step = async (work: () => void | Promise<void>) => {
     try {
@@ -154,14 +159,30 @@ export async function removeAttachment(
       errors.push(error);
     }
   };
-  await step(() => removal.mode.detach(context, { ...removal, sandbox }));
+  let links: Link[] = [];
+  await step(() => {
+    links = findOwnLinks(context, removal);
+    for (const link of links) if (link.masterIndex !== undefined) disableBridgePort(context.route, link);
+  });
+  await step(() => removeOwnElements(context, key, features));
+  context.mark('nft');
+  await step(() => deleteLinks(context.route, links));
+  await step(() => mode.detach(context, { ...removal, sandbox, hadLinks: links.length > 0 }));
   context.mark('link');
-  for (const [, remove] of featureRemovals(context, removal.key, removal.features, sandbox?.netns)) await step(remove);
+  for (const { remove } of featureRemovals(context, key, features, sandbox?.netns)) await step(remove);
   context.mark('features');
   await step(() => releaseAddresses(removal, context));
   context.mark('ipam');
-  if (errors.length === 0) await step(() => deleteRecord(context.runDir, removal.key));
+  if (errors.length === 0) await step(() => deleteRecord(context.runDir, key));
   if (errors.length > 0) throw new AggregateError(errors, 'Cannot remove everything of the attachment');
+}
+
+/** The links of an attachment on the host: its mode's first. */
+export function findOwnLinks(context: Context, { key, mode, objects, features }: Removal): Link[] {
+  return [...mode.links(key, objects), ...featureLinks(key, features)].flatMap(({ name, kind, alias }) => {
+    const link = findLink(context.route, name);
+    return link?.kind === kind && (alias === undefined || link.alias === alias) ? [link] : [];
+  });
 }
 
 async function releaseAddresses({ ipam, findOtherIpam }: Removal, context: Context): Promise<void> {
