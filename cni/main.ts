@@ -10,7 +10,7 @@ import { isatty } from 'node:tty';
 import { startupSnapshot } from 'node:v8';
 import { isErrno } from './kernel/errno.ts';
 import { waitUntilReady } from './kernel/syscalls.ts';
-import { type CommandOutcome, runCommand } from './operator/command-line.ts';
+import type { CommandOutcome } from './operator/command-line.ts';
 import { CniError, ERR_IO_FAILURE, formatError, toCniError } from './protocol/errors.ts';
 import { type AttachmentRequest, readRequest, type Request } from './protocol/request.ts';
 import { encodeResult } from './protocol/result-codec.ts';
@@ -30,8 +30,7 @@ async function main(): Promise<void> {
   const [, program = 'podlink', ...args] = process.argv;
   if (!process.env.CNI_COMMAND && (args.length > 0 || !isCalledByRuntime())) {
     const version = typeof PODLINK_VERSION === 'string' ? PODLINK_VERSION : 'from source';
-    const outcome = runCommand(args, version);
-    process.exit(print(outcome) ? outcome.exitCode : 1);
+    process.exit(await serveOperator(args, version));
   }
   process.exit(await serve(basename(program)));
 }
@@ -39,6 +38,15 @@ async function main(): Promise<void> {
 /** Whether a runtime called us and forgot CNI_COMMAND, which is its error to hear of; a person sets none of these. */
 function isCalledByRuntime(): boolean {
   return ['CNI_CONTAINERID', 'CNI_NETNS', 'CNI_IFNAME'].some((name) => process.env[name]);
+}
+
+/** Carry out a command of the operator's command line, which no runtime's call has to load. Returns the exit code. */
+async function serveOperator(args: readonly string[], version: string): Promise<number> {
+  const { runCommand } = await import('./operator/command-line.ts');
+  const { env } = process;
+  const isTerminal = isatty(1) && !env.NO_COLOR && env.TERM !== 'dumb';
+  const outcome = await runCommand(args, { version, env, isTerminal, readStdin });
+  return print(outcome) ? outcome.exitCode : 1;
 }
 
 /** Print what a command has to say; false when nobody takes it. */

@@ -12,7 +12,6 @@ import { ALL_RULESETS, FEATURES } from '../features/feature-registry.ts';
 import { applyElements, checkElements, joinStates, ownedBy, removeElements } from '../features/owned-elements.ts';
 import { recordedElements, recordElement } from '../features/recorded-element.ts';
 import type { Netns } from '../kernel/netns.ts';
-import { type NftablesConnection, openNftables } from '../kernel/nftables/connection.ts';
 import type { Element } from '../kernel/nftables/element.ts';
 import type { AttachmentObjects, Attached, OwnLink, Sandbox } from '../modes/mode.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
@@ -149,14 +148,4 @@ export function featureLinks(key: AttachmentKey, { objects }: FeatureTraces): Ow
     const made = objects?.[name];
     return links && (made || !objects) ? links({ key, objects: made }) : [];
   });
-}
-
-/** Run `work` with nftables of the host open. */
-export function withNftables<Value>(work: (nft: NftablesConnection) => Value): Value {
-  const nft = openNftables();
-  try {
-    return work(nft);
-  } finally {
-    nft.close();
-  }
 }

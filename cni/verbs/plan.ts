@@ -6,6 +6,7 @@ import type { Mode, ModePlan, ModeRequest, Peer } from '../modes/mode.ts';
 import { parseCniArgs } from '../protocol/args.ts';
 import type { AttachmentKey, NetworkConfig } from '../protocol/config.ts';
 import { FieldError } from '../protocol/fields.ts';
+import type { Environment } from '../protocol/request.ts';
 import type { Dns } from '../protocol/result.ts';
 import { type AttachmentRecord, listAllRecords } from './attachment-record.ts';
 import { parseLogPath } from './call-log.ts';
@@ -22,6 +23,8 @@ export interface PlanSource {
   readonly config: NetworkConfig;
   readonly args: ReadonlyMap<string, string>;
   readonly netns?: string;
+  /** For foreign IPAM plugins; the process's own when absent. */
+  readonly env?: Environment;
   readonly path: readonly string[];
   readonly stdin: string;
 }
@@ -53,7 +56,7 @@ export function planRequest(source: PlanSource, context: Context): Plan {
   const mode = findMode(selected.mode) ?? DEFAULT_MODE;
   // A configuration may serve several modes: what is there for one of them is not for the others.
   const ipam = mode.hasOwnInterface
-    ? findIpam({ ...source, cniArgs: args, env: context.env, warn: context.warn })
+    ? findIpam({ ...source, cniArgs: args, env: source.env ?? context.env, warn: context.warn })
     : undefined;
   const request: ModeRequest = {
     key,

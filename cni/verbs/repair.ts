@@ -5,13 +5,12 @@
 // attachments that have something wrong.
 
 import { describeAttachment, prepareFeatures, applyFeatures } from './features.ts';
-import { parseCniArgs } from '../protocol/args.ts';
-import { parseNetworkConfig } from '../protocol/config.ts';
-import { ipsOf, type Result } from '../protocol/result.ts';
+import { ipsOf } from '../protocol/result.ts';
 import { type AttachmentRecord, findRecord, lockAttachment } from './attachment-record.ts';
 import { findProblems } from './check.ts';
 import type { Context } from './context.ts';
-import { type Plan, planRequest } from './plan.ts';
+import type { Plan } from './plan.ts';
+import { planOfRecord } from './recorded-plan.ts';
 import { removalOfRecord, removeAttachment } from './removal.ts';
 import { closeSandbox, openRecordedSandbox } from './sandbox.ts';
 import type { Attached, Sandbox } from '../modes/mode.ts';
@@ -63,11 +62,7 @@ async function repairComplete(record: AttachmentRecord, context: Context, path: 
     return { record, outcome: 'failed', found: [gone], left: [gone] };
   }
   try {
-    const key = { network: record.network, containerId: record.containerId, ifname: record.ifname };
-    const stdin = JSON.stringify(record.config);
-    const source = { key, config: parseNetworkConfig(stdin), args: parseCniArgs(record.cniArgs), path, stdin };
-    const plan = planRequest(source, context);
-    const expected = resultOf(record);
+    const { key, plan, expected } = planOfRecord(record, context, path);
     const found = await findProblems(context, key, plan, sandbox, expected);
     if (found.length === 0) return { record, outcome: 'sound', found, left: [] };
     const refusals = makeAgain(context, plan, sandbox, record, expected);
@@ -105,12 +100,6 @@ function makeAgain(
       return [messageOf(error)];
     }
   });
-}
-
-/** What ADD returned, as far as it was ours. */
-function resultOf({ result }: AttachmentRecord): Result {
-  const { interfaces, ips, routes, dns } = result ?? { interfaces: [], ips: [], routes: [], dns: {} };
-  return { interfaces: [...interfaces], ips: [...ips], routes: [...routes], dns };
 }
 
 function messageOf(error: unknown): string {

@@ -1,0 +1,109 @@
+// The attachments on record, and how each is doing at a glance. `attachment ls`.
+
+import { parseCniArgs } from '../protocol/args.ts';
+import type { Ip } from '../protocol/result.ts';
+import { type AttachmentRecord, listAllRecords, listRecords } from '../verbs/attachment-record.ts';
+import { ageSeconds, formatAge } from './age.ts';
+import { type Command, NETWORK_OPTION } from './command.ts';
+import { describeLife, type Life } from './liveness.ts';
+import { type Cell, formatTable } from './text-table.ts';
+
+const SHORT_ID = 12;
+
+export interface Pod {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+export const attachmentListCommand: Command = {
+  name: 'attachment ls',
+  summary: 'list the attachments on record',
+  description:
+    'STATE: complete; adding, while ADD runs; unfinished, when ADD did not come to its end; stale, when the network namespace is gone ("podlink gc" removes it).',
+  arguments: [],
+  options: [NETWORK_OPTION, { name: 'no-trunc', summary: 'show container IDs whole' }],
+  run(call) {
+    const now = new Date();
+    const rows = listChosenRecords(call.context.runDir, call.valueOf(NETWORK_OPTION.name))
+      .map((record) => ({ record, state: describeLife(record, now) }))
+      .sort((a, b) => compareRecords(a.record, b.record));
+    const shorten = (id: string) => (call.isSet('no-trunc') ? id : id.slice(0, SHORT_ID));
+    return {
+      json: rows.map(({ record, state }) => summarize(record, state, now)),
+      text: (style) =>
+        formatTable(
+          ['NETWORK', 'CONTAINER', 'INTERFACE', 'MODE', 'ADDRESSES', 'POD', 'AGE', 'STATE'],
+          rows.map(({ record, state }) => [
+            record.network,
+            shorten(record.containerId),
+            record.ifname,
+            record.mode,
+            addressesOf(record)
+              .map(({ address }) => address)
+              .join(', '),
+            formatPod(podOf(record)),
+            formatAge(record.created, now),
+            stateCell(state),
+          ]),
+          style,
+        ),
+    };
+  },
+};
+
+/** The records of a network, or all. */
+export function listChosenRecords(runDir: string, network: string | undefined): AttachmentRecord[] {
+  return network === undefined ? listAllRecords(runDir) : listRecords(runDir, network);
+}
+
+/** What programs get to know of an attachment in a list. */
+export function summarize(record: AttachmentRecord, state: Life, now: Date): Record<string, unknown> {
+  const { network, containerId, ifname, mode, created } = record;
+  return {
+    network,
+    containerId,
+    interface: ifname,
+    mode,
+    addresses: addressesOf(record).map(({ address }) => address),
+    pod: podOf(record),
+    created,
+    ageSeconds: ageSeconds(created, now) ?? null,
+    state,
+  };
+}
+
+/** By network and age. */
+export function compareRecords(a: AttachmentRecord, b: AttachmentRecord): number {
+  if (a.network !== b.network) return a.network < b.network ? -1 : 1;
+  return a.created < b.created ? -1 : 1;
+}
+
+/** The addresses a container is reached by: those that ADD reported or, before it has, those that IPAM gave. */
+export function addressesOf({ result, addresses }: AttachmentRecord): readonly Ip[] {
+  return result && result.ips.length > 0 ? result.ips : addresses.map((address) => ({ address }));
+}
+
+/** The MAC address of the container's own interface. */
+export function macOf({ result, ifname }: AttachmentRecord): string | undefined {
+  return result?.interfaces.find(({ name, sandbox }) => name === ifname && sandbox)?.mac;
+}
+
+/** The pod as the runtime named it; empty texts when it did not. */
+export function podOf({ cniArgs }: Pick<AttachmentRecord, 'cniArgs'>): Pod {
+  let args: ReadonlyMap<string, string>;
+  try {
+    args = parseCniArgs(cniArgs);
+  } catch {
+    // Of a record that somebody has written by hand: an ADD with such arguments was refused.
+    args = new Map();
+  }
+  return { namespace: args.get('K8S_POD_NAMESPACE') ?? '', name: args.get('K8S_POD_NAME') ?? '' };
+}
+
+export function formatPod({ namespace, name }: Pod): string {
+  return namespace === '' ? name : `${namespace}/${name}`;
+}
+
+export function stateCell(state: Life): Cell {
+  return state === 'complete' ? state : { text: state, colour: state === 'adding' ? 'dim' : 'yellow' };
+}

@@ -1,0 +1,158 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { checkConf } from './conf-check.ts';
+import type { KernelFiles } from './kernel-feature.ts';
+
+const test = suite('conf check');
+const ENV = { PODLINK_RUN_DIR: '/nonexistent/podlink' };
+const RANGES = [[{ subnet: '10.1.0.0/16' }]];
+const IPAM = { type: 'host-local', dataDir: '/nonexistent/ipam', ranges: RANGES };
+
+/** `level place: message` of each fault. */
+function check(value: unknown, name = 'x.conflist', kernel?: KernelFiles): string[] {
+  const text = typeof value === 'string' ? value : JSON.stringify(value);
+  return checkConf(text, name, { env: ENV, kernel }).faults.map(
+    ({ level, place, message }) => `${level} ${place}: ${message}`,
+  );
+}
+
+function list(entry: object, more: object = {}, others: readonly unknown[] = []): object {
+  return {
+    cniVersion: '1.0.0',
+    name: 'pods',
+    plugins: [{ type: 'podlink', ipam: IPAM, ...entry }, ...others],
+    ...more,
+  };
+}
+
+test('checkConf() has nothing against a good list and a good single configuration', () => {
+  assert.equal(check(list({ isGateway: true })), []);
+  assert.equal(check({ cniVersion: '1.0.0', name: 'pods', type: 'podlink', ipam: IPAM }, 'x.conf'), []);
+});
+
+/** The whole list of what is told: nothing less, and nothing that only follows from it. */
+const ROWS: readonly (readonly [what: string, value: unknown, faults: readonly RegExp[]])[] = [
+  ['is not JSON', '{\n "name": }', [/^error : not JSON: unexpected "}".*line 2, column 10/]],
+  ['is no object', [], [/^error : must be a JSON object, is \[\]/]],
+  ['has no plugins', { ...list({}), plugins: [] }, [/^error : Invalid "plugins"/]],
+  ['has a bad name', list({}, { name: 'a/b' }), [/^error : Invalid "name".*is "a\/b"/]],
+  ['has a version nobody speaks', list({}, { cniVersion: '2.0.0' }), [/^error : Invalid "cniVersion".*1\.1\.0/]],
+  ['has no version', list({}, { cniVersion: undefined }), [/^warning : "cniVersion" is missing/]],
+  ['has an unknown key', list({ isgatway: true }), [/^warning plugins\[0\]: unknown key "isgatway".*"isGateway"/]],
+  ['has an unknown key of ipam', list({ ipam: { ...IPAM, rang: 1 } }), [/unknown key "ipam\.rang"/]],
+  [
+    'has an unknown key of a range',
+    list({ ipam: { ...IPAM, ranges: [[{ subnet: '10.1.0.0/16', gatway: 'x' }]] } }),
+    [/unknown key "ipam\.ranges\[0\]\[0\]\.gatway".*"gateway"/],
+  ],
+  ['has one key twice', list({ ipMasq: true, ipmasq: false }), [/"ipMasq" and "ipmasq" are one key/]],
+  [
+    'has two wrong types',
+    list({ mtu: '1500', ipMasq: 'yes' }),
+    [/^error .*Invalid "mtu"/, /^error .*Invalid "ipMasq"/],
+  ],
+  [
+    'has wrong items of a list',
+    list({ vlanTrunk: [{ id: 5000 }, { id: 1 }, { id: 6000 }] }),
+    [/"vlanTrunk\[0\]\.id"/, /"vlanTrunk\[2\]\.id"/],
+  ],
+  [
+    'has overlapping ranges',
+    list({ ipam: { ...IPAM, ranges: [...RANGES, [{ subnet: '10.1.2.0/24' }]] } }),
+    [/^error .*"ipam\.ranges\[1\]": range set 0 overlaps with 1/],
+  ],
+  [
+    'has a range without subnet',
+    list({ ipam: { ...IPAM, ranges: [[{}]] } }),
+    [/"ipam\.ranges\[0\]\[0\]\.subnet".*missing/],
+  ],
+  ['has no ranges', list({ ipam: { type: 'host-local' } }), [/^error .*No IP ranges/]],
+  ['gets its ranges from the runtime', list({ ipam: { type: 'host-local' }, capabilities: { ipRanges: true } }), []],
+  ["has another plugin's ipam", list({ ipam: { type: 'whereabouts', anything: 1 } }), []],
+  ['has an ipam section without a type', list({ ipam: { ranges: RANGES } }), [/^error .*"ipam\.type"/]],
+  [
+    'has an unreadable resolvConf',
+    list({ ipam: { ...IPAM, resolvConf: '/nonexistent' } }),
+    [/^warning .*"ipam\.resolvConf"/],
+  ],
+  [
+    'declares an unknown capability',
+    list({ capabilities: { portMapping: true } }),
+    [/^warning .*"portMapping".*"portMappings"/],
+  ],
+  ['declares a foreign capability', list({ capabilities: { aliases: true } }), [/^warning .*"aliases" has no effect/]],
+  ['declares a capability with a number', list({ capabilities: { mac: 1 } }), [/^error .*"capabilities\.mac".*is 1/]],
+  [
+    'has capabilities that are a list',
+    list({ capabilities: ['mac'] }),
+    [/^error .*Invalid "capabilities": must be an object/],
+  ],
+  [
+    'has a key that needs a capability',
+    list({ hostBindingIPv4: '10.0.0.1' }),
+    [/^warning .*"hostBindingIPv4" has no effect without/],
+  ],
+  ['lets pods choose without annotations', list({ allowModes: ['none'] }), [/^warning .*"allowModes" without/]],
+  ['has no static address', list({ ipam: { type: 'static' } }), [/^warning .*"static" has no "addresses"/]],
+  ['has what the runtime fills in', list({ runtimeConfig: {} }), [/^warning .*"runtimeConfig" is the runtime's/]],
+  [
+    'has an error in a mode that an override leads to',
+    list({ overrides: [{ pod: 'a/*', mode: 'container', target: 'nobody' }] }),
+    [/^error .*Invalid "target".*for pods in mode "container"/],
+  ],
+  [
+    'has a slip in the type',
+    list({}, { plugins: [{ type: 'podlnik' }] }),
+    [/^warning plugins\[0\]: .*did you mean "podlink"/],
+  ],
+  ['has a plugin without a type', list({}, {}, [{}]), [/^error plugins\[1\]: Invalid "type"/]],
+  ['has a plugin that is no object', list({}, {}, [7]), [/^error plugins\[1\]: must be an object, is 7/]],
+  [
+    'has podlink twice',
+    list({}, {}, [{ type: 'podlink', ipam: IPAM }]),
+    [/^warning plugins\[1\]: podlink is in the list twice/],
+  ],
+  [
+    'maps ports twice',
+    list({ capabilities: { portMappings: true } }, {}, [{ type: 'portmap', capabilities: { portMappings: true } }]),
+    [/^warning plugins\[1\]: podlink maps the ports already/],
+  ],
+  ['leaves ports to portmap', list({}, {}, [{ type: 'portmap', capabilities: { portMappings: true } }]), []],
+  [
+    'has podlink behind flannel with a slip',
+    list({}, { plugins: [{ type: 'flannel', delegate: { type: 'podlink', hairpinMod: true } }] }),
+    [/^warning plugins\[0\]\.delegate: unknown key "hairpinMod".*"hairpinMode"/],
+  ],
+  ['is all of other plugins', { name: 'x', cniVersion: '1.0.0', plugins: [{ type: 'bridge', mtu: 'no' }] }, []],
+];
+for (const [what, value, faults] of ROWS) {
+  test(`checkConf() of a list that ${what}`, () => {
+    const found = check(value);
+    assert.is(found.length, faults.length, found.join('\n'));
+    for (const [i, fault] of faults.entries()) assert.match(found[i] ?? '', fault);
+  });
+}
+
+test('checkConf() holds the ending of the file against what is in it', () => {
+  assert.match(check(list({}), 'x.conf').join(), /^error : a list of plugins is read from a \.conflist only/);
+  assert.match(
+    check({ name: 'a', cniVersion: '1.0.0', type: 'podlink' }, 'x.conflist').join(),
+    /^error : a \.conflist must/,
+  );
+  assert.match(check(list({}), 'x.txt').join(), /^warning : runtimes read only files that end in/);
+  assert.equal(check({ type: 'loopback' }, '99-loopback.conf'), [], 'a file of another plugin');
+});
+
+test('checkConf() says what the kernel lacks only for what is asked for', () => {
+  const without: KernelFiles = { config: 'CONFIG_BRIDGE=y\n', modules: undefined, isLoaded: () => false };
+  assert.equal(check(list({}), 'x.conflist', without), []);
+  assert.match(
+    check(list({ vlan: 5 }), 'x.conflist', without).join(),
+    /^warning plugins\[0\]: "vlan" needs .*CONFIG_BRIDGE_VLAN_FILTERING/,
+  );
+  assert.match(check(list({ capabilities: { bandwidth: true } }), 'x.conflist', without).join(), /CONFIG_IFB/);
+  const silent: KernelFiles = { config: undefined, modules: undefined, isLoaded: () => false };
+  assert.equal(check(list({ vlan: 5 }), 'x.conflist', silent), [], 'nothing is known to be missing');
+});
+
+test.run();

@@ -1,0 +1,56 @@
+// The files of network configuration that runtimes read: what `validate` says to them.
+
+import { readFileSync } from 'node:fs';
+import { type Call, CONF_DIR_OPTION } from './command.ts';
+import { checkConf } from './conf-check.ts';
+import { DEFAULT_CONF_DIR, listConfFiles } from './conf-dir.ts';
+import type { Finding } from './finding.ts';
+import { count } from './text-table.ts';
+
+const subject = 'configuration';
+
+export function examineConfigurations(call: Call): Finding[] {
+  const dir = call.valueOf(CONF_DIR_OPTION.name);
+  const files = listConfFiles(dir);
+  // What the kernel lacks for them is told under "kernel".
+  const options = { env: call.surroundings.env, kernel: undefined };
+  const checked = files.map((file) => ({ file, ...checkConf(readFileSync(file, 'utf8'), file, options) }));
+  const faulty = checked.flatMap(({ file, faults }): Finding[] => {
+    if (faults.length === 0) return [];
+    const isError = faults.some(({ level }) => level === 'error');
+    const [first] = faults.toSorted((a, b) => (a.level < b.level ? -1 : 1));
+    const place = first && first.place !== '' ? `${first.place}: ` : '';
+    const others = faults.length > 1 ? ` (and ${faults.length - 1} more)` : '';
+    return [
+      {
+        level: isError ? 'fail' : 'warn',
+        subject,
+        what: `${file}: ${place}${first?.message ?? ''}${others}`,
+        meaning: isError ? 'containers of this network cannot be attached' : '',
+        remedy: `\`podlink validate ${file}\` tells all`,
+      },
+    ];
+  });
+  const ours = checked.filter(({ entries }) => entries > 0);
+  const sound: Finding = {
+    level: 'ok',
+    subject,
+    what: `${count(ours.length, 'file')} of ${dir ?? DEFAULT_CONF_DIR} with podlink in it${ours.length === 0 ? ` (${count(files.length, 'file')} in all)` : ''}`,
+  };
+  return [sound, ...faulty, ...examineOrder(checked)];
+}
+
+/** containerd and CRI-O take the first file of the directory, whatever is in it. */
+function examineOrder(checked: readonly { file: string; entries: number }[]): Finding[] {
+  const [first] = checked;
+  if (!first || first.entries > 0 || checked.every(({ entries }) => entries === 0)) return [];
+  return [
+    {
+      level: 'warn',
+      subject,
+      what: `${first.file} sorts before the files of podlink, and is of other plugins`,
+      meaning: 'containerd and CRI-O use the first file of the directory for pods',
+      remedy: "rename one of them, if podlink's network is to be the pods'",
+    },
+  ];
+}

@@ -1,0 +1,113 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { parseNetworkConfig } from '../protocol/config.ts';
+import type { AttachmentRecord } from '../verbs/attachment-record.ts';
+import { examineFeatures, examineRelease } from './doctor-kernel.ts';
+import { findingsOfSysctls } from './doctor-sysctls.ts';
+import { type Finding, formatFindings, summarizeFindings } from './finding.ts';
+import type { KernelFiles } from './kernel-feature.ts';
+import type { Network } from './network-list.ts';
+import { PLAIN } from './text-table.ts';
+
+const test = suite('doctor');
+
+const RECORD: AttachmentRecord = {
+  version: 1,
+  state: 'complete',
+  network: 'pods',
+  containerId: 'c1',
+  ifname: 'eth0',
+  netns: '/run/netns/c1',
+  netnsIdentity: '4:1',
+  mode: 'bridge',
+  objects: {},
+  addresses: [],
+  features: {},
+  elements: [],
+  config: {},
+  cniArgs: '',
+  created: '2026-11-21T07:52:03.000Z',
+};
+
+function network(entry: object, records: readonly AttachmentRecord[] = []): Network {
+  const config = parseNetworkConfig(JSON.stringify({ name: 'pods', cniVersion: '1.0.0', type: 'podlink', ...entry }));
+  const subnets = [{ subnet: '10.1.0.0/16' }];
+  return { name: 'pods', mode: 'bridge', bridge: 'cni0', subnets, file: undefined, config, records };
+}
+
+test('examineRelease() knows kernels that are too old', () => {
+  for (const release of ['5.6.0', '5.10.0-26-amd64', '6.18.44-fc-v657', '10.0'])
+    assert.is(examineRelease(release).level, 'ok', release);
+  for (const release of ['5.5.19', '4.19.0', '3.10.0-1160.el7'])
+    assert.is(examineRelease(release).level, 'fail', release);
+});
+
+function levels(networks: readonly Network[], files: Partial<KernelFiles>): string[] {
+  const kernel = { config: undefined, modules: undefined, isLoaded: () => false, ...files };
+  return examineFeatures(networks, kernel).map(({ level }) => level);
+}
+
+test('examineFeatures() fails for what is missing only where a network needs it', () => {
+  const all = ['VETH', 'BRIDGE', 'NF_TABLES', 'NF_TABLES_INET', 'NFT_CT', 'NFT_NAT', 'NFT_MASQ', 'NFT_FIB_INET']
+    .map((name) => `CONFIG_${name}=y\n`)
+    .join('');
+  assert.equal(levels([], { config: all }), ['ok', 'ok', 'ok', 'ok', 'ok']);
+  assert.equal(levels([network({ macspoofchk: true })], { config: all }), ['ok', 'ok', 'fail', 'ok', 'ok']);
+  assert.equal(levels([network({ vlan: 7 })], { config: all }), ['ok', 'ok', 'ok', 'ok', 'fail']);
+  assert.equal(
+    levels([], { config: 'CONFIG_VETH=y\n' }),
+    ['fail', 'ok', 'ok', 'ok', 'ok'],
+    'no bridge, no bridge mode',
+  );
+  assert.equal(levels([], {}), ['unknown', 'unknown', 'unknown', 'unknown', 'unknown']);
+});
+
+function sysctls(networks: readonly Network[], values: Readonly<Record<string, string>>): Finding[] {
+  return findingsOfSysctls(networks, (key) => values[key.join('/')]);
+}
+
+test('findingsOfSysctls() fails when forwarding was turned off under containers that need it', () => {
+  const routed = network({ isGateway: true }, [RECORD]);
+  const [off] = sysctls([routed], { 'ipv4/ip_forward': '0' });
+  assert.is(off?.level, 'fail');
+  assert.match(off?.remedy ?? '', /sysctl -w net\.ipv4\.ip_forward=1/);
+  for (const fine of [
+    network({ isGateway: true }),
+    network({}, [RECORD]),
+    network({ isGateway: true, internal: true }, [RECORD]),
+  ]) {
+    assert.is(sysctls([fine], { 'ipv4/ip_forward': '0' })[0]?.level, 'ok');
+  }
+  assert.is(sysctls([routed], { 'ipv4/ip_forward': '1' })[0]?.level, 'ok');
+  assert.is(sysctls([routed], { 'ipv6/conf/all/forwarding': '0' })[1]?.level, 'ok', 'it has no IPv6');
+});
+
+test('findingsOfSysctls() tells whether bridged traffic passes iptables', () => {
+  const what = (values: Record<string, string>) => sysctls([], values)[2]?.what ?? '';
+  assert.match(what({}), /br_netfilter is not loaded/);
+  assert.match(what({ 'bridge/bridge-nf-call-iptables': '1' }), /passes the rules of iptables and nftables too/);
+  assert.match(
+    what({ 'bridge/bridge-nf-call-iptables': '0', 'bridge/bridge-nf-call-ip6tables': '0' }),
+    /passes no rules/,
+  );
+});
+
+test('formatFindings() puts what follows below what was found', () => {
+  const text = formatFindings(
+    [
+      { level: 'ok', subject: 'kernel', what: 'Linux' },
+      { level: 'fail', subject: 'x', what: 'broken', meaning: 'nothing works', remedy: 'mend it' },
+    ],
+    PLAIN,
+  );
+  const indent = ' '.repeat(17);
+  assert.is(text, `ok       kernel  Linux\nfail     x       broken\n${indent}nothing works\n${indent}remedy: mend it`);
+});
+
+test('summarizeFindings() counts', () => {
+  const finding = (level: Finding['level']): Finding => ({ level, subject: '', what: '' });
+  assert.is(summarizeFindings([finding('ok')]), 'nothing is wrong');
+  assert.is(summarizeFindings([finding('fail'), finding('warn'), finding('warn')]), '1 failure, 2 warnings');
+});
+
+test.run();

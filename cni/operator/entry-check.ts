@@ -1,0 +1,148 @@
+// What is wrong with one podlink entry of a configuration: all that an ADD would refuse, found in one go, and what it
+// would accept although it can hardly be meant.
+
+import { findIpamDriver } from '../../ipam/registry.ts';
+import { MODE_NAMES } from '../modes/mode-selection.ts';
+import { type NetworkConfig, parseNetworkConfig } from '../protocol/config.ts';
+import { FieldError, isObject } from '../protocol/fields.ts';
+import type { Environment } from '../protocol/request.ts';
+import { parseLogPath } from '../verbs/call-log.ts';
+import { Context } from '../verbs/context.ts';
+import { planRequest } from '../verbs/plan.ts';
+import { checkCapabilities } from './capability-check.ts';
+import { type Fault, valueAt, warning } from './fault.ts';
+import { isConsequence, MutableConfig } from './faulty-value.ts';
+import { ENTRY_KEYS, findUnknownKeys, IPAM_KEYS } from './known-keys.ts';
+import { suggest } from './spelling.ts';
+
+/** More errors than that are one: a file of another kind. */
+const MAX_ERRORS = 50;
+/** Files of the node, which the machine that validates may lack. */
+const UNREADABLE = /must be a file that can be read/;
+
+type RawConfig = Readonly<Record<string, unknown>>;
+
+/** `config`: the entry as the runtime hands it over, with name and cniVersion. Nothing is changed, no plugin is run. */
+export function checkEntry(config: RawConfig, env: Environment): Fault[] {
+  const faults = [
+    ...checkKeys(config),
+    ...checkPlans(config, env),
+    ...checkRuntimeKeys(config),
+    ...checkCapabilities(config),
+  ];
+  return [...new Map(faults.map((fault) => [fault.message, fault])).values()];
+}
+
+/** Keys that nobody reads, and one key in two spellings, of which the last counts. */
+function checkKeys(config: RawConfig): Fault[] {
+  const ipam = valueAt(config, 'ipam');
+  const ipamKeys = isObject(ipam) ? IPAM_KEYS.get(String(valueAt(ipam, 'type'))) : undefined;
+  const unknown = [
+    ...findUnknownKeys(config, ENTRY_KEYS),
+    // What another IPAM plugin reads is its own affair.
+    ...(ipamKeys ? findUnknownKeys(ipam, ipamKeys, 'ipam') : []),
+  ];
+  return [
+    ...unknown.map(({ path, key, known }) => warning(`unknown key "${path}", which is ignored${suggest(key, known)}`)),
+    ...[config, ...(isObject(ipam) ? [ipam] : [])].flatMap(checkSpellings),
+  ];
+}
+
+function checkSpellings(object: RawConfig): Fault[] {
+  const spellings = Map.groupBy(Object.keys(object), (key) => key.toLowerCase());
+  return [...spellings.values()]
+    .filter((keys) => keys.length > 1)
+    .map((keys) => warning(`${keys.map((key) => `"${key}"`).join(' and ')} are one key: only the last of them counts`));
+}
+
+/** All that the parsers refuse, in every mode that a pod may get by this configuration. */
+function checkPlans(config: RawConfig, env: Environment): Fault[] {
+  return modesOf(config).flatMap(({ changes, title }) => {
+    const faults = checkPlan(changes, env);
+    return title === '' ? faults : faults.map(({ level, message }) => ({ level, message: `${message}${title}` }));
+  });
+}
+
+/** The configuration itself, and for what `overrides` and `allowModes` let a pod have, what it comes to then. */
+function modesOf(config: RawConfig): { changes: RawConfig; title: string }[] {
+  const base = valueAt(config, 'mode') ?? 'bridge';
+  const overrides = valueAt(config, 'overrides');
+  const allowed = valueAt(config, 'allowModes');
+  const others = [
+    ...(Array.isArray(overrides) ? overrides : []).flatMap((entry: unknown) =>
+      isObject(entry) ? [{ mode: valueAt(entry, 'mode'), target: valueAt(entry, 'target') }] : [],
+    ),
+    ...(Array.isArray(allowed) ? allowed : []).map((mode: unknown) => ({ mode, target: undefined })),
+  ].filter(({ mode }) => MODE_NAMES.some((name) => name === mode) && mode !== base);
+  const byMode = new Map(others.toReversed().map((other) => [`${String(other.mode)} ${String(other.target)}`, other]));
+  const changed = [...byMode.values()].toReversed().map(({ mode, target }) => ({
+    changes: { ...without(config, 'mode', 'target', 'overrides', 'allowModes'), mode, target },
+    title: ` (for pods in mode "${String(mode)}")`,
+  }));
+  return [{ changes: config, title: '' }, ...changed];
+}
+
+/** What planning says to it, again and again, each time without what it refused before. */
+function checkPlan(config: RawConfig, env: Environment): Fault[] {
+  const copy = new MutableConfig(config);
+  const faults: Fault[] = [];
+  const removed: string[] = [];
+  while (removed.length < MAX_ERRORS) {
+    const warnings: string[] = [];
+    try {
+      tryPlan(copy.value, env, (message) => warnings.push(message));
+      return [...faults, ...warnings.map(warning)];
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      if (!(error instanceof FieldError)) return removed.length === 0 ? [...faults, fault(message)] : faults;
+      const path = copy.originalPath(error.path);
+      if (!isConsequence(path, removed)) faults.push(fault(message.replace(`"${error.path}"`, `"${path}"`)));
+      removed.push(path);
+      if (!copy.remove(error.path)) return faults;
+    }
+  }
+  return faults;
+}
+
+/** As ADD does before it changes anything. Throws what that throws. */
+function tryPlan(raw: RawConfig, env: Environment, warn: (message: string) => void): void {
+  const stdin = JSON.stringify(raw);
+  const config = parseNetworkConfig(stdin);
+  parseLogPath(config.fields);
+  const key = { network: config.name, containerId: 'validate', ifname: 'eth0' };
+  const context = new Context(env, warn);
+  try {
+    const { ipam } = planRequest({ key, config, args: new Map(), path: [], stdin }, context);
+    // Another plugin may not be installed on the machine that validates, and has to see to its section itself.
+    if (ipam && isOwnIpam(config) && !isFilledByRuntime(config)) ipam.prepare();
+  } finally {
+    context.close();
+  }
+}
+
+function isOwnIpam({ fields }: NetworkConfig): boolean {
+  return findIpamDriver(fields.object('ipam')?.string('type') ?? '') !== undefined;
+}
+
+/** Whether the ranges come with each call. */
+function isFilledByRuntime({ fields }: NetworkConfig): boolean {
+  if (fields.object('capabilities')?.get('ipRanges') !== true) return false;
+  const ipam = fields.object('ipam');
+  return ipam?.get('ranges') === undefined && ipam?.get('subnet') === undefined;
+}
+
+/** What a runtime puts in, and nobody else. */
+function checkRuntimeKeys(config: RawConfig): Fault[] {
+  return ['runtimeConfig', 'prevResult']
+    .filter((key) => valueAt(config, key) !== undefined)
+    .map((key) => warning(`"${key}" is the runtime's to fill in: it replaces what stands in the file`));
+}
+
+function without(object: RawConfig, ...keys: readonly string[]): RawConfig {
+  const names = keys.map((key) => key.toLowerCase());
+  return Object.fromEntries(Object.entries(object).filter(([name]) => !names.includes(name.toLowerCase())));
+}
+
+function fault(message: string): Fault {
+  return { level: UNREADABLE.test(message) ? 'warning' : 'error', message };
+}

@@ -1,0 +1,76 @@
+// Whether what an attachment was made for can still be there. Where it cannot be told, it can: gc removes by this.
+
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { isErrno } from '../kernel/errno.ts';
+import { findLink } from '../kernel/rtnetlink/link.ts';
+import { identityAt, identityOf } from '../modes/sharing.ts';
+import type { AttachmentRecord } from '../verbs/attachment-record.ts';
+import type { Context } from '../verbs/context.ts';
+import { ageSeconds } from './age.ts';
+
+/** Of an attachment, where its container lives. */
+export type Inhabitant = Pick<AttachmentRecord, 'netns' | 'netnsIdentity' | 'objects'>;
+
+/** adding: ADD runs, or has ended just now. unfinished: it did not come to its end. stale: the namespace is gone. */
+export type Life = 'complete' | 'adding' | 'unfinished' | 'stale';
+
+/** No ADD takes that long: the kubelet gives up on a pod after two minutes, and an ADD needs well under a second. */
+const UNFINISHED_AFTER_SECONDS = 60;
+
+/** The state of an attachment as a list shows it: from its record and its path alone. */
+export function describeLife(record: AttachmentRecord, now: Date): Life {
+  if (isUnfinished(record, now)) return 'unfinished';
+  if (record.state === 'adding') return 'adding';
+  return isNamespaceAtPath(record) ? 'complete' : 'stale';
+}
+
+/** Whether ADD was stopped in its middle. (Under a clock that was set back it runs until the clock has caught up.) */
+export function isUnfinished({ state, created }: AttachmentRecord, now: Date): boolean {
+  return state === 'adding' && (ageSeconds(created, now) ?? Number.POSITIVE_INFINITY) > UNFINISHED_AFTER_SECONDS;
+}
+
+/** Whether the path shows the container's own namespace, or the one it shares. */
+export function isNamespaceAtPath({ netns, netnsIdentity, objects }: Inhabitant): boolean {
+  const shown = identityAt(netns);
+  return shown !== undefined && (shown === netnsIdentity || shown === objects.sharedNetns);
+}
+
+/**
+ * Say why an attachment may be in use although its path does not show its namespace; undefined when nothing speaks
+ * for it.
+ *
+ * The kernel takes a veth pair away together with the namespace of either end: as long as the host's end is there, so
+ * is the container's namespace, whatever has become of its path or of our view of it.
+ */
+export function findSignOfLife(inhabitant: Inhabitant, context: Context): string | undefined {
+  const { netns, netnsIdentity, objects } = inhabitant;
+  if (objects.hostInterface !== undefined && findLink(context.route, objects.hostInterface)) {
+    return `its interface ${objects.hostInterface} on the host is there, so that its namespace is somewhere`;
+  }
+  if (!existsSync(dirname(netns)) && !isBelowProc(netns)) {
+    return `${dirname(netns)} cannot be seen from here: this may be another mount namespace than the runtime's`;
+  }
+  const pid = findProcessIn(netnsIdentity);
+  return pid === undefined ? undefined : `process ${pid} runs in its namespace`;
+}
+
+/** /proc/PID of a process that has ended is gone with the directory. */
+function isBelowProc(path: string): boolean {
+  return path.startsWith('/proc/');
+}
+
+/** A process in the namespace of that identity, among those that can be seen. */
+function findProcessIn(identity: string): string | undefined {
+  return readdirSync('/proc').find((name) => {
+    if (!/^\d+$/.test(name)) return false;
+    try {
+      const { dev, ino } = statSync(`/proc/${name}/ns/net`, { bigint: true });
+      return identityOf({ device: dev, inode: ino }) === identity;
+    } catch (error) {
+      // Ended meanwhile; a zombie has no namespaces any more.
+      if (isErrno(error, 'ENOENT', 'ESRCH', 'EACCES', 'EPERM')) return false;
+      throw error;
+    }
+  });
+}

@@ -1,0 +1,70 @@
+// `repair`: make attachments again what ADD made of them. The work is done by cni/verbs/repair.ts.
+
+import { describeKey } from '../verbs/attachment-key.ts';
+import type { AttachmentRecord } from '../verbs/attachment-record.ts';
+import { repairAttachment, type Repair } from '../verbs/repair.ts';
+import { findAttachments } from './attachment-inspect.ts';
+import { compareRecords, listChosenRecords } from './attachment-list.ts';
+import { BIN_DIR_OPTION, binDirsOf, type Call, type Command, NETWORK_OPTION } from './command.ts';
+import { describeLife } from './liveness.ts';
+import { type Colour, count, printable, type Style } from './text-table.ts';
+
+const COLOURS: Readonly<Record<Repair['outcome'], Colour>> = {
+  sound: 'green',
+  repaired: 'green',
+  removed: 'yellow',
+  failed: 'red',
+};
+
+export const repairCommand: Command = {
+  name: 'repair',
+  summary: 'make attachments again what ADD made of them',
+  description:
+    'After a firewall was reloaded, a bridge or a qdisc deleted: what is missing is made again, what ADD left unfinished is removed. Attachments that are sound are not touched. Exit status 1 when something is left.',
+  arguments: [{ name: 'ID', isRequired: false, isRepeated: true }],
+  options: [NETWORK_OPTION, BIN_DIR_OPTION],
+  async run(call) {
+    const repairs: Repair[] = [];
+    for (const record of chooseRecords(call)) {
+      // Its ADD holds the lock and is about to say how it went.
+      if (describeLife(record, new Date()) === 'adding') {
+        call.warn(`${describeKey(record)} is just being added: not looked at`);
+        continue;
+      }
+      const repair = await repairAttachment(record, call.context, binDirsOf(call));
+      if (repair) repairs.push(repair);
+    }
+    return {
+      json: repairs.map(({ record: { network, containerId, ifname }, ...rest }) => ({
+        network,
+        containerId,
+        interface: ifname,
+        ...rest,
+      })),
+      text: (style) => describe(repairs, style),
+      hasFinding: repairs.some(({ left }) => left.length > 0),
+    };
+  },
+};
+
+function chooseRecords(call: Call): AttachmentRecord[] {
+  if (call.args.length > 0) return [...new Set(call.args)].flatMap((id) => findAttachments(call, id));
+  return listChosenRecords(call.context.runDir, call.valueOf(NETWORK_OPTION.name)).sort(compareRecords);
+}
+
+function describe(repairs: readonly Repair[], style: Style): string {
+  const lines = repairs
+    .filter(({ outcome }) => outcome !== 'sound')
+    .flatMap(({ record, outcome, found, left }) => [
+      `${style(COLOURS[outcome], outcome)}  ${describeKey(record)}`,
+      ...found.filter((problem) => !left.includes(problem)).map((problem) => `  was: ${printable(problem)}`),
+      ...left.map((problem) => `  ${style('red', 'left')}: ${printable(problem)}`),
+    ]);
+  const counts = (['sound', 'repaired', 'removed', 'failed'] as const)
+    .map((outcome) => [repairs.filter((repair) => repair.outcome === outcome).length, outcome] as const)
+    .filter(([number]) => number > 0)
+    .map(([number, outcome]) => `${number} ${outcome}`);
+  return [...lines, `${count(repairs.length, 'attachment')}${counts.length > 0 ? `: ${counts.join(', ')}` : ''}`].join(
+    '\n',
+  );
+}

@@ -1,0 +1,195 @@
+// What is on the node and belongs to nobody any more, as far as that can be told without a runtime's list of what is
+// valid. Whatever may live is left alone, and said to be; liveness.ts has the reasons.
+//
+//   attachment    on record, and its network namespace is gone, or its ADD was stopped in its middle
+//   elements      in podlink's nftables sets, with an owner who has neither a record nor an interface
+//   reservation   of an address: of nobody (a crash), from before a reboot, or of a namespace that is gone
+
+import { statSync } from 'node:fs';
+import { directoryOf } from '../../ipam/host-local.ts';
+import { type HeldAddress, releaseAddress, takeInventory } from '../../ipam/inventory.ts';
+import { describeHolder } from '../../ipam/reservation.ts';
+import { ALL_RULESETS } from '../features/feature-registry.ts';
+import { findElements, removeElements } from '../features/owned-elements.ts';
+import { ownerComment, ownerCommentPrefix } from '../features/podlink-table.ts';
+import { LockTimeoutError } from '../kernel/flock.ts';
+import { listLinks } from '../kernel/rtnetlink/link.ts';
+import { hostInterfaceName } from '../modes/host-interface-name.ts';
+import type { AttachmentKey } from '../protocol/config.ts';
+import { describeKey } from '../verbs/attachment-key.ts';
+import { type AttachmentRecord, findRecord, listAllRecords, lockAttachment } from '../verbs/attachment-record.ts';
+import type { Context } from '../verbs/context.ts';
+import { removalOfRecord, removeAttachment } from '../verbs/removal.ts';
+import { type AddressBook, listAddressBooks } from './address-book.ts';
+import { binDirsOf, type Call, NETWORK_OPTION } from './command.ts';
+import { findSignOfLife, isNamespaceAtPath, isUnfinished } from './liveness.ts';
+
+/** A reservation of nobody may be one that somebody is just now writing: see ipam/disk-store.ts. */
+const ABANDONED_AFTER_MS = 60_000;
+/** Whoever holds the lock is busy with the attachment, which is then not stale. */
+const LOCK_TIMEOUT_MS = 1000;
+
+export interface StaleObject {
+  readonly kind: 'attachment' | 'elements' | 'reservation';
+  readonly network: string;
+  readonly what: string;
+  readonly why: string;
+  /** Why it is left alone all the same; undefined when it can go. */
+  readonly kept?: string;
+  /** Remove it, if it is stale still: false when it is not. */
+  remove(): boolean | Promise<boolean>;
+}
+
+/** Find what is stale, of a network or of all. Changes nothing. */
+export function findStaleObjects(call: Call): StaleObject[] {
+  const { context } = call;
+  // Before the records: whatever an ADD has made by then, it had put on record before.
+  const elements = listOwnedElements(call.valueOf(NETWORK_OPTION.name), context);
+  const records = listAllRecords(context.runDir);
+  const wanted = call.valueOf(NETWORK_OPTION.name);
+  return [
+    ...records
+      .filter(({ network }) => wanted === undefined || network === wanted)
+      .flatMap((record) => judgeAttachment(record, call) ?? []),
+    ...judgeElements(elements, records, context),
+    ...listAddressBooks(call)
+      .filter(({ isOurs }) => isOurs)
+      .flatMap((book) => judgeReservations(book, records, context)),
+  ];
+}
+
+function judgeAttachment(record: AttachmentRecord, call: Call): StaleObject | undefined {
+  const why = whyStale(record);
+  if (why === undefined) return undefined;
+  const kept = findSignOfLife(record, call.context);
+  return {
+    kind: 'attachment',
+    network: record.network,
+    what: describeKey(record),
+    why,
+    // An ADD that was stopped has no container to hurt: the runtime has been told nothing.
+    ...(kept !== undefined && record.state === 'complete' && { kept }),
+    remove: () => removeStaleAttachment(record, call),
+  };
+}
+
+function whyStale(record: AttachmentRecord): string | undefined {
+  if (isUnfinished(record, new Date())) return 'its ADD did not come to its end';
+  if (record.state === 'adding' || isNamespaceAtPath(record)) return undefined;
+  return `its network namespace is not at ${record.netns} any more`;
+}
+
+async function removeStaleAttachment(stale: AttachmentRecord, call: Call): Promise<boolean> {
+  const { context } = call;
+  const lock = lockAttachment(context.runDir, stale, LOCK_TIMEOUT_MS);
+  try {
+    // Looked at again under the lock: its DEL, or another ADD, may have come in between.
+    const record = findRecord(context.runDir, stale);
+    if (record?.created !== stale.created || whyStale(record) === undefined) return false;
+    if (record.state === 'complete' && findSignOfLife(record, context) !== undefined) return false;
+    await removeAttachment(context, removalOfRecord(record, context, binDirsOf(call)), undefined);
+    return true;
+  } finally {
+    lock.release();
+  }
+}
+
+type OwnedElements = ReadonlyMap<string, ReturnType<typeof findElements>>;
+
+/** The elements by their comments. */
+function listOwnedElements(network: string | undefined, context: Context): OwnedElements {
+  const prefix = network === undefined ? '' : ownerCommentPrefix(network);
+  const elements = findElements(context.nft, ALL_RULESETS, prefix);
+  return Map.groupBy(
+    elements.filter(({ comment }) => comment !== undefined),
+    ({ comment = '' }) => comment,
+  );
+}
+
+function judgeElements(elements: OwnedElements, records: readonly AttachmentRecord[], context: Context): StaleObject[] {
+  if (elements.size === 0) return [];
+  const { keys, hasUnknown } = ownersOfLinks(context);
+  const living = new Set([...records, ...keys].map(ownerComment));
+  return [...elements].flatMap(([comment, ofOwner]) => {
+    if (living.has(comment)) return [];
+    return {
+      kind: 'elements' as const,
+      network: comment.split('/')[0] ?? '',
+      what: `${ofOwner.length} nftables elements of ${comment}`,
+      why: 'the attachment has neither a record nor an interface',
+      ...(hasUnknown && { kept: 'an interface of podlink is there that does not tell its owner' }),
+      remove: () => {
+        // A container of the same name may have been added since.
+        const { keys: now } = ownersOfLinks(context);
+        if ([...listAllRecords(context.runDir), ...now].some((key) => ownerComment(key) === comment)) return false;
+        removeElements(context.nft, ofOwner);
+        return true;
+      },
+    };
+  });
+}
+
+/** Whose the interfaces with our alias are. One with an ID too long for it does not tell. */
+function ownersOfLinks(context: Context): { keys: AttachmentKey[]; hasUnknown: boolean } {
+  const keys: AttachmentKey[] = [];
+  let hasUnknown = false;
+  for (const { alias, name } of listLinks(context.route)) {
+    const [program, network = '', containerId = '', ...rest] = alias?.split(' ') ?? [];
+    if (program !== 'podlink') continue;
+    const key = { network, containerId, ifname: rest.join(' ') };
+    if (hostInterfaceName(key) === name) keys.push(key);
+    else hasUnknown = true;
+  }
+  return { keys, hasUnknown };
+}
+
+function judgeReservations(book: AddressBook, records: readonly AttachmentRecord[], context: Context): StaleObject[] {
+  return takeInventory(book.request).reservations.flatMap((held) => {
+    const why = whyReleased(held, book, records, context);
+    if (why === undefined) return [];
+    return {
+      kind: 'reservation' as const,
+      network: book.network,
+      what: `address ${held.address} of ${describeHolder(held)}`,
+      why,
+      remove: () => {
+        if (whyReleased(held, book, listAllRecords(context.runDir), context) === undefined) return false;
+        const { containerId, ifname = '' } = held;
+        releaseAddress(book.request, held.address, { containerId, ifname });
+        return true;
+      },
+    };
+  });
+}
+
+/** Why a reservation can go; undefined when somebody may need it. */
+function whyReleased(
+  held: HeldAddress,
+  { network, request }: AddressBook,
+  records: readonly AttachmentRecord[],
+  context: Context,
+): string | undefined {
+  const { containerId, ifname, state, netnsPath, netnsIdentity } = held;
+  const isOwner = (record: AttachmentRecord) =>
+    record.network === network && record.containerId === containerId && (ifname ?? record.ifname) === record.ifname;
+  if (records.some(isOwner)) return undefined;
+  if (state === 'nobody') {
+    const file = statSync(`${directoryOf(request)}/${held.address}`, { throwIfNoEntry: false });
+    const isOld = file !== undefined && Date.now() - file.mtimeMs > ABANDONED_AFTER_MS;
+    return isOld ? 'it names nobody, as a crash leaves it' : undefined;
+  }
+  if (state === 'outlived') return 'it is from before this machine was last started';
+  // Without these it is another plugin's, or an older version's, and nobody can tell whether its container lives.
+  if (netnsPath === undefined || netnsIdentity === undefined || ifname === undefined) return undefined;
+  const objects = { hostInterface: hostInterfaceName({ network, containerId, ifname }) };
+  const likeRecord = { netns: netnsPath, netnsIdentity, objects };
+  if (isNamespaceAtPath(likeRecord) || findSignOfLife(likeRecord, context) !== undefined) return undefined;
+  return `the network namespace of its holder is not at ${netnsPath} any more, and its attachment is not on record`;
+}
+
+/** Why something could not be removed. */
+export function describeRefusal(error: unknown): string {
+  if (error instanceof LockTimeoutError) return 'another call is busy with it';
+  const errors: readonly unknown[] = error instanceof AggregateError ? error.errors : [error];
+  return errors.map((each) => (each instanceof Error ? each.message : String(each))).join('; ');
+}

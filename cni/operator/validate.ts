@@ -1,0 +1,72 @@
+// `validate`: files of network configuration, before a runtime reads them.
+
+import { readFileSync } from 'node:fs';
+import { isErrno } from '../kernel/errno.ts';
+import { type Call, type Command, CommandError } from './command.ts';
+import { type ConfCheck, checkConf } from './conf-check.ts';
+import { readKernelFiles } from './kernel-feature.ts';
+import { count, printable, type Style } from './text-table.ts';
+
+interface CheckedFile extends ConfCheck {
+  readonly file: string;
+}
+
+export const validateCommand: Command = {
+  name: 'validate',
+  summary: 'look for mistakes in network configurations',
+  description:
+    'FILE is a list of plugins (.conflist), a single one (.conf) or "-" for standard input. Entries of other plugins are left alone. Nothing is changed and no plugin is run. Exit status 1 for an error, with --strict for a warning too.',
+  arguments: [{ name: 'FILE', isRequired: true, isRepeated: true, completes: 'file' }],
+  options: [
+    { name: 'strict', summary: 'let warnings count as errors' },
+    { name: 'no-kernel', summary: 'do not ask what the kernel of this machine can do' },
+  ],
+  run(call) {
+    const kernel = call.isSet('no-kernel') ? undefined : readKernelFiles();
+    const files = call.args.map((file): CheckedFile => {
+      const text = read(call, file);
+      return { file, ...checkConf(text, file === '-' ? undefined : file, { env: call.surroundings.env, kernel }) };
+    });
+    const faults = files.flatMap((file) => file.faults);
+    const counts = call.isSet('strict') ? faults.length : faults.filter(({ level }) => level === 'error').length;
+    return {
+      json: files,
+      text: (style) => files.map((file) => describe(file, style)).join('\n'),
+      hasFinding: counts > 0,
+    };
+  },
+};
+
+/** Throws CommandError. */
+function read(call: Call, file: string): string {
+  if (file === '-') return call.surroundings.readStdin();
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR')) throw new CommandError(`there is no file "${file}"`);
+    if (isErrno(error, 'EISDIR')) throw new CommandError(`"${file}" is a directory: name the files in it`);
+    throw error;
+  }
+}
+
+function describe({ file, entries, network, faults }: CheckedFile, style: Style): string {
+  const name = file === '-' ? 'standard input' : file;
+  const errors = faults.filter(({ level }) => level === 'error').length;
+  const verdict =
+    faults.length === 0
+      ? style('green', 'ok')
+      : style(
+          errors > 0 ? 'red' : 'yellow',
+          [errors > 0 && count(errors, 'error'), faults.length > errors && count(faults.length - errors, 'warning')]
+            .filter((part) => part !== false)
+            .join(', '),
+        );
+  const about = entries === 0 ? 'no entry of podlink' : `network "${network ?? '?'}"`;
+  return [
+    `${name}: ${verdict} (${printable(about)})`,
+    ...faults.map(
+      ({ level, place, message }) =>
+        `  ${style(level === 'error' ? 'red' : 'yellow', level.padEnd(7))}  ${place === '' ? '' : `${place}: `}${printable(message)}`,
+    ),
+  ].join('\n');
+}

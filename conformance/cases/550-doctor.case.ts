@@ -1,0 +1,149 @@
+// `doctor`: what is wrong with a node, what it means and what to do.
+
+import { copyFileSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import * as assert from 'uvu/assert';
+import { cases } from '../harness/case.ts';
+import type { Config } from '../harness/document.ts';
+import type { Host } from '../harness/host.ts';
+import { mustEnd, mustSay, mustTell, NO_COMMANDS, writeConfDir } from '../harness/operator-command.ts';
+import { addPod, type Pod } from '../harness/pod.ts';
+import { REFERENCE_FOLDER } from '../harness/plugin.ts';
+import { mustBeEmpty } from '../harness/verdict.ts';
+
+const { test, run } = cases('doctor');
+
+interface Finding {
+  readonly level: string;
+  readonly subject: string;
+  readonly what: string;
+  readonly meaning?: string;
+  readonly remedy?: string;
+}
+
+function doctor(host: Host, more: Config = {}): { args: string[]; pod: Pod } {
+  const config = host.config({ isDefaultGateway: true, ipMasq: true, ...more });
+  const args = [
+    'doctor',
+    '--conf-dir',
+    writeConfDir(host, [config]),
+    '--data-dir',
+    host.dataDir,
+    '--bin-dir',
+    host.pluginFolder,
+  ];
+  return { args, pod: addPod(host, config) };
+}
+
+/** The finding with this level that says this. Fails when there is none, or when it tells no remedy. */
+function mustFind(host: Host, args: readonly string[], level: 'warn' | 'fail', what: RegExp): Finding {
+  const findings = mustTell<Finding[]>(host, args, level === 'fail' ? 1 : 0);
+  const found = findings.find((finding) => finding.level === level && what.test(finding.what));
+  assert.ok(found, JSON.stringify(findings.filter((finding) => finding.level !== 'ok')));
+  assert.ok(found?.remedy, `no remedy: ${JSON.stringify(found)}`);
+  return found as Finding;
+}
+
+test('doctor has nothing against a node that is well, and changes nothing', NO_COMMANDS, (host) => {
+  const { args } = doctor(host);
+  const before = host.snapshot();
+  const text = mustSay(host, args);
+  mustBeEmpty(host.changesSince(before), 'changed');
+  assert.match(text, /^ok +kernel +Linux \d+\.\d+/);
+  assert.match(text, /^ok +firewall +podlink's rules are whole \(masquerade\)$/m);
+  assert.match(text, /^ok +attachments +1 attachment on record, 1 as ADD made them$/m);
+  assert.match(text, /\n\nnothing is wrong\n$/);
+  mustEnd(host, [...args, '--strict'], 0);
+  const subjects = mustTell<Finding[]>(host, args).map(({ subject }) => subject);
+  assert.equal(
+    [...new Set(subjects)],
+    [...['kernel', 'sysctl', 'firewall', 'plugins', 'configuration', 'directories', 'attachments', 'reservations']],
+  );
+});
+
+test('doctor is content with a node that has nothing yet', NO_COMMANDS, (host) => {
+  mustSay(host, ['doctor', '--conf-dir', host.folder, '--data-dir', host.dataDir, '--bin-dir', host.pluginFolder]);
+});
+
+test('doctor sees that forwarding was turned off', NO_COMMANDS, (host) => {
+  const { args } = doctor(host);
+  host.namespace.setSysctl('net/ipv4/ip_forward', '0');
+  const { remedy } = mustFind(host, args, 'fail', /net\.ipv4\.ip_forward = 0, although network "pods"/);
+  assert.match(remedy ?? '', /sysctl -w net\.ipv4\.ip_forward=1/);
+});
+
+test('doctor sees foreign chains that drop what is forwarded', NO_COMMANDS, (host) => {
+  const { args } = doctor(host);
+  const rules = 'add table inet fw; add chain inet fw guard { type filter hook forward priority 0; policy drop; }';
+  host.namespace.mustRun('nft', [rules]);
+  const { remedy } = mustFind(host, args, 'warn', /chain guard of table inet fw has policy drop/);
+  assert.match(remedy ?? '', /nft insert rule inet fw guard iifname cni0 accept/);
+  mustEnd(host, [...args, '--strict'], 1);
+});
+
+test('doctor sees that our rules were flushed, and repair is the remedy', NO_COMMANDS, (host) => {
+  const { args } = doctor(host);
+  host.namespace.mustRun('nft', ['flush', 'ruleset']);
+  const { remedy } = mustFind(host, args, 'fail', /of podlink's rules/);
+  assert.match(remedy ?? '', /podlink repair/);
+  mustSay(host, ['repair']);
+  mustEnd(host, args, 0);
+});
+
+test('doctor sees a loopback that is not ours, and how much it matters', NO_COMMANDS, (host) => {
+  const bin = join(host.folder, 'cni-bin');
+  mkdirSync(bin);
+  symlinkSync(join(REFERENCE_FOLDER, 'loopback'), join(bin, 'loopback'));
+  const { args } = doctor(host);
+  const { remedy } = mustFind(host, [...args, '--bin-dir', bin], 'warn', /loopback is not podlink/);
+  assert.match(remedy ?? '', /ln -sf podlink/);
+  const sharing = host.config({ name: 'shared', mode: 'host' });
+  writeConfDir(host, [sharing]);
+  mustFind(host, [...args, '--bin-dir', bin], 'fail', /loopback is not podlink/);
+  // A copy under another name says itself what it is.
+  const copied = join(host.folder, 'copied-bin');
+  mkdirSync(copied);
+  copyFileSync(join(host.pluginFolder, 'podlink'), join(copied, 'loopback'));
+  const findings = mustTell<Finding[]>(host, [...args, '--bin-dir', copied]);
+  assert.ok(findings.some(({ level, what }) => level === 'ok' && what === `${copied}/loopback is podlink`));
+});
+
+test('doctor sees what a configuration has wrong', NO_COMMANDS, (host) => {
+  const { args } = doctor(host);
+  writeConfDir(host, [host.config({ name: 'broken', mtu: 'big' })]);
+  mustFind(host, args, 'fail', /10-broken\.conflist: plugins\[0\]: Invalid "mtu"/);
+});
+
+test('doctor sees attachments that are stale, damaged or none', NO_COMMANDS, (host) => {
+  const { args, pod } = doctor(host);
+  pod.namespace.ip('link', 'set', 'eth0', 'down');
+  mustFind(host, args, 'fail', /interface "eth0" of container/);
+  pod.namespace.remove();
+  mustFind(host, args, 'warn', /is stale: its network namespace .* is gone/);
+  writeFileSync(`${host.runDir}/attachments/pods/x.eth0.json`, '{"version":1,');
+  mustFind(host, args, 'warn', /1 file among the records is none/);
+});
+
+test('doctor sees reservations of nobody, strays and a range that is nearly full', NO_COMMANDS, (host) => {
+  const { args } = doctor(host, { ipam: host.hostLocal(['10.77.0.0/29']) });
+  const dir = `${host.dataDir}/pods`;
+  writeFileSync(`${dir}/10.77.0.3`, '');
+  writeFileSync(`${dir}/notes.txt`, '');
+  mustFind(host, args, 'warn', /1 reservation of network "pods" is of nobody/);
+  mustFind(host, args, 'warn', /notes\.txt \(not a file of this directory\)/);
+  for (const last of [4, 5, 6]) writeFileSync(`${dir}/10.77.0.${last}`, `c${last}\r\neth0`);
+  mustFind(host, args, 'fail', /range 10\.77\.0\.1-10\.77\.0\.6 of network "pods" has 5 of its 5 addresses taken/);
+});
+
+test('doctor sees a directory that cannot be written to', NO_COMMANDS, (host) => {
+  const { args } = doctor(host);
+  const file = join(host.folder, 'file');
+  writeFileSync(file, '');
+  const output = host.namespace.run(join(host.pluginFolder, 'podlink'), [...args, '--json'], {
+    env: { PODLINK_RUN_DIR: `${file}/run` },
+  });
+  assert.is(output.code, 1, output.stderr);
+  assert.match(output.stdout, /cannot be written to/);
+});
+
+run();
