@@ -4,10 +4,11 @@ import { describeForwardDrops } from '../features/forward-drops.ts';
 import { CniError, ERR_CHECK_FAILED, ERR_INVALID_NETWORK_CONFIG } from '../protocol/errors.ts';
 import type { AttachmentRequest } from '../protocol/request.ts';
 import type { Sandbox } from '../modes/mode.ts';
+import { identityOf } from '../modes/sharing.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
 import { ipsOf, type Result } from '../protocol/result.ts';
 import { describeKey, keyOf } from './attachment-key.ts';
-import { findRecord } from './attachment-record.ts';
+import { type AttachmentRecord, findRecord } from './attachment-record.ts';
 import type { Context } from './context.ts';
 import { checkFeatures, describeAttachment } from './features.ts';
 import { type Plan, planRequest } from './plan.ts';
@@ -23,17 +24,29 @@ export async function check(request: AttachmentRequest, context: Context): Promi
       ERR_INVALID_NETWORK_CONFIG,
       'Required prevResult missing: CHECK compares with what ADD returned',
     );
+  const record = findRecord(context.runDir, key);
   // In host mode CNI_NETNS is meant to be our own namespace; the record says so.
-  const isShared = findRecord(context.runDir, key)?.objects.sharedNetns !== undefined;
+  const isShared = record?.objects.sharedNetns !== undefined;
   const sandbox = openSandbox({ ...request, netnsOverride: request.netnsOverride || isShared });
   try {
-    const problems = await findProblems(context, key, plan, sandbox, expected);
+    const problems = [...checkRecord(record, sandbox), ...(await findProblems(context, key, plan, sandbox, expected))];
     if (problems.length > 0) {
       throw new CniError(ERR_CHECK_FAILED, `CHECK of ${describeKey(key)} failed: ${problems.join('; ')}`);
     }
   } finally {
     closeSandbox(sandbox);
   }
+}
+
+/** An attachment may have no record: another plugin has made it, or /run has been wiped. DEL finds what is there then. */
+function checkRecord(record: AttachmentRecord | undefined, sandbox: Sandbox): string[] {
+  if (!record) return [];
+  const problems: string[] = [];
+  if (record.state !== 'complete') problems.push('its ADD has not come to its end');
+  if (identityOf(sandbox.netns) !== (record.objects.sharedNetns ?? record.netnsIdentity)) {
+    problems.push(`${sandbox.path} shows another network namespace than at ADD`);
+  }
+  return problems;
 }
 
 /** All that is wrong with an attachment, one sentence each. `expected`: what ADD returned. */

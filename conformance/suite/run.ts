@@ -66,6 +66,18 @@ function runFile(file: string, env: NodeJS.ProcessEnv): Promise<Ending> {
 }
 
 async function runStage(stage: Stage, files: readonly string[], env: NodeJS.ProcessEnv): Promise<Tally[]> {
+  const isAlone = (file: string): boolean => stage.alone?.test(file) ?? false;
+  return [
+    ...(await runFiles(
+      files.filter((file) => !isAlone(file)),
+      stage.parallel,
+      env,
+    )),
+    ...(await runFiles(files.filter(isAlone), 1, env)),
+  ];
+}
+
+async function runFiles(files: readonly string[], parallel: number, env: NodeJS.ProcessEnv): Promise<Tally[]> {
   const tallies: Tally[] = [];
   const waiting = [...files];
   const worker = async (): Promise<void> => {
@@ -77,7 +89,7 @@ async function runStage(stage: Stage, files: readonly string[], env: NodeJS.Proc
       report(file, tally, ending, Math.round(performance.now() - started));
     }
   };
-  await Promise.all(Array.from({ length: Math.min(stage.parallel, availableParallelism()) }, worker));
+  await Promise.all(Array.from({ length: Math.min(parallel, availableParallelism()) }, worker));
   return tallies;
 }
 

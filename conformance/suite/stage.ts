@@ -8,8 +8,10 @@ export interface Stage {
   /** Folders of the project that are searched. */
   readonly folders: readonly string[];
   readonly pattern: RegExp;
-  /** How many files run at the same time. Tests of the kernel and of timing run alone. */
+  /** How many files run at the same time. */
   readonly parallel: number;
+  /** Files that run by themselves after the others: they measure time, or run whole container runtimes. */
+  readonly alone?: RegExp;
   readonly needsRoot: boolean;
 }
 
@@ -24,7 +26,14 @@ export const STAGES: ReadonlyMap<string, Stage> = new Map(
       needsRoot: false,
     },
     { name: 'kernel', folders: ['cni', 'ipam'], pattern: /\.kernel\.test\.ts$/, parallel: 1, needsRoot: true },
-    { name: 'conformance', folders: ['conformance/cases'], pattern: /\.case\.ts$/, parallel: 1, needsRoot: true },
+    {
+      name: 'conformance',
+      folders: ['conformance/cases'],
+      pattern: /\.case\.ts$/,
+      parallel: 2,
+      alone: /\/(160|3\d\d|430|460|640|7\d\d)-/,
+      needsRoot: true,
+    },
   ].map((stage) => [stage.name, stage]),
 );
 
