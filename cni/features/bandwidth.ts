@@ -4,8 +4,11 @@
 // host receives there, and received packets do not wait: they are redirected to an ifb, one for each attachment, whose
 // root qdisc holds the limit. The queues go with the veth pair; the ifb must be deleted.
 
-import { findLink, setLink } from '../kernel/rtnetlink/link.ts';
+import { isErrno } from '../kernel/errno.ts';
+import { findLink, type Link, setLink } from '../kernel/rtnetlink/link.ts';
 import { nanosecondsPerTick } from '../kernel/rtnetlink/packet-clock.ts';
+import { deleteQdisc, findQdisc } from '../kernel/rtnetlink/qdisc.ts';
+import { TC_H_INGRESS, TC_H_ROOT } from '../kernel/rtnetlink/traffic-control.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
 import { CniError, ERR_KERNEL_REFUSED, ERR_UNSUPPORTED_FIELD } from '../protocol/errors.ts';
 import { checkEgress, checkRoot } from './bandwidth-check.ts';
@@ -56,12 +59,26 @@ export const bandwidthFeature: Feature = {
 };
 
 function limit(host: FeatureHost, key: AttachmentKey, hostInterface: string, limits: BandwidthConfig): void {
-  const { route, warn } = host;
-  const { ingress, egress } = limits;
+  const { route } = host;
   const hostEnd = findLink(route, hostInterface);
   if (!hostEnd) {
     throw new CniError(ERR_KERNEL_REFUSED, `Cannot limit the bandwidth of "${hostInterface}": the interface is gone`);
   }
+  try {
+    makeQueues(host, key, hostEnd, limits);
+  } catch (error) {
+    if (!isErrno(error, 'EEXIST')) throw error;
+    // Repair: what is left of the queues stands in the way.
+    for (const parent of [TC_H_ROOT, TC_H_INGRESS]) {
+      if (findQdisc(route, hostEnd, parent)) route.execute(deleteQdisc(hostEnd, parent));
+    }
+    makeQueues(host, key, hostEnd, limits);
+  }
+}
+
+function makeQueues(host: FeatureHost, key: AttachmentKey, hostEnd: Link, limits: BandwidthConfig): void {
+  const { route, warn } = host;
+  const { ingress, egress } = limits;
   const operations = ingress
     ? rootOperations(hostEnd, shapeOf(ingress, hostEnd.mtu, warn), limits, nanosecondsPerTick)
     : [];

@@ -95,6 +95,9 @@ function createBridge(host: Host, config: BridgeConfig, needsVlans: boolean, und
   // A bridge takes its addresses from nobody: router advertisements of its ports' networks are not for the host.
   // There is no such key on a host without IPv6, nor with an MTU below IPv6's 1280.
   trySysctl(['ipv6', 'conf', config.bridge, 'accept_ra'], '0');
+  // Its MAC is random, and so is the link-local address made from it: looking for others that have it would hold up the
+  // first IPv6 packets that the host forwards to a container by up to 2 s.
+  trySysctl(['ipv6', 'conf', config.bridge, 'accept_dad'], '0');
   return bridge;
 }
 

@@ -75,20 +75,76 @@ test('a MAC address that cannot be one is refused where it stands', OURS, (host)
   ]);
 });
 
-test('what is asked for and cannot be done is error 2, never ignored', OURS, (host) => {
-  const portMappings = [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }];
+/** An entry of portMappings, of which something is wrong. */
+const port = (what: string, entry: object, says: RegExp): BadInput =>
+  key(`port: ${what}`, { runtimeConfig: { portMappings: [{ hostPort: 80, containerPort: 80 }, entry] } }, says);
+
+test('port mappings that cannot be are refused by their place', OURS, (host) => {
+  const good = { hostPort: 8080, containerPort: 80, protocol: 'tcp' };
+  const at = (name: string): string => `"runtimeConfig\\.portMappings\\[1\\]\\.${name}"`;
+  const says = (name: string, rest: string): RegExp => new RegExp(`${at(name)}: ${rest}`);
   mustRefuseEach(host, host.addContainer(), [
-    key('macspoofchk', { macspoofchk: true }, /"macspoofchk": true/, 2),
-    key('icc', { icc: false }, /"icc": false/, 2),
-    key('internal', { internal: true }, /"internal": true/, 2),
-    key('port mappings', { runtimeConfig: { portMappings } }, /"runtimeConfig\.portMappings"/, 2),
+    key('no list', { runtimeConfig: { portMappings: {} } }, /"runtimeConfig\.portMappings": must be a list/),
     key(
-      'bandwidth',
-      { runtimeConfig: { bandwidth: { ingressRate: 8000, ingressBurst: 8000 } } },
-      /runtimeConfig\.bandwidth/,
-      2,
+      'not of objects',
+      { runtimeConfig: { portMappings: [80] } },
+      /"runtimeConfig\.portMappings\[0\]": must be an object/,
     ),
-    key('all at once', { internal: true, icc: false }, /"icc": false, "internal": true/, 2),
+    port(
+      'host port too large',
+      { ...good, hostPort: 70000 },
+      says('hostPort', 'must be a whole number from 0 to 65535'),
+    ),
+    port('negative', { ...good, hostPort: -1 }, says('hostPort', '.*is -1')),
+    port('a text', { ...good, hostPort: '8080' }, says('hostPort', '.*is "8080"')),
+    port('container port 0', { ...good, containerPort: 0 }, says('containerPort', 'must be .* from 1 to 65535, is 0')),
+    port('container port missing', { hostPort: 8080 }, says('containerPort', '.*is missing')),
+    port('protocol', { ...good, protocol: 'icmp' }, says('protocol', 'must be one of "tcp", "udp", "sctp", is "icmp"')),
+    port('hostIP is a name', { ...good, hostIP: 'localhost' }, says('hostIP', 'must be an IP address, is "localhost"')),
+    port('hostIP with a prefix', { ...good, hostIP: '10.0.0.1/8' }, says('hostIP', 'must be an IP address')),
+    port('hostIP ::1', { ...good, hostIP: '::1' }, says('hostIP', 'cannot be ::1.*use 127\\.0\\.0\\.1')),
+    key('hostBindingIPv4 is IPv6', { hostBindingIPv4: '::' }, /"hostBindingIPv4": must be an IPv4 address, is "::"/),
+    key('hostBindingIPv4 is a name', { hostBindingIPv4: 'eth0' }, /"hostBindingIPv4".*is "eth0"/),
+  ]);
+});
+
+/** Keys of bandwidth, at the top level, where the operator writes them, or as a runtime passes them. */
+const limit = (what: string, keys: object, says: RegExp): BadInput => key(`limit: ${what}`, { ...keys }, says);
+
+test('bandwidth limits that cannot be are refused by name', OURS, (host) => {
+  mustRefuseEach(host, host.addContainer(), [
+    limit('no object', { runtimeConfig: { bandwidth: 5 } }, /"runtimeConfig\.bandwidth": must be an object/),
+    limit(
+      'negative',
+      { runtimeConfig: { bandwidth: { ingressRate: -1 } } },
+      /"runtimeConfig\.bandwidth\.ingressRate".*is -1/,
+    ),
+    limit('a text', { egressRate: '1M' }, /"egressRate": must be a whole number.*is "1M"/),
+    limit(
+      'burst alone',
+      { runtimeConfig: { bandwidth: { egressBurst: 8000 } } },
+      /"runtimeConfig\.bandwidth\.egressRate": must be given/,
+    ),
+    limit('below a byte', { ingressRate: 7 }, /"ingressRate": must be 0 or at least 8 bits a second, is 7/),
+    limit('no CIDR', { ingressRate: 8000, unshapedSubnets: ['10.0.0.1'] }, /"unshapedSubnets\[0\]": must be a CIDR/),
+    limit(
+      'both lists',
+      { ingressRate: 8000, unshapedSubnets: ['10.0.0.0/8'], shapedSubnets: ['11.0.0.0/8'] },
+      /"shapedSubnets": cannot be given together with "unshapedSubnets"/,
+    ),
+  ]);
+});
+
+test('isolation that the mode cannot give is refused by name', OURS, (host) => {
+  mustRefuseEach(host, host.addContainer(), [
+    key('internal is a text', { internal: 'true' }, /"internal": must be true or false, is "true"/),
+    key('icc is a number', { icc: 0 }, /"icc": must be true or false, is 0/),
+    key(
+      'an exclusion',
+      { ipMasq: true, ipMasqExclude: ['10.0.0.0'] },
+      /"ipMasqExclude\[0\]": must be a network such as/,
+    ),
+    key('exclusions are a text', { ipMasqExclude: '10.0.0.0/8' }, /"ipMasqExclude": must be a list/),
   ]);
 });
 

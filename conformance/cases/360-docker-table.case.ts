@@ -1,12 +1,9 @@
 // Docker's four modes and podlink's, side by side: what a container sees in each, what becomes of its published ports,
 // and what is left when the container whose network it shares has gone. Prints the rows of README's table.
 
-import { symlinkSync } from 'node:fs';
-import { join } from 'node:path';
 import * as assert from 'uvu/assert';
 import type { Output } from '../harness/command.ts';
 import type { Namespace } from '../harness/namespace.ts';
-import { REFERENCE_FOLDER } from '../harness/plugin.ts';
 import { DockerNode } from '../runtimes/docker.ts';
 import { BOX } from '../runtimes/image.ts';
 import { HOST_ADDRESS, KubernetesNode, TARGET } from '../runtimes/kubernetes-node.ts';
@@ -138,14 +135,7 @@ async function observeDocker(): Promise<readonly Row[]> {
 }
 
 async function observePodlink(): Promise<readonly Row[]> {
-  // Port mappings on the bridge are a chained plugin's business; in the other modes they are podlink's.
-  const node = await KubernetesNode.start({
-    network: (config) => [
-      { ...config, capabilities: {} },
-      { type: 'portmap', snat: true, capabilities: { portMappings: true } },
-    ],
-  });
-  symlinkSync(`${REFERENCE_FOLDER}/portmap`, join(node.host.pluginFolder, 'portmap'));
+  const node = await KubernetesNode.start();
   const { host, outside, cri } = node;
   const see = async (container: string): Promise<[string, string]> => [
     await node.mustExec(container, 'ip', '-o', 'link'),

@@ -43,14 +43,21 @@ test('deleteFlows() throws NetlinkError or nothing, and names a flow in each req
   for (let round = 0; round < ROUNDS; round++) {
     const transport = new ScriptedTransport((sequence, sent) => {
       const [request] = decodeMessages(sent);
-      if (request?.type === CT_DELETE) return [message({ type: 2, flags: 0x100, sequence }, s32(0), new Uint8Array(16))];
-      const flows = Array.from({ length: 1 + random.below(3) }, () => message({ type: 0x100, flags: 2, sequence }, FLOW));
+      if (request?.type === CT_DELETE)
+        return [message({ type: 2, flags: 0x100, sequence }, s32(0), new Uint8Array(16))];
+      const flows = Array.from({ length: 1 + random.below(3) }, () =>
+        message({ type: 0x100, flags: 2, sequence }, FLOW),
+      );
       return [...flows, message({ type: 3, flags: 2, sequence }, s32(0))].map((datagram) =>
         random.below(2) === 0 ? random.mutate(datagram) : datagram,
       );
     });
     try {
-      deleted += deleteFlows(new NetlinkConnection(transport), { family: 2, protocol: 17, originalDestinationPort: 53 });
+      deleted += deleteFlows(new NetlinkConnection(transport), {
+        family: 2,
+        protocol: 17,
+        originalDestinationPort: 53,
+      });
     } catch (error) {
       if (!(error instanceof NetlinkError)) throw error;
       refused++;

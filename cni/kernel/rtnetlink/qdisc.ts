@@ -31,6 +31,7 @@ import {
 } from './traffic-control.ts';
 
 export const RTM_NEWQDISC = 36;
+export const RTM_DELQDISC = 37;
 export const RTM_GETQDISC = 38;
 
 const TCA_TBF_PARMS = 1;
@@ -133,6 +134,16 @@ export function addQdisc(link: QueueLink, parent: number, handle: number, option
     type: RTM_NEWQDISC,
     flags: NLM_F_CREATE | NLM_F_EXCL,
     payload: encodeQdisc(link.index, parent, handle, options),
+  };
+}
+
+/** Delete the qdisc below `parent`, and with it its classes and filters. ENOENT if there is none. */
+export function deleteQdisc(link: QueueLink, parent: number): Operation {
+  return {
+    operation: `delete qdisc ${formatHandle(parent)} of "${link.name}"`,
+    type: RTM_DELQDISC,
+    flags: 0,
+    payload: encodeTcmsg(link.index, 0, parent).finish(),
   };
 }
 
