@@ -122,9 +122,28 @@ try {
     format: 'cjs',
     external: ['node:*'],
     legalComments: 'none',
+    // Comments of ip-address hold characters beyond Latin-1, for which V8 keeps the whole text in 16 bits: without
+    // them a start takes 4 ms less of CPU and touches 950 pages less. Names stay, for stack traces.
+    minifyWhitespace: true,
+    charset: 'ascii',
     define: { PODLINK_VERSION: JSON.stringify(version) },
   });
   writeFileSync(bundle, compiledAtOnce(outputFiles[0].text));
+  // What `install` alone needs, and only in a cluster, is no part of the snapshot: cni/operator/kubernetes-client.ts.
+  const kubernetesClient = join(temporary, 'kubernetes-client.cjs');
+  await build({
+    stdin: {
+      contents: "export { CoreV1Api, KubeConfig } from '@kubernetes/client-node';",
+      resolveDir: root,
+    },
+    outfile: kubernetesClient,
+    bundle: true,
+    minify: true,
+    platform: 'node',
+    target: 'node26',
+    format: 'cjs',
+    legalComments: 'eof',
+  });
 
   const packed = join(temporary, 'packed');
   await makeExecutableWith(generatorFor(node, libraries))(bundle, {
@@ -136,6 +155,7 @@ try {
       // NODE_OPTIONS of a container runtime's environment is not for a process that runs as root. Other NODE_* variables
       // Node reads all the same (NODE_EXTRA_CA_CERTS, NODE_V8_COVERAGE, NODE_COMPILE_CACHE): the README warns of them.
       execArgvExtension: 'none',
+      assets: { 'kubernetes-client.cjs': kubernetesClient },
     },
   });
   writeFileSync(join(temporary, 'complete'), withOwnLibraries(readFileSync(packed), libraries), { mode: 0o755 });

@@ -10,7 +10,7 @@ import { listConfFiles } from './conf-dir.ts';
 import { openRunningExecutable, type RunningExecutable } from './install-executable.ts';
 import { readManifest } from './install-manifest.ts';
 import { keptPathOf, type Outcome, type Place } from './install-place.ts';
-import { carryOut, type InstallPlan, planInstall, removeLeftovers } from './install-plan.ts';
+import { carryOut, type InstallPlan, planInstall } from './install-plan.ts';
 import { isInCluster, readPodCidrs } from './kubernetes-node.ts';
 import { CONFLIST_NAME, DEFAULT_NETWORK, formatStarterConflist } from './starter-conflist.ts';
 import { type Colour, printable, type Style } from './text-table.ts';
@@ -96,8 +96,6 @@ function install(call: Call, executable: RunningExecutable, text: string | undef
   const lock = lockFile(dir, LOCK_TIMEOUT_MS);
   try {
     const plan = planInstall(request, readManifest(dir));
-    const paths = plan.places.map(({ path }) => path);
-    removeLeftovers(dir, paths);
     if (!plan.isDone) carryOut(plan);
     return { ...plan, isDone: false };
   } finally {

@@ -35,8 +35,9 @@ export interface Manifest {
   readonly files: readonly InstalledFile[];
 }
 
+/** In the order of their paths, so that the same files make the same text. */
 export function makeManifest(podlink: string, files: readonly InstalledFile[]): Manifest {
-  return { version: MANIFEST_VERSION, podlink, files };
+  return { version: MANIFEST_VERSION, podlink, files: files.toSorted((a, b) => (a.path < b.path ? -1 : 1)) };
 }
 
 export function formatManifest(manifest: Manifest): string {

@@ -80,7 +80,9 @@ export function examinePlace(path: string, content: Content, { name, known, forc
   if (found === wanted || known?.is.includes(found) || isOurs(path, content)) {
     return place('replaced', false, both, done);
   }
-  if (content.kind === 'conflist' && known) return place('left', false, known, known);
+  // What is kept can only be here still when an `install` was stopped before it came to this place.
+  const isEdited = content.kind === 'conflist' && known !== undefined && known.kept !== found;
+  if (isEdited) return place('left', false, known, known);
   const taken: InstalledFile = { path: name, is: [...new Set([wanted, ...(known?.is ?? [])])], kept: found };
   const refusal = force ? refusalToKeep(path, found, known) : describeForeign(path, content);
   return { ...place('replaced', true, taken, { ...taken, is: [wanted] }), ...(refusal !== undefined && { refusal }) };

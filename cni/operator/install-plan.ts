@@ -73,7 +73,7 @@ export function planInstall(request: InstallRequest, manifest: Manifest | undefi
     places.push(examine(conflist.path, conflist.path, { kind: 'conflist', text: conflist.text }, known));
   }
   const refusals = places.flatMap(({ refusal }) => refusal ?? []);
-  if (refusals.length > 0) throw new CommandError(refusals.join('\npodlink: '));
+  if (refusals.length > 0) throw new CommandError(refusals.join('; '));
   // What an earlier version installed besides stays on record.
   const others = files.filter(({ path }) => places.every(({ after }) => after.path !== path));
   const during = makeManifest(version, [...others, ...places.map((place) => place.during)]);
@@ -91,6 +91,10 @@ export function carryOut(plan: InstallPlan): void {
   const places = plan.places.filter(({ outcome }) => outcome === 'installed' || outcome === 'replaced');
   let isChanged = false;
   try {
+    removeLeftovers(
+      dir,
+      plan.places.map(({ path }) => path),
+    );
     for (const place of places) stage(place);
     writeManifest(dir, during);
     isChanged = true;
@@ -102,7 +106,7 @@ export function carryOut(plan: InstallPlan): void {
     writeManifest(dir, after);
     syncDirectory(dir);
   } catch (cause) {
-    for (const { path } of places) removeLeftover(path);
+    tryToRemoveLeftovers(dir, places);
     const state = isChanged ? 'not everything is in place: run it again' : 'nothing was changed';
     throw new Error(`Cannot install into "${dir}"; ${state}`, { cause });
   }
@@ -113,13 +117,24 @@ export function removeLeftovers(dir: string, paths: readonly string[]): void {
   for (const path of [join(dir, MANIFEST_NAME), ...paths]) removeLeftover(path);
 }
 
+function tryToRemoveLeftovers(dir: string, places: readonly Place[]): void {
+  try {
+    removeLeftovers(
+      dir,
+      places.map(({ path }) => path),
+    );
+  } catch {
+    // What has failed already is told; the next `install` tries this again.
+  }
+}
+
 function removeLeftover(path: string): void {
   for (const each of [path, keptPathOf(path)]) unlinkIfThere(temporaryOf(each));
 }
 
 /** In the same directory, so that it can be renamed; hidden, and with an ending that no runtime reads. */
 function temporaryOf(path: string): string {
-  return join(dirname(path), `.${basename(path)}.podlink-new`);
+  return join(dirname(path), `.${basename(path).replace(/^\./, '')}.podlink-new`);
 }
 
 function stage({ path, content }: Place): void {

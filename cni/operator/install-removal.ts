@@ -5,7 +5,7 @@ import { basename, dirname, isAbsolute, join } from 'node:path';
 import { fingerprintIfAny } from './install-fingerprint.ts';
 import { type InstalledFile, MANIFEST_NAME, type Manifest } from './install-manifest.ts';
 import { EXECUTABLE_NAME, keptPathOf } from './install-place.ts';
-import { syncDirectory, unlinkIfThere } from './install-plan.ts';
+import { removeLeftovers, syncDirectory, unlinkIfThere } from './install-plan.ts';
 
 /** restored: what was there before is there again. gone: somebody has removed it. left: it is not what was installed. */
 export type RemovalOutcome = 'removed' | 'restored' | 'gone' | 'left';
@@ -62,6 +62,10 @@ function examine(path: string, { is, kept }: InstalledFile): Removal {
 /** Throws Error with the file system's as its cause. What was done until then is found done the next time. */
 export function carryOutRemoval(dir: string, removals: readonly Removal[]): void {
   try {
+    removeLeftovers(
+      dir,
+      removals.map(({ path }) => path),
+    );
     for (const removal of removals) removal.carryOut();
     for (const { path, outcome } of removals) if (outcome !== 'gone') syncDirectory(dirname(path));
     unlinkIfThere(join(dir, MANIFEST_NAME));

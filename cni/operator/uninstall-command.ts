@@ -7,7 +7,6 @@ import { lockFile } from '../kernel/flock.ts';
 import { listAllRecords } from '../verbs/attachment-record.ts';
 import { type Call, type Command, CommandError } from './command.ts';
 import { type Manifest, readManifest } from './install-manifest.ts';
-import { removeLeftovers } from './install-plan.ts';
 import { carryOutRemoval, planRemoval, type Removal, type RemovalOutcome } from './install-removal.ts';
 import { type Colour, count, printable, type Style } from './text-table.ts';
 
@@ -60,10 +59,6 @@ function uninstall(call: Call, dir: string, confDir: string | undefined): Remova
     const removals = planRemoval(dir, manifest, confDir);
     checkConfigurations(removals);
     if (!call.isSet('force')) checkAttachments(call.context.runDir);
-    removeLeftovers(
-      dir,
-      removals.map(({ path }) => path),
-    );
     carryOutRemoval(dir, removals);
     return removals;
   } finally {
