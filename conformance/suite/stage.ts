@@ -25,7 +25,14 @@ export const STAGES: ReadonlyMap<string, Stage> = new Map(
       parallel: 2,
       needsRoot: false,
     },
-    { name: 'kernel', folders: ['cni', 'ipam'], pattern: /\.kernel\.test\.ts$/, parallel: 1, needsRoot: true },
+    {
+      name: 'kernel',
+      folders: ['cni', 'ipam'],
+      pattern: /\.kernel\.test\.ts$/,
+      parallel: 2,
+      alone: /\/(bandwidth|parallel|etcd)\./,
+      needsRoot: true,
+    },
     {
       name: 'conformance',
       folders: ['conformance/cases'],
