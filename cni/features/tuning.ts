@@ -7,7 +7,7 @@ import { inNetns, type Netns } from '../kernel/netns.ts';
 import { findLink, IFF_ALLMULTI, IFF_PROMISC, setLink } from '../kernel/rtnetlink/link.ts';
 import { withRtnetlink } from '../kernel/rtnetlink/socket.ts';
 import { CniError, ERR_KERNEL_REFUSED } from '../protocol/errors.ts';
-import { FieldError, Fields } from '../protocol/fields.ts';
+import { isObject } from '../protocol/fields.ts';
 import type { Feature, FeatureObjects, FeaturePlan, FeatureRequest } from './feature.ts';
 import { requireAllowed } from './tuning-allowlist.ts';
 import { parseTuningConfig, type TuningConfig } from './tuning-config.ts';
@@ -89,13 +89,12 @@ function asksForLink({ isPromiscuous, isAllMulticast, txQueueLength }: TuningCon
 }
 
 /** Throws FieldError when the record is not as objects() wrote it. */
-function decodeObjects(objects: FeatureObjects): SysctlChange[] {
-  const changes = new Fields(objects, 'features.tuning').objects('sysctls') ?? [];
-  return changes.map((fields) => {
-    const [key, value, original] = [fields.strings('key'), fields.string('value'), fields.string('original')];
-    if (!key || value === undefined || original === undefined) {
-      throw new FieldError(fields.path, 'must have "key", "value" and "original"');
-    }
-    return { key, value, original };
+/** What cannot be read of a record is left out: a file that was damaged must not keep the rest from being removed. */
+function decodeObjects({ sysctls }: FeatureObjects): SysctlChange[] {
+  return (Array.isArray(sysctls) ? sysctls : []).flatMap((change: unknown) => {
+    if (!isObject(change)) return [];
+    const { key, value, original } = change;
+    const isKey = Array.isArray(key) && key.every((part) => typeof part === 'string');
+    return isKey && typeof value === 'string' && typeof original === 'string' ? [{ key, value, original }] : [];
   });
 }

@@ -103,9 +103,15 @@ function isIpv4({ address }: Ip): boolean {
 }
 
 function globalAddresses(route: NetlinkConnection, link: Link): Ip[] {
-  return listAddresses(route, link.index)
-    .filter(({ scope }) => scope === RT_SCOPE_UNIVERSE)
-    .map(({ cidr }) => ({ address: cidr }));
+  try {
+    return listAddresses(route, link.index)
+      .filter(({ scope }) => scope === RT_SCOPE_UNIVERSE)
+      .map(({ cidr }) => ({ address: cidr }));
+  } catch (error) {
+    // The link has gone since it was listed, as others' containers do all the time on a host, and its addresses with it.
+    if (isErrno(error, 'ENODEV')) return [];
+    throw error;
+  }
 }
 
 /** What a sharing mode reports. */

@@ -114,6 +114,7 @@ async function attach(
     context.mark('record again');
     return result;
   } catch (error) {
+    context.renewNft();
     const failures = await undo.run();
     // Whatever could not be taken back stays on record, for DEL.
     if (failures.length === 0) deleteRecord(context.runDir, key);

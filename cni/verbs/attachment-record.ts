@@ -11,6 +11,7 @@ import {
   accessSync,
   closeSync,
   constants,
+  existsSync,
   fstatSync,
   fsyncSync,
   openSync,
@@ -25,7 +26,7 @@ import {
 import type { RecordedElement } from '../features/recorded-element.ts';
 import { ensureDirectory } from '../kernel/directory.ts';
 import { isErrno } from '../kernel/errno.ts';
-import { type FileLock, lockFile } from '../kernel/flock.ts';
+import { type FileLock, LockTimeoutError, lockFile } from '../kernel/flock.ts';
 import type { AttachmentObjects, Attached } from '../modes/mode.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
 import { isObject } from '../protocol/fields.ts';
@@ -217,6 +218,30 @@ function listDirectory(path: string): string[] {
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ENOTDIR')) return [];
     throw error;
+  }
+}
+
+/**
+ * Remove what calls left that were killed before there was a record, or after it had gone: lock files nobody holds, and
+ * temporary ones. Of an attachment with a record, or one that a call is busy with, nothing is touched.
+ */
+export function removeForsakenFiles(runDir: string, network: string): void {
+  const dir = networkDir(runDir, network);
+  const names = new Set(listDirectory(dir).flatMap((name) => /^(.+)\.(lock|json\.tmp)$/.exec(name)?.[1] ?? []));
+  for (const name of names) {
+    const path = `${dir}/${name}.lock`;
+    let lock: FileLock;
+    try {
+      lock = lockFile(path, 0);
+    } catch (error) {
+      if (error instanceof LockTimeoutError || isErrno(error, 'ENOENT')) continue;
+      throw error;
+    }
+    if (!isStillThere(path, lock.fd)) lock.release();
+    else {
+      if (!existsSync(`${dir}/${name}.json`)) unlinkIfThere(`${dir}/${name}.json${TEMPORARY_SUFFIX}`);
+      releaseAttachment(dir, path, lock);
+    }
   }
 }
 

@@ -43,10 +43,15 @@ export class Context implements Host {
     return this.#nft;
   }
 
+  /** Have nftables opened anew when it is next used: one whose answers got lost answers nothing more. */
+  renewNft(): void {
+    this.#nft?.close();
+    this.#nft = undefined;
+  }
+
   close(): void {
     this.#route?.close();
     this.#route = undefined;
-    this.#nft?.close();
-    this.#nft = undefined;
+    this.renewNft();
   }
 }

@@ -10,7 +10,13 @@ import { deleteLinks } from '../kernel/rtnetlink/link-group.ts';
 import { hostInterfaceName } from '../modes/host-interface-name.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
 import type { NetworkRequest } from '../protocol/request.ts';
-import { type AttachmentRecord, findRecord, listRecords, lockAttachment } from './attachment-record.ts';
+import {
+  type AttachmentRecord,
+  findRecord,
+  listRecords,
+  lockAttachment,
+  removeForsakenFiles,
+} from './attachment-record.ts';
 import type { Context } from './context.ts';
 import { featureLinks, NO_TRACES } from './features.ts';
 import { findIpam } from './ipam.ts';
@@ -42,8 +48,11 @@ export async function gc(request: NetworkRequest, context: Context): Promise<voi
     }
   };
   // In one order, so that two collections at once do not wait for each other's locks.
-  const stale = listRecords(context.runDir, config.name)
-    .filter((record) => !includes(valid, record) && record.created < started)
+  const records = listRecords(context.runDir, config.name);
+  const listed = new Date().toISOString();
+  const stale = records
+    // One of the future is from before the clock was set back.
+    .filter((record) => !includes(valid, record) && (record.created < started || record.created > listed))
     .sort((a, b) => (a.containerId + a.ifname < b.containerId + b.ifname ? -1 : 1));
   await removeAll(stale, request, context, step);
   // Looked for before the records are: whatever an ADD has made by then, it had put on record before.
@@ -69,6 +78,7 @@ export async function gc(request: NetworkRequest, context: Context): Promise<voi
     const ipam = findIpam({ ...request, key, cniArgs: new Map(), env: context.env, warn: context.warn });
     return ipam?.collect(kept);
   });
+  await step(() => removeForsakenFiles(context.runDir, config.name));
   if (errors.length > 0) throw new AggregateError(errors, `Cannot remove everything stale of network "${config.name}"`);
 }
 

@@ -22,6 +22,7 @@ import type { Result } from '../protocol/result.ts';
 import { keyOf } from './attachment-key.ts';
 import { type AttachmentRecord, deleteRecord, listAllRecords } from './attachment-record.ts';
 import type { Context } from './context.ts';
+import { closeSandbox, openRecordedSandbox } from './sandbox.ts';
 import { type FeatureTraces, featureLinks, featureRemovals, removeOwnElements, tracesOfRecord } from './features.ts';
 import { findIpam, type Ipam } from './ipam.ts';
 
@@ -38,6 +39,8 @@ export interface Removal {
   readonly findOtherIpam: () => Ipam | undefined;
   /** Host interfaces of prevResult: another plugin's attachment has no marks of ours. */
   readonly reported: readonly string[];
+  /** Open the container's own namespace if it still is what the record says: for whoever is not told where it is. */
+  readonly openSandbox: () => Sandbox | undefined;
 }
 
 /** What a record says is there. `path`: where a foreign IPAM plugin is looked for, the runtime's CNI_PATH of today. */
@@ -63,6 +66,9 @@ export function removalOfRecord(record: AttachmentRecord, context: Context, path
     ),
     findOtherIpam: () => undefined,
     reported: [],
+    // A shared one is not the container's own, and nothing in it was changed.
+    openSandbox: () =>
+      record.objects.sharedNetns === undefined ? attempt(context, () => openRecordedSandbox(record)) : undefined,
   };
 }
 
@@ -80,6 +86,7 @@ export function removalOfRequest(request: AttachmentRequest, context: Context): 
     ipam: findRequestIpam(request, context),
     findOtherIpam: () => undefined,
     reported: previous?.interfaces.filter((link) => !link.sandbox).map(({ name }) => name) ?? [],
+    openSandbox: () => undefined,
   };
 }
 
@@ -150,6 +157,15 @@ export async function removeAttachment(
   removal: Removal,
   sandbox: Sandbox | undefined,
 ): Promise<void> {
+  const recorded = sandbox ? undefined : removal.openSandbox();
+  try {
+    await removeFrom(context, removal, sandbox ?? recorded);
+  } finally {
+    closeSandbox(recorded);
+  }
+}
+
+async function removeFrom(context: Context, removal: Removal, sandbox: Sandbox | undefined): Promise<void> {
   const { key, mode, features } = removal;
   const errors: unknown[] = [];
   const step = async (work: () => void | Promise<void>) => {

@@ -97,8 +97,14 @@ function report(file: string, tally: Tally, ending: Ending, ms: number): void {
   const counts = `${tally.passed} passed${tally.skips.length > 0 ? `, ${tally.skips.length} skipped` : ''}`;
   if (tally.failed === 0) console.log(`  ok    ${file}  ${counts}  ${ms} ms`);
   else console.log(`  FAIL  ${file}  ${counts}, ${tally.failed} failed  ${ms} ms\n${ending.output.trimEnd()}\n`);
+  for (const line of figuresOf(ending.output)) console.log(`        ${line}`);
   for (const problem of tally.problems) console.log(`        ${file} ${problem}`);
   for (const skipped of tally.skips) console.log(`        skipped: ${skipped.title}: ${skipped.reason}`);
+}
+
+/** What the README's table of reliability is made from. */
+function figuresOf(output: string): string[] {
+  return output.split('\n').filter((line) => /^(faults injected|inputs tried|attachments \d)/.test(line));
 }
 
 /** Whatever a test left on the machine counts as one failed test of its own. */

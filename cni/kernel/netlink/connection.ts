@@ -30,6 +30,8 @@ export interface Operation extends Request {
  * every other dump of links is interrupted; the reference plugins give up after 5 and use what they have
  * (https://github.com/containernetworking/plugins/issues/1121).
  */
+/** A dump of a million elements takes a few seconds. */
+const DUMP_TIMEOUT_MS = 60_000;
 const DUMP_ATTEMPTS = 30;
 
 export class NetlinkConnection {
@@ -107,7 +109,7 @@ export class NetlinkConnection {
     this.#send([{ ...operation, flags: operation.flags | NLM_F_DUMP }]);
     const messages: Message[] = [];
     let isInterrupted = false;
-    for (;;) {
+    for (const deadline = performance.now() + DUMP_TIMEOUT_MS; performance.now() < deadline; ) {
       for (const message of this.#receive(operation)) {
         if (message.sequence !== this.#sequence) continue;
         if (message.flags & NLM_F_DUMP_INTR) isInterrupted = true;
@@ -125,6 +127,7 @@ export class NetlinkConnection {
         messages.push(message);
       }
     }
+    throw new NetlinkError(operation.operation, { errno: ETIMEDOUT, text: 'the answer does not end' });
   }
 
   #send(requests: readonly Request[]): void {
