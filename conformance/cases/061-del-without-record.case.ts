@@ -3,9 +3,13 @@
 
 import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Attachment, attachBesideNeighbour, mustBeAsBefore } from '../harness/attachment.ts';
+import * as assert from 'uvu/assert';
+import { type Attachment, attachBesideNeighbour, everyFeature, mustBeAsBefore } from '../harness/attachment.ts';
 import { cases, type Reference } from '../harness/case.ts';
+import type { Config } from '../harness/document.ts';
 import type { Host, Invocation } from '../harness/host.ts';
+import { ownedElementsOf } from '../harness/owned-element.ts';
+import { linksOf } from '../harness/referee.ts';
 import { mustPass } from '../harness/verdict.ts';
 
 const { test, run } = cases('DEL without a record');
@@ -68,6 +72,51 @@ for (const [what, text] of [
   recordless(`with a record that is ${what}`, (host, { pod, later }) => {
     writeFileSync(join(host.runDir, 'attachments', 'pods', `${pod.name}.eth0.json`), text);
     return { config: later, container: pod };
+  });
+}
+
+/** Each feature has its own elements and links, and none is told what they are. */
+for (const [what, prepare] of [
+  ['by prevResult', ({ pod, later }) => ({ config: later, container: pod })],
+  [
+    'without prevResult, with the namespace gone',
+    ({ pod, config }) => {
+      pod.remove();
+      return { config, container: pod };
+    },
+  ],
+  [
+    'without runtimeConfig, keys and CNI_NETNS',
+    ({ pod, config: { cniVersion, name, type, ipam } }) => ({
+      config: { cniVersion, name, type, ipam } as Config,
+      container: pod,
+      netns: '',
+    }),
+  ],
+  [
+    'with keys and capabilities that cannot be read',
+    ({ pod, later }) => {
+      const runtimeConfig = { portMappings: [{ hostPort: -1 }], bandwidth: 'none' };
+      return { config: { ...later, icc: 'no', internal: 7, macspoofchk: [], runtimeConfig }, container: pod };
+    },
+  ],
+] as readonly (readonly [string, (attached: Attachment) => Invocation])[]) {
+  test(`removes the elements and the ifb of every feature ${what}`, ABSENT, (host) => {
+    const attached = attachBesideNeighbour(host, everyFeature(9000), everyFeature(8000));
+    const owner = `pods/${attached.pod.name}/eth0`;
+    const sets = new Set(ownedElementsOf(host.namespace).flatMap((each) => (each.owner === owner ? each.set : [])));
+    for (const feature of ['masquerade_', 'portmap_', 'isolation_', 'macspoof_'])
+      assert.ok(
+        [...sets].some((set) => set.startsWith(feature)),
+        `no element in a set ${feature}…`,
+      );
+    assert.is(linksOf(host.namespace).filter(({ linkinfo }) => linkinfo?.info_kind === 'ifb').length, 2);
+    loseRecord(host, attached);
+    const invocation = prepare(attached);
+    mustPass(host, 'DEL', invocation);
+    mustBeAsBefore(host, attached);
+    mustPass(host, 'DEL', invocation);
+    mustBeAsBefore(host, attached);
   });
 }
 

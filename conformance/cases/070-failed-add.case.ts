@@ -4,7 +4,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
-import { networkInUse } from '../harness/attachment.ts';
+import { everyFeature, networkInUse } from '../harness/attachment.ts';
 import { cases, type Reference } from '../harness/case.ts';
 import { mustRun } from '../harness/command.ts';
 import type { Config } from '../harness/document.ts';
@@ -216,6 +216,18 @@ test('a second ADD of the same: code 102, and the first stays as it is', 'same',
   mustBeEmpty(host.changesSince(attached), 'changed by the second ADD');
   assert.ok(canPing(invocation.container, '10.77.0.1'));
   mustPass(host, 'CHECK', { ...invocation, config: withPrevResult(config, result) });
+});
+
+test('a host port that the neighbour has, with every feature: code 102', { absent: 'ports of its own' }, (host) => {
+  const { config } = networkInUse(host, everyFeature(8000));
+  const pod = host.addContainer('pod');
+  const before = host.snapshot();
+  // Found out last, when queues, ifb and isolation of the port are made.
+  mustRefuse(host, 'ADD', { config, container: pod }, 102, /host port 8000-8003\/tcp.*-neighbour/);
+  mustBeEmpty(leftSince(host, before), 'left behind');
+  const result = mustAdd(host, { config: { ...config, ...everyFeature(8100) }, container: pod });
+  const later = withPrevResult({ ...config, ...everyFeature(8100) }, result);
+  mustPass(host, 'CHECK', { config: later, container: pod });
 });
 
 test('after a failure the same container can be attached', LEAVES_LINKS, (host) => {

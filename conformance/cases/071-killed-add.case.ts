@@ -1,6 +1,6 @@
 // An ADD that is killed at any of its calls: DEL leaves nothing of it, with and without the namespace.
 
-import { mustBeAsBefore } from '../harness/attachment.ts';
+import { everyFeature, mustBeAsBefore } from '../harness/attachment.ts';
 import { cases, type Reference } from '../harness/case.ts';
 import { atEach, CALLS, kill, setScene } from '../harness/interruption.ts';
 import { mustPass } from '../harness/verdict.ts';
@@ -26,6 +26,16 @@ test('killed at each message with the namespace gone afterwards: DEL without it 
     if (n % 2 === 0) return;
     kill(host, scene, 'sendto', n);
     mustPass(host, 'DEL', { ...scene.invocation, netns: '' });
+    mustBeAsBefore(host, scene);
+  });
+});
+
+test('killed at every third message with every feature: DEL leaves nothing', ABSENT, (host) => {
+  const scene = setScene(host, everyFeature(9000), everyFeature(8000));
+  atEach(scene, 'sendto', (n) => {
+    if (n % 3 !== 0) return;
+    kill(host, scene, 'sendto', n);
+    mustPass(host, 'DEL', scene.invocation);
     mustBeAsBefore(host, scene);
   });
 });

@@ -3,10 +3,10 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
-import { mustBeAsBefore } from '../harness/attachment.ts';
+import { everyFeature, mustBeAsBefore } from '../harness/attachment.ts';
 import { cases, type Reference } from '../harness/case.ts';
 import type { ErrorDocument } from '../harness/document.ts';
-import { atEach, setScene, strace } from '../harness/interruption.ts';
+import { atEach, refuse, setScene, strace } from '../harness/interruption.ts';
 import { mustPass } from '../harness/verdict.ts';
 
 const { test, run } = cases('ADD with refused calls');
@@ -21,9 +21,7 @@ for (const [call, errno] of [
     const scene = setScene(host);
     let failures = 0;
     atEach(scene, call, (n) => {
-      const inject = `inject=${call}:error=${errno}:when=${n}`;
-      const under = strace('-e', `trace=${call}`, '-e', inject, '-o', '/dev/null');
-      const outcome = host.invoke('ADD', { ...scene.invocation, under });
+      const outcome = refuse(host, scene, { call, errno, n });
       const where = `${call} ${n}: ${outcome.stdout}${outcome.stderr}`;
       if (outcome.code === 0) mustPass(host, 'DEL', scene.invocation);
       else {
@@ -37,6 +35,19 @@ for (const [call, errno] of [
     assert.ok(failures > 0, `no ADD minds a failing ${call}`);
   });
 }
+
+test('refused at every third message with every feature: leaves nothing', ABSENT, (host) => {
+  const scene = setScene(host, everyFeature(9000), everyFeature(8000));
+  let failures = 0;
+  atEach(scene, 'sendto', (n) => {
+    if (n % 3 !== 1) return;
+    const { code } = refuse(host, scene, { call: 'sendto', errno: 'ENOBUFS', n });
+    if (code === 0) mustPass(host, 'DEL', scene.invocation);
+    else failures += 1;
+    mustBeAsBefore(host, scene);
+  });
+  assert.ok(failures > 0, 'no ADD minds a refused message');
+});
 
 test(
   'the namespace vanishes between: a failure that leaves nothing, or a success that DEL takes away',

@@ -2,10 +2,12 @@
 
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Attachment, attachBesideNeighbour } from '../harness/attachment.ts';
+import * as assert from 'uvu/assert';
+import { type Attachment, attachBesideNeighbour, everyFeature } from '../harness/attachment.ts';
 import { cases, type Reference } from '../harness/case.ts';
 import type { Host } from '../harness/host.ts';
-import { mustRefuse } from '../harness/verdict.ts';
+import { ownedElementsOf } from '../harness/owned-element.ts';
+import { mustPass, mustRefuse } from '../harness/verdict.ts';
 
 const { test, run } = cases('CHECK of what is damaged');
 
@@ -178,6 +180,20 @@ for (const { what, reference, pattern, inflict } of DAMAGES) {
     mustRefuse(host, 'CHECK', { config: attachment.later, container: attachment.pod }, 101, pattern);
   });
 }
+
+test('names every element that is missing, of each feature', ABSENT, (host) => {
+  const { pod, later } = attachBesideNeighbour(host, everyFeature(9000), everyFeature(8000));
+  mustPass(host, 'CHECK', { config: later, container: pod });
+  const own = ownedElementsOf(host.namespace).filter(({ owner }) => owner === `pods/${pod.name}/eth0`);
+  assert.ok(own.length > 20, `only ${own.length} elements`);
+  own.forEach(({ family, set, key }, i) => {
+    host.namespace.mustRun('nft', ['delete', 'element', family, 'podlink', set, `{ ${key} }`]);
+    const { msg } = mustRefuse(host, 'CHECK', { config: later, container: pod }, 101, /element .* is missing/);
+    const named = [...msg.matchAll(/element (\S.*?) of set (\w+) is missing/g)].map((match) => match[2]);
+    const deleted = own.slice(0, i + 1).map((element) => element.set);
+    assert.equal(named.sort(), deleted.sort(), msg);
+  });
+});
 
 test('names all damages at once', ABSENT, (host) => {
   const { pod, later } = attachBesideNeighbour(host);

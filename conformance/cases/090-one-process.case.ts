@@ -1,29 +1,12 @@
 // One call is one process: nothing is executed and nothing forked, whatever the network needs.
 
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import * as assert from 'uvu/assert';
-import { attachBesideNeighbour } from '../harness/attachment.ts';
+import { attachBesideNeighbour, everyFeature, networkInUse } from '../harness/attachment.ts';
 import { cases, type Reference } from '../harness/case.ts';
-import type { Command, Host, Invocation } from '../harness/host.ts';
+import { mustBeOneProcess } from '../harness/one-process.ts';
 import { mustAdd, withPrevResult } from '../harness/verdict.ts';
 
 const { test, run } = cases('one process');
 const FORKS: Reference = { differs: 'it executes its IPAM plugin, and iptables', seen: /executes/ };
-
-/** Run a call and fail unless it executes one program only and starts threads only. */
-function mustBeOneProcess(host: Host, command: Command, invocation: Invocation): void {
-  const trace = join(host.folder, 'trace');
-  const under = ['strace', '-f', '-qq', '-e', 'trace=execve,execveat,clone,clone3,fork,vfork', '-o', trace];
-  const { code, stdout, stderr } = host.invoke(command, { ...invocation, under });
-  assert.is(code, 0, `${command} fails: ${stdout}${stderr}`);
-  const lines = readFileSync(trace, 'utf8').split('\n').filter(Boolean);
-  const executed = lines.filter((line) => /\bexecve(at)?\(/.test(line));
-  assert.is(executed.length, 1, `${command} executes ${executed.length} programs:\n${executed.join('\n')}`);
-  const started = lines.filter((line) => /\b(clone3?|v?fork)\(/.test(line));
-  const processes = started.filter((line) => !line.includes('CLONE_THREAD'));
-  assert.equal(processes, [], `${command} starts processes`);
-}
 
 test('ADD, CHECK and DEL of a dual-stack pod with masquerading', FORKS, (host) => {
   const { config } = attachBesideNeighbour(host);
@@ -31,6 +14,16 @@ test('ADD, CHECK and DEL of a dual-stack pod with masquerading', FORKS, (host) =
   mustBeOneProcess(host, 'ADD', { config, container });
   mustBeOneProcess(host, 'DEL', { config, container });
   const later = withPrevResult(config, mustAdd(host, { config, container }));
+  mustBeOneProcess(host, 'CHECK', { config: later, container });
+  mustBeOneProcess(host, 'DEL', { config: later, container });
+});
+
+test('ADD, CHECK and DEL of a pod with every feature', { absent: 'ports, limits and isolation of its own' }, (host) => {
+  const { config } = networkInUse(host, everyFeature(9000));
+  const container = host.addContainer('traced');
+  const own = { ...config, ...everyFeature(8000) };
+  const { json } = mustBeOneProcess(host, 'ADD', { config: own, container });
+  const later = { ...own, prevResult: json };
   mustBeOneProcess(host, 'CHECK', { config: later, container });
   mustBeOneProcess(host, 'DEL', { config: later, container });
 });

@@ -1,8 +1,8 @@
 // The reservations are the reference host-local's own files, and podlink under the names `host-local` and `static`
 // serves the reference's plugins.
 
-import { mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
 import * as assert from 'uvu/assert';
 import { cases, type Reference } from '../harness/case.ts';
 import { run as runProgram } from '../harness/command.ts';
@@ -128,6 +128,53 @@ test('what podlink reserved the reference keeps and releases, and the other way 
   const held = Object.keys(filesOf(host.dataDir)).filter((name) => name.startsWith('10.'));
   assert.equal(held, ['10.77.0.4', '10.77.0.5']);
   assert.is(add(reference, 'e'), '10.77.0.2/24');
+});
+
+/** The files of the index beside the reservations; the owners it knows are among them. */
+function indexOf(dataDir: string): string[] {
+  const folder = join(dataDir, '.podlink', 'pods');
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(relative(folder, entry.parentPath), entry.name))
+    .sort();
+}
+
+test('the index beside the reservations follows them, whoever makes and releases them', ABSENT, (host) => {
+  const own = join(ownPluginFolder(host, 'host-local'), 'host-local');
+  const reference = `${REFERENCE_FOLDER}/host-local`;
+  const config = ipamConfig(host.dataDir);
+  const serve = (plugin: string, command: 'ADD' | 'DEL', id: string) =>
+    call(host, { plugin, command, id, config }).ips?.[0]?.address;
+  const owners = () => indexOf(host.dataDir).filter((name) => name.startsWith('owners/'));
+  serve(own, 'ADD', 'a');
+  assert.equal(owners(), ['owners/a:eth0']);
+  serve(reference, 'ADD', 'b');
+  serve(own, 'ADD', 'c');
+  assert.equal(owners(), ['owners/a:eth0', 'owners/b:eth0', 'owners/c:eth0']);
+  serve(own, 'DEL', 'b');
+  assert.equal(owners(), ['owners/a:eth0', 'owners/c:eth0']);
+  serve(reference, 'DEL', 'a');
+  serve(own, 'DEL', 'nobody');
+  assert.equal(owners(), ['owners/c:eth0']);
+  serve(own, 'DEL', 'c');
+  assert.equal(indexOf(host.dataDir), [], 'of nobody');
+});
+
+test('an index that is damaged or gone costs nobody an address', ABSENT, (host) => {
+  const own = join(ownPluginFolder(host, 'host-local'), 'host-local');
+  const config = ipamConfig(host.dataDir);
+  const serve = (command: 'ADD' | 'DEL', id: string) =>
+    call(host, { plugin: own, command, id, config }).ips?.[0]?.address;
+  const index = join(host.dataDir, '.podlink', 'pods');
+  assert.is(serve('ADD', 'a'), '10.77.0.2/24');
+  rmSync(join(host.dataDir, '.podlink'), { recursive: true });
+  assert.is(serve('ADD', 'b'), '10.77.0.3/24');
+  for (const name of indexOf(host.dataDir)) writeFileSync(join(index, name), 'damaged');
+  assert.is(serve('ADD', 'c'), '10.77.0.4/24');
+  for (const name of indexOf(host.dataDir)) writeFileSync(join(index, name), '');
+  for (const id of ['a', 'b', 'c']) serve('DEL', id);
+  const held = Object.keys(filesOf(host.dataDir)).filter((name) => /^[\da-f.:]+$/.test(name));
+  assert.equal([held, indexOf(host.dataDir)], [[], []]);
 });
 
 for (const type of ['host-local', 'static'] as const) {

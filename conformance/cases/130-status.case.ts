@@ -1,8 +1,9 @@
 // STATUS: silent when an ADD could be served now, else error 50 with the reason, or 7 for a configuration nothing could
 // make work.
 
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import * as assert from 'uvu/assert';
 import { cases } from '../harness/case.ts';
 import type { Config } from '../harness/document.ts';
 import type { Host } from '../harness/host.ts';
@@ -52,6 +53,53 @@ test('STATUS is 50 when every address is taken, naming the range, and passes aga
   const pod = addPod(host, config);
   mustRefuse(host, 'STATUS', { config }, 50, /10\.77\.0\.1-10\.77\.0\.2/);
   mustRefuse(host, 'ADD', { config, container: host.addContainer() }, 11, /10\.77\.0\.1-10\.77\.0\.2/);
+  delPod(host, pod);
+  mustPass(host, 'STATUS', { config });
+});
+
+test('STATUS is 50 from statusThresholdPercent on, while ADD is still served', ABSENT, (host) => {
+  // Five addresses beside the gateway's, of which three are 60 %.
+  const ipam = { statusThresholdPercent: 60 };
+  const config = network(host, { ipam: host.hostLocal(['10.77.0.0/29', 'fd00:77::/64'], ipam) });
+  const pods = [addPod(host, config), addPod(host, config)];
+  mustPass(host, 'STATUS', { config });
+  pods.push(addPod(host, config));
+  const reason = /3 of the 5 addresses of range set 10\.77\.0\.1-10\.77\.0\.6 .*60 %.*statusThresholdPercent/;
+  mustRefuse(host, 'STATUS', { config }, 50, reason);
+  mustRefuse(host, 'STATUS', { config: { ...config, type: 'host-local' } }, 50, reason);
+  mustPass(host, 'STATUS', { config: network(host, { ipam: host.hostLocal(['10.77.0.0/29', 'fd00:77::/64']) }) });
+  pods.push(addPod(host, config));
+  for (const pod of pods.splice(0, 2)) delPod(host, pod);
+  mustPass(host, 'STATUS', { config });
+});
+
+test('STATUS counts what others have reserved, and not what nobody has', ABSENT, (host) => {
+  const config = network(host, { ipam: host.hostLocal(['10.77.0.0/29'], { statusThresholdPercent: 40 }) });
+  const pod = addPod(host, config);
+  mustPass(host, 'STATUS', { config });
+  writeFileSync(`${host.dataDir}/pods/10.77.0.5`, 'somebody\r\neth0');
+  mustRefuse(host, 'STATUS', { config }, 50, /2 of the 5 addresses/);
+  // Left by a crash of the reference: as good as free once whoever writes it would have ended.
+  const tight = network(host, { ipam: host.hostLocal(['10.77.0.0/29']) });
+  for (const last of [3, 4, 6]) writeFileSync(`${host.dataDir}/pods/10.77.0.${last}`, '');
+  mustRefuse(host, 'STATUS', { config: tight }, 50, /No IP addresses available in range set 10\.77\.0\.1-10\.77\.0\.6/);
+  const longAgo = Date.now() / 1000 - 3600;
+  utimesSync(`${host.dataDir}/pods/10.77.0.4`, longAgo, longAgo);
+  mustPass(host, 'STATUS', { config: tight });
+  assert.is(addPod(host, tight).ipv4, '10.77.0.4');
+  mustRefuse(host, 'STATUS', { config: tight }, 50, /No IP addresses available/);
+  delPod(host, pod);
+  mustPass(host, 'STATUS', { config: tight });
+});
+
+test('STATUS is 50 when one of several range sets is full, and leaves excluded addresses out', ABSENT, (host) => {
+  const full = host.hostLocal(['fd00:77::/64', '10.77.0.0/29'], { exclude: ['10.77.0.3-10.77.0.6'] });
+  const config = network(host, { ipam: full });
+  mustPass(host, 'STATUS', { config });
+  const pod = addPod(host, config);
+  assert.is(pod.ipv4, '10.77.0.2');
+  mustRefuse(host, 'STATUS', { config }, 50, /No IP addresses available in range set 10\.77\.0\.1-10\.77\.0\.6/);
+  mustRefuse(host, 'ADD', { config, container: host.addContainer() }, 11, /No IP addresses available/);
   delPod(host, pod);
   mustPass(host, 'STATUS', { config });
 });
@@ -108,6 +156,13 @@ test('STATUS is 7 for a configuration that no ADD could use', ABSENT, (host) => 
     [{ ipam: host.hostLocal(['10.77.0.1/24']) }, /"ipam\.ranges\[0\]\[0\]\.subnet"/],
     [{ ipam: host.hostLocal(['10.77.0.0/24'], { routes: [{ dst: 'x' }] }) }, /"ipam\.routes\[0\]\.dst"/],
     [{ ipam: host.hostLocal(['10.77.0.0/24'], { dataDir: 'relative' }) }, /"ipam\.dataDir"/],
+    ...[0, 101, 50.5, '50'].map(
+      (statusThresholdPercent) =>
+        [
+          { ipam: host.hostLocal(['10.77.0.0/24'], { statusThresholdPercent }) },
+          /"ipam\.statusThresholdPercent": must be/,
+        ] as const,
+    ),
   ];
   for (const [overrides, pattern] of rows) mustRefuse(host, 'STATUS', { config: network(host, overrides) }, 7, pattern);
   mustBeEmpty(host.changesSince(before), 'changed');

@@ -2,9 +2,11 @@
 
 import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import * as assert from 'uvu/assert';
+import { attachBesideNeighbour, everyFeature, mustBeAsBefore } from '../harness/attachment.ts';
 import { cases } from '../harness/case.ts';
 import type { Config } from '../harness/document.ts';
 import type { Host } from '../harness/host.ts';
+import type { Namespace } from '../harness/namespace.ts';
 import { elementOwnersOf } from '../harness/nftables.ts';
 import { addPod, checkPod, hostEndOf, type Pod } from '../harness/pod.ts';
 import { findLink, portsOf } from '../harness/referee.ts';
@@ -30,6 +32,12 @@ function reservations(host: Host, name = 'pods'): string[] {
   return readdirSync(`${host.dataDir}/${name}`)
     .filter((file) => /^[\da-f.:]+$/.test(file))
     .sort();
+}
+
+const recordOf = (host: Host, { name }: Namespace) => `${host.runDir}/attachments/pods/${name}.eth0.json`;
+
+function loseRecord(host: Host, pod: Namespace): void {
+  rmSync(recordOf(host, pod));
 }
 
 function records(host: Host, name = 'pods'): string[] {
@@ -183,11 +191,54 @@ test('GC needs nothing of the configuration but the name', ABSENT, (host) => {
 test('GC frees reservations without a record: of a container from before a reboot', ABSENT, (host) => {
   const config = network(host);
   const [kept, lost] = [addPod(host, config), addPod(host, config)];
-  rmSync(`${host.runDir}/attachments/pods/${lost.namespace.name}.eth0.json`);
+  loseRecord(host, lost.namespace);
   lost.namespace.remove();
   collect(host, config, [kept]);
   assert.equal(reservations(host), [kept.ipv4, kept.ipv6].sort());
   mustBeWhole(host, kept);
+});
+
+for (const [what, lose] of [
+  ['on record', () => undefined],
+  ['without a record', loseRecord],
+  [
+    'without a record and without its namespace',
+    (host: Host, pod: Namespace) => {
+      loseRecord(host, pod);
+      pod.remove();
+    },
+  ],
+] as const) {
+  test(`GC removes elements, ifb and reservations of every feature of a container ${what}`, ABSENT, (host) => {
+    const attached = attachBesideNeighbour(host, { cniVersion: '1.1.0', ...everyFeature(9000) }, everyFeature(8000));
+    const { pod, neighbour, config } = attached;
+    lose(host, pod);
+    const valid = [{ containerID: neighbour.name, ifname: 'eth0' }];
+    mustPass(host, 'GC', { config: { ...config, [VALID]: valid } });
+    mustBeAsBefore(host, attached);
+    // One that is valid keeps everything, with or without a record.
+    rmSync(recordOf(host, neighbour));
+    const withoutRecord = host.snapshot();
+    mustPass(host, 'GC', { config: { ...config, [VALID]: valid } });
+    mustBeEmpty(host.changesSince(withoutRecord), 'changed of the valid one');
+  });
+}
+
+test("GC leaves other networks' elements and ifbs alone that have no record", ABSENT, (host) => {
+  const { pod, config } = attachBesideNeighbour(
+    host,
+    { cniVersion: '1.1.0', ...everyFeature(9000) },
+    everyFeature(8000),
+  );
+  loseRecord(host, pod);
+  const before = host.snapshot();
+  for (const name of ['pod', 'pods2', 'pods.x']) {
+    mustPass(host, 'GC', { config: { ...config, name, [VALID]: [] } });
+  }
+  mustBeEmpty(
+    host.changesSince(before).filter((line) => !/^\+ (folder \S+|file \S+\/lock "")$/.test(line)),
+    'changed',
+  );
 });
 
 test('GC takes off the mounts of stale sharers and leaves those of valid ones', ABSENT, (host) => {

@@ -15,7 +15,15 @@ import { mustBeEmpty, refusalOf, resultOf, withPrevResult } from '../harness/ver
 const { test, run } = cases('many at once');
 const COUNT = 16;
 /** What one attachment needs: made once, whoever is first. */
-const RULES = { masquerade_v4: 3, masquerade_v6: 3, postrouting_masquerade: 2 };
+const RULES = {
+  masquerade_v4: 3,
+  masquerade_v6: 3,
+  postrouting_masquerade: 2,
+  masquerade_invalid_v4: 3,
+  masquerade_invalid_v6: 3,
+  masquerade_invalid: 2,
+  forward_masquerade: 1,
+};
 
 function network(host: Host): Config {
   const ipam = host.hostLocal(['10.77.0.0/24', 'fd00:77::/64']);

@@ -33,9 +33,35 @@ export function networkInUse(host: Host, overrides: Config = {}): NetworkInUse {
   return { config, neighbour };
 }
 
-/** Attach a pod to a network in use. */
-export function attachBesideNeighbour(host: Host, overrides: Config = {}): Attachment {
-  const { config, neighbour } = networkInUse(host, overrides);
+/**
+ * Keys with which every feature leaves something in the host for a container: elements in all sets and maps, an ifb.
+ *
+ * The container's ports are ten from `hostPort` on.
+ */
+export function everyFeature(hostPort: number): Config {
+  const mapping = (offset: number, more: object) => ({ hostPort: hostPort + offset, containerPort: 7000, ...more });
+  const run = Array.from({ length: 4 }, (_, i) => ({ hostPort: hostPort + i, containerPort: hostPort + i }));
+  return {
+    ipMasqExclude: ['192.0.2.0/24'],
+    icc: false,
+    internal: true,
+    macspoofchk: true,
+    runtimeConfig: {
+      portMappings: [
+        ...run.map((ports) => ({ ...ports, protocol: 'tcp' })),
+        mapping(5, { protocol: 'tcp', hostIP: '203.0.113.1' }),
+        mapping(6, { protocol: 'udp' }),
+        mapping(7, { protocol: 'sctp', hostIP: '2001:db8:1::1' }),
+      ],
+      bandwidth: { ingressRate: 80e6, ingressBurst: 8e6, egressRate: 80e6, egressBurst: 8e6 },
+    },
+  };
+}
+
+/** Attach a pod to a network in use. `own`: what its configuration has in place of the neighbour's. */
+export function attachBesideNeighbour(host: Host, overrides: Config = {}, own: Config = {}): Attachment {
+  const { config: shared, neighbour } = networkInUse(host, overrides);
+  const config = { ...shared, ...own };
   const pod = host.addContainer('pod');
   const before = host.snapshot();
   const result = mustAdd(host, { config, container: pod });
@@ -45,10 +71,14 @@ export function attachBesideNeighbour(host: Host, overrides: Config = {}): Attac
 /**
  * Fail unless all is as in `before`: nothing of the pod is left, nothing of the neighbour is missing.
  *
- * What may differ is where the next address is looked for, and a pod's namespace that is gone.
+ * What may differ is where the next address is looked for, a pod's namespace that is gone, and what matches `ignored`.
  */
-export function mustBeAsBefore(host: Host, { pod, before }: Pick<Attachment, 'pod' | 'before'>): void {
+export function mustBeAsBefore(
+  host: Host,
+  { pod, before }: Pick<Attachment, 'pod' | 'before'>,
+  ignored?: RegExp,
+): void {
   const isMeantToChange = pod.exists ? /last_reserved_ip\.\d+ / : /last_reserved_ip\.\d+ |^[+-] pod /;
-  const changes = host.changesSince(before).filter((line) => !isMeantToChange.test(line));
+  const changes = host.changesSince(before).filter((line) => !isMeantToChange.test(line) && !ignored?.test(line));
   mustBeEmpty(changes, 'not as it was before the ADD');
 }

@@ -38,17 +38,15 @@ export interface Outcome extends Output {
 }
 
 /**
- * What survives the last DEL, and is meant to: the bridge, forwarding, the store's own files, empty files that are
- * locked, and the frame of the rules: podlink's table with its empty sets, or the tables and chains that iptables makes.
+ * What survives the last DEL, and is meant to: the bridge, forwarding, the store's own files, empty files that are locked,
+ * and the frame of the rules: podlink's table with empty sets and maps, or the tables and chains that iptables makes.
  */
 const MEANT_TO_STAY = new RegExp(
   [
     String.raw`^[+-] host (link \S+ bridge|address cni|route .*"(dev|prefsrc)":"(cni|lo)|sysctl)`,
     '^[+-] folder',
-    // The kernel has one for each IPv6 network of a host that forwards.
-    String.raw`^[+-] host route \{"type":"anycast"`,
     String.raw`^[+-] file \S+/(lock|last_reserved_ip\.\d+|locks/\S+) `,
-    String.raw`^[+-] host nft (?!.*"elem":)\{"(table|chain|rule|set)":\{.*"podlink"`,
+    String.raw`^[+-] host nft (?!.*"elem":)\{"(table|chain|rule|set|map)":\{.*"podlink"`,
     String.raw`^[+-] host nft \{"table":\{"family":"ip6?","name":"nat"`,
     String.raw`^[+-] host nft \{"chain":\{.*"table":"nat","name":"[A-Z]+","type"`,
   ].join('|'),

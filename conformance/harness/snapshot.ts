@@ -1,7 +1,7 @@
 // The state of a host, its containers and the plugin's files, as text lines to compare.
 //
-// Left out is what the kernel does by itself and at its own time: link-local addresses, multicast routes, carrier and
-// timers.
+// Left out is what the kernel does by itself and at its own time: link-local addresses, multicast routes, carrier,
+// timers, and the local routes of an IPv6 address, which come only when it has been found to be nobody else's.
 
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -50,7 +50,7 @@ function networkLines(namespace: Namespace): string[] {
   for (const family of ['-4', '-6']) {
     const routes = namespace.ipJson<Record<string, unknown>>(family, '-d', 'route', 'show', 'table', 'all');
     lines.push(
-      ...routes.filter((route) => !/^(fe80:|ff00:)/.test(String(route.dst))).map((r) => `route ${routeText(r)}`),
+      ...routes.filter((route) => !isOfKernelAlone(family, route)).map((route) => `route ${routeText(route)}`),
     );
     lines.push(
       ...namespace
@@ -61,6 +61,11 @@ function networkLines(namespace: Namespace): string[] {
   for (const key of SYSCTLS) lines.push(`sysctl ${key}=${namespace.sysctl(key)}`);
   lines.push(...nftLines(namespace));
   return lines;
+}
+
+function isOfKernelAlone(family: string, { dst, table, protocol }: Readonly<Record<string, unknown>>): boolean {
+  if (/^(fe80:|ff00:)/.test(String(dst))) return true;
+  return family === '-6' && table === 'local' && protocol === 'kernel';
 }
 
 function linkText(link: Link): string {
