@@ -3,6 +3,7 @@
 //
 //   attachment    on record, and its network namespace is gone, or its ADD was stopped in its middle
 //   elements      in podlink's nftables sets, with an owner who has neither a record nor an interface
+//   interface     that a feature has made (ifb), with such an owner
 //   reservation   of an address: of nobody (a crash), from before a reboot, or of a namespace that is gone
 
 import { statSync } from 'node:fs';
@@ -13,12 +14,14 @@ import { ALL_RULESETS } from '../features/feature-registry.ts';
 import { findElements, removeElements } from '../features/owned-elements.ts';
 import { ownerComment, ownerCommentPrefix } from '../features/podlink-table.ts';
 import { LockTimeoutError } from '../kernel/flock.ts';
-import { listLinks } from '../kernel/rtnetlink/link.ts';
+import { type Link, listLinks } from '../kernel/rtnetlink/link.ts';
+import { deleteLinks } from '../kernel/rtnetlink/link-group.ts';
 import { hostInterfaceName } from '../modes/host-interface-name.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
 import { describeKey } from '../verbs/attachment-key.ts';
 import { type AttachmentRecord, findRecord, listAllRecords, lockAttachment } from '../verbs/attachment-record.ts';
 import type { Context } from '../verbs/context.ts';
+import { featureLinks, NO_TRACES } from '../verbs/features.ts';
 import { removalOfRecord, removeAttachment } from '../verbs/removal.ts';
 import { type AddressBook, listAddressBooks } from './address-book.ts';
 import { binDirsOf, type Call, NETWORK_OPTION } from './command.ts';
@@ -30,7 +33,7 @@ const ABANDONED_AFTER_MS = 60_000;
 const LOCK_TIMEOUT_MS = 1000;
 
 export interface StaleObject {
-  readonly kind: 'attachment' | 'elements' | 'reservation';
+  readonly kind: 'attachment' | 'elements' | 'interface' | 'reservation';
   readonly network: string;
   readonly what: string;
   readonly why: string;
@@ -45,6 +48,7 @@ export function findStaleObjects(call: Call): StaleObject[] {
   const { context } = call;
   // Before the records: whatever an ADD has made by then, it had put on record before.
   const elements = listOwnedElements(call.valueOf(NETWORK_OPTION.name), context);
+  const links = listFeatureLinks(call.valueOf(NETWORK_OPTION.name), context);
   const records = listAllRecords(context.runDir);
   const wanted = call.valueOf(NETWORK_OPTION.name);
   return [
@@ -52,6 +56,7 @@ export function findStaleObjects(call: Call): StaleObject[] {
       .filter(({ network }) => wanted === undefined || network === wanted)
       .flatMap((record) => judgeAttachment(record, call) ?? []),
     ...judgeElements(elements, records, context),
+    ...judgeLinks(links, records, context),
     ...listAddressBooks(call)
       .filter(({ isOurs }) => isOurs)
       .flatMap((book) => judgeReservations(book, records, context)),
@@ -123,6 +128,44 @@ function judgeElements(elements: OwnedElements, records: readonly AttachmentReco
         const { keys: now } = ownersOfLinks(context);
         if ([...listAllRecords(context.runDir), ...now].some((key) => ownerComment(key) === comment)) return false;
         removeElements(context.nft, ofOwner);
+        return true;
+      },
+    };
+  });
+}
+
+interface OwnedLink {
+  readonly link: Link;
+  readonly key: AttachmentKey;
+}
+
+/** The links that features have made, by their aliases. One with an ID too long for it is left out: it does not tell. */
+function listFeatureLinks(network: string | undefined, context: Context): OwnedLink[] {
+  return listLinks(context.route).flatMap((link) => {
+    const [program = '', ofNetwork = '', containerId = '', ...rest] = link.alias?.split(' ') ?? [];
+    const key = { network: ofNetwork, containerId, ifname: rest.join(' ') };
+    if (!program.startsWith('podlink-') || (network !== undefined && ofNetwork !== network)) return [];
+    return featureLinks(key, NO_TRACES).some(({ name }) => name === link.name) ? [{ link, key }] : [];
+  });
+}
+
+function judgeLinks(
+  links: readonly OwnedLink[],
+  records: readonly AttachmentRecord[],
+  context: Context,
+): StaleObject[] {
+  const isOwned = ({ key }: OwnedLink, known: readonly AttachmentKey[]): boolean =>
+    [...known, ...ownersOfLinks(context).keys].some((other) => ownerComment(other) === ownerComment(key));
+  return links.flatMap((owned) => {
+    if (isOwned(owned, records)) return [];
+    return {
+      kind: 'interface' as const,
+      network: owned.key.network,
+      what: `interface ${owned.link.name} of ${describeKey(owned.key)}`,
+      why: 'the attachment has neither a record nor an interface',
+      remove: () => {
+        if (isOwned(owned, listAllRecords(context.runDir))) return false;
+        deleteLinks(context.route, [owned.link]);
         return true;
       },
     };

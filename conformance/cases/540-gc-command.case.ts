@@ -10,7 +10,7 @@ import { elementOwnersOf } from '../harness/nftables.ts';
 import { mustEnd, mustSay, mustTell, NO_COMMANDS, writeConfDir } from '../harness/operator-command.ts';
 import { addPod, checkPod, hostEndOf, type Pod } from '../harness/pod.ts';
 import { linksOf } from '../harness/referee.ts';
-import { mustBeEmpty } from '../harness/verdict.ts';
+import { mustAdd, mustBeEmpty } from '../harness/verdict.ts';
 
 const { test, run } = cases('gc command');
 
@@ -154,6 +154,21 @@ test(
     assert.ok(reservations(host).includes(lost.ipv4), 'its namespace is there: so is its address');
   },
 );
+
+test('gc removes an ifb whose attachment has neither record nor interface any more', NO_COMMANDS, async (host) => {
+  const config = host.config({ name: 'limited', egressRate: 8_000_000, egressBurst: 800_000 });
+  const [living, lost] = [host.addContainer('living'), host.addContainer('lost')];
+  mustAdd(host, { config, container: living });
+  const hostEnd = mustAdd(host, { config, container: lost }).interfaces?.[1]?.name ?? '';
+  const ifbs = () => linksOf(host.namespace).filter(({ ifname }) => ifname.startsWith('ifb'));
+  assert.is(ifbs().length, 2);
+  host.namespace.mustRun('rm', [`${host.runDir}/attachments/limited/${lost.name}.eth0.json`]);
+  lost.remove();
+  await waitForLinkGone(host, hostEnd);
+  const collected = mustTell<Collected[]>(host, ['gc', '--network', 'limited']);
+  assert.ok(collected.some(({ kind, outcome }) => kind === 'interface' && outcome === 'removed'));
+  assert.is(ifbs().length, 1);
+});
 
 test(
   'gc releases reservations of nobody, not one that may just be written, nor one of another plugin',
