@@ -147,10 +147,15 @@ test('remove() does nothing without a record or without a sandbox', () =>
     remove(undefined);
     tuningFeature.remove?.({ route: host.route, warn: () => undefined }, { key: KEY, objects, sandbox: undefined });
     assert.is(sysctl(sandbox, 'net.ipv4.ip_forward'), '1');
-    assert.match(
-      refusal(() => remove({ sysctls: [{ key: ['ipv4', 'ip_forward'] }] })),
-      'Invalid "features.tuning.sysctls[0]": must have "key", "value" and "original"',
-    );
+  }));
+
+test('remove() puts back what a damaged record still tells', () =>
+  withTuning({ sysctl: { 'net.ipv4.ip_forward': '1' } }, ({ sandbox, add, remove }) => {
+    const { sysctls } = add();
+    for (const damaged of ['text', {}, [{ key: ['ipv4', 'ip_forward'] }, 7, null]]) remove({ sysctls: damaged });
+    assert.is(sysctl(sandbox, 'net.ipv4.ip_forward'), '1');
+    remove({ sysctls: [{}, ...(sysctls as unknown[])] });
+    assert.is(sysctl(sandbox, 'net.ipv4.ip_forward'), '0');
   }));
 
 const BAD: readonly [key: string, value: string, message: RegExp][] = [
