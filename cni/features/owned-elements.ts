@@ -93,12 +93,22 @@ export function removeElements(nft: NftablesConnection, elements: readonly Eleme
   retryWhileOutdated(() => {
     const generation = nft.getGeneration();
     const deletions = elements.flatMap(({ set, key, comment }) => {
-      const found = findElement(nft, set, key);
+      const found = findIfThere(nft, set, key);
       return found && found.comment === comment ? [deleteElement(found)] : [];
     });
     nft.commit(deletions, generation);
     return true;
   });
+}
+
+/** Undefined, too, when somebody has put a set of another type in the place of ours: then the element is gone. */
+function findIfThere(nft: NftablesConnection, set: Element['set'], key: Uint8Array): Element | undefined {
+  try {
+    return findElement(nft, set, key);
+  } catch (error) {
+    if (isErrno(error, 'EINVAL')) return undefined;
+    throw error;
+  }
 }
 
 /**
@@ -148,8 +158,8 @@ function replaceElement(nft: NftablesConnection, wanted: Element): Operation[] {
  * within the other entirely is not found; the kernel does not see it as an overlap either.
  */
 function findPresent(nft: NftablesConnection, { set, key, keyEnd }: Element): Element[] {
-  const atStart = findElement(nft, set, key);
-  const atEnd = keyEnd && findElement(nft, set, keyEnd);
+  const atStart = findIfThere(nft, set, key);
+  const atEnd = keyEnd && findIfThere(nft, set, keyEnd);
   const found = [atStart, atEnd].filter((element) => element !== undefined);
   return found.length === 2 && atStart && atEnd && isSameElement(atStart, atEnd) ? [atStart] : found;
 }

@@ -1,7 +1,14 @@
 // The configuration of port mappings: `runtimeConfig.portMappings` as runtimes pass it, Docker's `hostBindingIPv4`, and
 // the keys of the reference portmap plugin.
 
-import { AF_INET, AF_INET6, canonicalAddress, type IpFamily } from '../kernel/netlink/address-bytes.ts';
+import {
+  AF_INET,
+  AF_INET6,
+  canonicalAddress,
+  decodeAddress,
+  encodeAddress,
+  type IpFamily,
+} from '../kernel/netlink/address-bytes.ts';
 import { IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from '../kernel/nftables/key.ts';
 import { addressFamily } from '../protocol/address.ts';
 import type { NetworkConfig } from '../protocol/config.ts';
@@ -118,12 +125,19 @@ function parseHostIp(entry: Fields): string | undefined {
   if (addressFamily(text) === undefined) {
     throw new FieldError(entry.at('hostIP'), `must be an IP address, is ${describeValue(text)}`);
   }
-  const address = canonicalAddress(text);
+  const address = withoutMapping(canonicalAddress(text));
   if (address === '::1') {
     // See portmap-ruleset.ts.
     throw new FieldError(entry.at('hostIP'), 'cannot be ::1, from which the kernel lets nothing out: use 127.0.0.1');
   }
   return address;
+}
+
+/** An IPv4 address in IPv6's spelling (::ffff:192.0.2.1, RFC 4291, 2.5.5.2) is IPv4: such are the packets that are sent to it. */
+function withoutMapping(address: string): string {
+  const bytes = encodeAddress(address);
+  const isMapped = bytes.length === 16 && bytes.subarray(0, 12).every((byte, i) => byte === (i < 10 ? 0 : 0xff));
+  return isMapped ? decodeAddress(bytes.subarray(12)) : address;
 }
 
 /** The same host port twice is a contradiction or a mistake, whichever container port it leads to. */

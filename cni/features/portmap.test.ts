@@ -103,6 +103,15 @@ const CLAIMS: [what: string, portMappings: unknown, config: object, claims: stri
     {},
     ['v6 8000/tcp > 80', 'v6 8001/tcp > 81'],
   ],
+  [
+    'IPv4 addresses in the spelling of IPv6',
+    [
+      { hostPort: 1, containerPort: 1, hostIP: '::ffff:192.0.2.1' },
+      { hostPort: 2, containerPort: 2, hostIP: '::FFFF:0:0' },
+    ],
+    {},
+    ['v4 2/tcp', 'v4 192.0.2.1:1/tcp'],
+  ],
   ['the last port', [{ hostPort: 65535, containerPort: 65535, hostIP: '::' }], {}, ['v6 65535/tcp']],
 ];
 
