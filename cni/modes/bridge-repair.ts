@@ -33,7 +33,7 @@ export function repairBridgeAttachment(
   const hostEnd = findLink(host.route, hostInterfaceName(key));
   if (!hostEnd) return;
   repairHostSide(host, key, config, hostEnd, expected);
-  repairSandboxSide(sandbox, key, config, expected);
+  repairSandboxSide(sandbox, key, config, hostEnd, expected);
 }
 
 function repairHostSide(host: Host, key: AttachmentKey, config: BridgeConfig, hostEnd: Link, expected: Attached): void {
@@ -60,7 +60,13 @@ function repairHostSide(host: Host, key: AttachmentKey, config: BridgeConfig, ho
   }
 }
 
-function repairSandboxSide(sandbox: Sandbox, key: AttachmentKey, config: BridgeConfig, expected: Attached): void {
+function repairSandboxSide(
+  sandbox: Sandbox,
+  key: AttachmentKey,
+  config: BridgeConfig,
+  hostEnd: Link,
+  expected: Attached,
+): void {
   if (config.disableContainerInterface) return;
   const ips = ipsOf(expected, key.ifname);
   withRtnetlink(sandbox.netns, (route) => {
@@ -71,6 +77,9 @@ function repairSandboxSide(sandbox: Sandbox, key: AttachmentKey, config: BridgeC
       if (!present.includes(canonicalCidr(address))) addAddress(route, link.index, address, IFA_F_NODAD);
     }
     if (!link.isUp) setLink(route, link, { isUp: true });
+    // A chained plugin may have lowered it; more than the host end takes is lost on the way.
+    const mtu = config.mtu ?? hostEnd.mtu;
+    if (link.mtu > mtu) setLink(route, link, { mtu });
     for (const entry of kernelRoutes({ ...expected, ips }, link)) {
       try {
         addRoute(route, entry);
