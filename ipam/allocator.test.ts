@@ -116,6 +116,18 @@ test('allocate() hands out every address once and then says the pool is exhauste
   );
 });
 
+test('allocate() says of an exhausted range how much of it "exclude" keeps back', () => {
+  const exclude = ['10.1.0.3', '10.1.0.4-10.1.0.5', '10.1.0.4'];
+  const used = ['10.1.0.2', '10.1.0.6'];
+  const { run } = situation({ ranges: [[{ subnet: '10.1.0.0/29', exclude }]], used });
+  assert.throws(
+    run,
+    isIpamError('exhausted', /larger range or a shorter "exclude", which keeps back 3 addresses of it$/),
+  );
+  const plain = situation({ ranges: small, used: [...used, ...['3', '4', '5'].map((last) => `10.1.0.${last}`)] });
+  assert.throws(plain.run, isIpamError('exhausted', /or configure a larger range$/));
+});
+
 test('allocate() refuses a requested address that is taken and names who has it', () => {
   const { run, store } = situation({ ranges: small, used: ['10.1.0.4'], requested: [[0, '10.1.0.4']] });
   assert.throws(run, (error: unknown) => {

@@ -5,7 +5,7 @@
 // the configuration excludes.
 
 import { formatNumber, type IpAddress, type IpFamily, parseAddress } from './address.ts';
-import { subtractSpans } from './address-span.ts';
+import { type AddressSpan, subtractSpans } from './address-span.ts';
 import { type AttachmentOwner, IpamError } from './errors.ts';
 import { type AddressRange, isInRange } from './range.ts';
 import { findRange, formatRangeSet, type RangeSet } from './range-set.ts';
@@ -170,9 +170,21 @@ function exhausted(network: string, set: RangeSet, wantedBy?: string): IpamError
   const range = formatRangeSet(set);
   return new IpamError(
     'exhausted',
-    `No IP addresses available in range set ${range} of network "${network}"${wantedBy ? ` for ${wantedBy}` : ''}: have the runtime run DEL or GC for containers that are gone, or configure a larger range`,
+    `No IP addresses available in range set ${range} of network "${network}"${wantedBy ? ` for ${wantedBy}` : ''}: have the runtime run DEL or GC for containers that are gone, ${remedyOf(set)}`,
     { range },
   );
+}
+
+/** How the configuration could have more addresses to give. */
+export function remedyOf(set: RangeSet): string {
+  const excluded = set.ranges.map((range) => countOf([range]) - countOf(subtractSpans(range, range.excluded)));
+  const number = excluded.reduce((sum, each) => sum + each, 0n);
+  if (number === 0n) return 'or configure a larger range';
+  return `or configure a larger range or a shorter "exclude", which keeps back ${number} address${number === 1n ? '' : 'es'} of it`;
+}
+
+function countOf(spans: readonly AddressSpan[]): bigint {
+  return spans.reduce((sum, { start, end }) => sum + end - start + 1n, 0n);
 }
 
 function releaseAll(store: Store, addresses: readonly string[], plan: AllocationPlan): void {

@@ -32,6 +32,19 @@ const FILE = '.podlink-blocks.json';
  * Throws IpamError 'store' for a file that cannot be read, 'config' for blocks that were claimed under another name.
  */
 export function readBlocks(directory: string, scope: BlockScope): NotedBlocks | undefined {
+  const noted = findNotedBlocks(directory);
+  if (noted === undefined) return undefined;
+  const { node, prefix, blocks, returning } = noted;
+  if (node !== scope.node || prefix !== scope.prefix)
+    throw new IpamError(
+      'config',
+      `The blocks in "${join(directory, FILE)}" were claimed as node "${node}" below "${prefix}", and the configuration says node "${scope.node}" below "${scope.prefix}": set "ipam.node" and "ipam.prefix" to those, or drain the node and remove the file`,
+    );
+  return { blocks, returning };
+}
+
+/** Read what is noted, whoever claimed it; undefined when nothing is. Throws IpamError 'store'. */
+export function findNotedBlocks(directory: string): (NotedBlocks & BlockScope) | undefined {
   const path = join(directory, FILE);
   let text: string;
   try {
@@ -42,13 +55,7 @@ export function readBlocks(directory: string, scope: BlockScope): NotedBlocks | 
       cause: error,
     });
   }
-  const { node, prefix, blocks, returning } = parse(path, text);
-  if (node !== scope.node || prefix !== scope.prefix)
-    throw new IpamError(
-      'config',
-      `The blocks in "${path}" were claimed as node "${node}" below "${prefix}", and the configuration says node "${scope.node}" below "${scope.prefix}": set "ipam.node" and "ipam.prefix" to those, or drain the node and remove the file`,
-    );
-  return { blocks, returning };
+  return parse(path, text);
 }
 
 function parse(path: string, text: string): NotedBlocks & BlockScope {

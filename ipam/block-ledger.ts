@@ -11,6 +11,7 @@
 import { statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatAddress, parseAddress } from './address.ts';
+import { remedyOf } from './allocator.ts';
 import { type Block, blockAt, type BlockSizes, blocksOverlap, formatBlock, isInBlock } from './block.ts';
 import { type BlockScope, type NotedBlocks, readBlocks, writeBlocks } from './block-file.ts';
 import { IpamError } from './errors.ts';
@@ -32,6 +33,12 @@ export interface LedgerPlace {
   readonly store: Store;
   readonly lockDirectory: LockDirectory;
   readonly warn: (message: string) => void;
+}
+
+/** What a node that leaves has given back, and the blocks it keeps, since addresses of them are reserved. */
+export interface LeftBlocks {
+  readonly released: readonly string[];
+  readonly kept: readonly string[];
 }
 
 const LOCK_FILE = '.podlink-etcd.lock';
@@ -80,6 +87,32 @@ export class BlockLedger {
       await this.#reconcile();
       await this.#claims.signLife(this.#scope.node);
     });
+  }
+
+  /**
+   * Give back the empty blocks, all of them, for a node that leaves the cluster; with `force` also those with addresses
+   * that are reserved. The sign of life goes with the last block. Throws as extend().
+   */
+  async leave({ force = false } = {}): Promise<LeftBlocks> {
+    const { store, directory } = this.#place;
+    store.locked(() => undefined); // makes the directory that the contact lock is in
+    let left: LeftBlocks = { released: [], kept: [] };
+    await this.#withContactLock(LOCK_TIMEOUT_MS, async () => {
+      // The disk may have lost a claim.
+      await this.#reconcile();
+      const released = store.locked(() => {
+        const noted = readBlocks(directory, this.#scope) ?? NOTHING;
+        const leaving = force ? noted.blocks : this.#emptyOf(noted.blocks);
+        const blocks = without(noted.blocks, leaving);
+        writeBlocks(directory, this.#scope, { blocks, returning: [...noted.returning, ...leaving] });
+        return leaving;
+      });
+      const claims = await this.#reconcile();
+      const kept = claims.filter(({ node }) => node === this.#scope.node).map(({ block }) => formatBlock(block));
+      left = { released: released.map(formatBlock), kept };
+      if (kept.length === 0) await this.#claims.removeSignOfLife(this.#scope.node);
+    });
+    return left;
   }
 
   /** Whether a block could be claimed now. Changes nothing. Throws what EtcdClient throws. */
@@ -157,7 +190,7 @@ export class BlockLedger {
     const range = formatRangeSet(set);
     return new IpamError(
       'exhausted',
-      `No IP addresses available for node "${this.#scope.node}" in range set ${range} of network "${this.#place.network}": its blocks are full, and all ${ofSet.length} blocks are claimed, by ${nodes.size} nodes: have the runtime run DEL or GC for containers that are gone, release the blocks of nodes that are gone, or configure a larger range`,
+      `No IP addresses available for node "${this.#scope.node}" in range set ${range} of network "${this.#place.network}": its blocks are full, and all ${ofSet.length} blocks are claimed, by ${nodes.size} nodes: have the runtime run DEL or GC for containers that are gone, release the blocks of nodes that are gone ("podlink ipam release-node"), ${remedyOf(set)}`,
       { range },
     );
   }

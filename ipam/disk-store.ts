@@ -46,9 +46,11 @@ import { LOCK_TIMEOUT_MS, type LockDirectory, type Store } from './store.ts';
 import { emptyTakenMap, type TakenMap } from './taken-map.ts';
 
 export const LOCK_FILE = 'lock';
-export const TEMPORARY_FILE = '.podlink-temporary';
+/** Begins the names of all other files that are podlink's own, and no reservations. */
+export const OWN_FILE_PREFIX = '.podlink-';
+const TEMPORARY_FILE = '.podlink-temporary';
 /** Apart, because the other one may still be the second name of a reservation. */
-export const TEMPORARY_LAST_FILE = '.podlink-temporary-last';
+const TEMPORARY_LAST_FILE = '.podlink-temporary-last';
 export const LAST_RESERVED_PREFIX = 'last_reserved_ip.';
 
 /**

@@ -164,8 +164,15 @@ export class EtcdClaims {
       );
     const claims = (await this.list()).filter((claim) => claim.node === node);
     for (const claim of claims) await this.release(claim);
-    await this.#client.commit({ compare: [], write: [{ delete: `${this.#nodes}${node}` }] });
+    await this.removeSignOfLife(node);
     return claims.map(({ block }) => formatBlock(block));
+  }
+
+  /** Take a node's sign of life away, unless it has a block left in some network, whose addresses it may be using. */
+  async removeSignOfLife(node: string): Promise<void> {
+    const claims = await this.#client.list(`${this.#prefix}/networks/`);
+    if (claims.some(({ value }) => parseClaim(value).node === node)) return;
+    await this.#client.commit({ compare: [], write: [{ delete: `${this.#nodes}${node}` }] });
   }
 
   #keyOf(block: Block): string {

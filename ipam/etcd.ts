@@ -9,7 +9,7 @@ import { FieldError, type Fields } from '../cni/protocol/fields.ts';
 import { formatAddress, parseAddress, parseAddressAt, parseCidr } from './address.ts';
 import { type AllocationPlan, allocate, ensureFreeAddress } from './allocator.ts';
 import { type BlockSizes, isInBlock, restrictToBlocks } from './block.ts';
-import { BlockLedger, type Want } from './block-ledger.ts';
+import { BlockLedger, type LeftBlocks, type Want } from './block-ledger.ts';
 import { openDiskStore } from './disk-store.ts';
 import { readResolvConf } from './dns.ts';
 import type { IpamAddress, IpamDriver, IpamNetworkRequest } from './driver.ts';
@@ -50,6 +50,15 @@ interface Pool {
 interface Lack {
   readonly setIndex: number;
   readonly address?: string | undefined;
+}
+
+/** Give this node's own blocks of a network back: see BlockLedger.leave(). Throws as an ADD does. */
+export function leaveCluster(
+  request: IpamNetworkRequest,
+  options: { readonly force: boolean },
+  connect: ConnectEtcd = connectGateway,
+): Promise<LeftBlocks> {
+  return openPool(request, openDiskStore, connect).ledger.leave(options);
 }
 
 /** The claims of a network, for the operator: listNodes(), list(), releaseNode(). Throws FieldError. */

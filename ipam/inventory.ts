@@ -5,7 +5,9 @@ import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatAddress, parseAddress } from './address.ts';
 import { fillOf, gatewaysOf } from './allocator.ts';
-import { LAST_RESERVED_PREFIX, LOCK_FILE, openDiskStore, TEMPORARY_FILE, TEMPORARY_LAST_FILE } from './disk-store.ts';
+import { formatBlock, restrictToBlocks } from './block.ts';
+import { findNotedBlocks } from './block-file.ts';
+import { LAST_RESERVED_PREFIX, LOCK_FILE, openDiskStore, OWN_FILE_PREFIX } from './disk-store.ts';
 import type { IpamNetworkRequest } from './driver.ts';
 import { IpamError } from './errors.ts';
 import { dataDirOf, directoryOf } from './host-local.ts';
@@ -28,6 +30,8 @@ export interface HeldAddress extends ReservationFacts {
 
 export interface RangeSetFill {
   readonly range: string;
+  /** Of a pool for the whole cluster, this node's blocks in it: what it has and what is taken is counted in those alone. */
+  readonly blocks?: readonly string[];
   /** Addresses it has to give, without gateways and excluded ones; above 2^53 the nearest number that JSON has. */
   readonly size: number;
   readonly taken: number;
@@ -61,12 +65,19 @@ export function takeInventory(request: IpamNetworkRequest): NetworkInventory {
   const directory = directoryOf(request);
   const store = openDiskStore(directory, request.lockDirectory);
   const gateways = gatewaysOf(sets);
+  const blocks = isClusterPool(request) ? (findNotedBlocks(directory)?.blocks ?? []) : undefined;
   return {
     network: request.owner.network,
     directory,
     ranges: sets.map((set) => {
-      const { size, taken } = fillOf(store, set, gateways);
-      return { range: formatRangeSet(set), size: Number(size), taken };
+      const own = blocks?.filter((block) => restrictToBlocks(set, [block], sets).ranges.length > 0);
+      const { size, taken } = fillOf(store, own ? restrictToBlocks(set, own, sets) : set, gateways);
+      return {
+        range: formatRangeSet(set),
+        ...(own && { blocks: own.map(formatBlock) }),
+        size: Number(size),
+        taken,
+      };
     }),
     reservations: store
       .list()
@@ -74,6 +85,11 @@ export function takeInventory(request: IpamNetworkRequest): NetworkInventory {
       .sort(byAddress),
     strays: reading(directory, () => listStrays(directory)),
   };
+}
+
+/** Whether the ranges are for the whole cluster, so that a node hands out those of its own blocks alone. */
+export function isClusterPool({ ipam }: Pick<IpamNetworkRequest, 'ipam'>): boolean {
+  return ipam.string('type') === 'podlink-etcd';
 }
 
 /** Find who holds an address; undefined when nobody does. Any spelling of the address will do. */
@@ -140,9 +156,8 @@ function listStrays(directory: string): StrayFile[] {
 }
 
 function problemOfFile(directory: string, name: string): string | undefined {
-  if (name === LOCK_FILE) return undefined;
-  if (name === TEMPORARY_FILE || name === TEMPORARY_LAST_FILE)
-    return 'left by a call that was killed, or is running; the next call removes it';
+  // What a call that was killed left under such a name, the next one removes or writes anew.
+  if (name === LOCK_FILE || name.startsWith(OWN_FILE_PREFIX)) return undefined;
   const path = join(directory, name);
   if (name.startsWith(LAST_RESERVED_PREFIX) && /^\d+$/.test(name.slice(LAST_RESERVED_PREFIX.length))) {
     const found = unlessMissing(() => readReservationFile(path));

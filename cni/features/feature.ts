@@ -69,10 +69,21 @@ export interface NftablesState {
 /** JSON, as it stands in the record. */
 export type FeatureObjects = Readonly<Record<string, unknown>>;
 
+/**
+ * What the same feature has on record for the container's other attachments in the same namespace, oldest first. Reads
+ * their records: for features that share something of the namespace with them.
+ */
+export type ListOthers = () => readonly FeatureObjects[];
+
 /** A feature that an ADD was accepted with. Nothing has been changed yet. */
 export interface FeaturePlan {
-  /** Name what is about to be made. Reads, changes nothing. */
-  readonly objects?: (host: FeatureHost, sandbox: Netns, attachment: Attachment) => FeatureObjects;
+  /** Name what is about to be made. Reads, changes nothing. `listOthers` knows also of ADDs that were killed. */
+  readonly objects?: (
+    host: FeatureHost,
+    sandbox: Netns,
+    attachment: Attachment,
+    listOthers?: ListOthers,
+  ) => FeatureObjects;
   readonly apply?: (host: FeatureHost, sandbox: Netns, attachment: Attachment, objects: FeatureObjects) => void;
   readonly nftables?: (attachment: Attachment) => NftablesState;
   readonly settle?: (host: FeatureHost, attachment: Attachment) => void;
@@ -87,6 +98,8 @@ export interface FeatureRemoval {
   readonly objects: FeatureObjects | undefined;
   /** The container's namespace, if there still is one and it is not the host's. */
   readonly sandbox: Netns | undefined;
+  /** Only of attachments that are complete; absent without a sandbox. */
+  readonly listOthers?: ListOthers;
 }
 
 /** A link on the host that a feature has made for an attachment. */
@@ -104,7 +117,7 @@ export interface Feature {
   /** Accept or refuse the configuration; undefined when it asks for nothing. Touches nothing. Throws FieldError or CniError. */
   plan(request: FeatureRequest): FeaturePlan | undefined;
   /** The links of an attachment on the host: they are deleted together with the mode's, before remove() is called. */
-  links?(removal: Omit<FeatureRemoval, 'sandbox'>): readonly FeatureLink[];
+  links?(removal: Pick<FeatureRemoval, 'key' | 'objects'>): readonly FeatureLink[];
   /** Remove what apply() made. What is gone already is fine. The links of the attachment are gone by then. */
   remove?(host: FeatureHost, removal: FeatureRemoval): void;
 }

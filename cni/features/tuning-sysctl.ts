@@ -3,6 +3,7 @@
 
 import { isErrno } from '../kernel/errno.ts';
 import { findSysctl, type SysctlKey, setSysctl } from '../kernel/sysctl.ts';
+import { cidrFamily } from '../protocol/address.ts';
 import { describeValue, FieldError } from '../protocol/fields.ts';
 import { isSameSysctlValue } from './sysctl-value.ts';
 import type { SysctlSetting } from './tuning-config.ts';
@@ -12,18 +13,56 @@ export interface SysctlChange {
   readonly key: SysctlKey;
   /** As it was asked for; the kernel may print it otherwise. */
   readonly value: string;
+  /** What it was before any attachment changed it. */
   readonly original: string;
 }
 
 /**
- * What setting them will change. Throws FieldError for a sysctl that this namespace does not have, or that cannot be
- * read: what cannot be compared cannot be vouched for.
+ * What setting them will change, or what other attachments of the container have changed to the same value already:
+ * whichever of them is the last to go has to put it back.
+ *
+ * `others`: the changes of the other attachments, oldest first. Throws FieldError for a sysctl that this namespace does
+ * not have, or that cannot be read: what cannot be compared cannot be vouched for.
  */
-export function changesOf(settings: readonly SysctlSetting[]): SysctlChange[] {
+export function changesOf(settings: readonly SysctlSetting[], others: readonly SysctlChange[] = []): SysctlChange[] {
   return settings.flatMap(({ key, value, path }) => {
-    const original = readSysctl(key, path);
-    return original === undefined || isSameSysctlValue(key, original, value) ? [] : [{ key, value, original }];
+    const current = readSysctl(key, path);
+    if (current === undefined) return [];
+    const setBy = others.findLast(
+      (other) => isSameSysctl(other.key, key) && isSameSysctlValue(key, other.value, current),
+    );
+    if (setBy) return [{ key, value, original: setBy.original }];
+    return isSameSysctlValue(key, current, value) ? [] : [{ key, value, original: current }];
   });
+}
+
+/** Whether both are one variable of the kernel: the only one of the network with two names (net/ipv4/devinet.c). */
+function isSameSysctl(a: SysctlKey, b: SysctlKey): boolean {
+  const [first, second] = [a, b].map((key) =>
+    key.join('/').replace(/^ipv4\/conf\/all\/forwarding$/, 'ipv4/ip_forward'),
+  );
+  return first === second;
+}
+
+/**
+ * Refuse to switch IPv6 off under an interface with IPv6 addresses: the kernel takes them away, also those of the
+ * container's other interfaces, and does not give them back. Throws FieldError; changes nothing.
+ */
+export function requireAddressesKept(
+  settings: readonly SysctlSetting[],
+  ifname: string,
+  addresses: readonly string[],
+): void {
+  const lost = addresses.filter((address) => cidrFamily(address) === 6);
+  if (lost.length === 0) return;
+  const switches = ['all', ifname].map((link) => `ipv6/conf/${link}/disable_ipv6`);
+  for (const { key, value, path } of settings) {
+    if (!switches.includes(key.join('/')) || isSameSysctlValue(key, value, '0')) continue;
+    // Written over a value that is not 0, it changes nothing (addrconf_disable_ipv6() in net/ipv6/addrconf.c).
+    if (!isSameSysctlValue(key, readSysctl(key, path) ?? '', '0')) continue;
+    const problem = `must be "0" for interface "${ifname}" to keep its address ${lost.join(', ')}, is ${describeValue(value)}`;
+    throw new FieldError(path, problem);
+  }
 }
 
 /** Whether a sysctl belongs to the interface, and goes with it. */
@@ -32,8 +71,8 @@ export function isOfLink([, table, link]: SysctlKey, ifname: string): boolean {
 }
 
 /**
- * Set the sysctls, in order, and see to it that the kernel has taken the values as they are meant. Those that are right
- * already are not written.
+ * Set the sysctls, in order, and see to it that the kernel has taken the values as they are meant, and that none of them
+ * has changed another. Those that are right already are not written.
  *
  * Throws FieldError for a value that the kernel does not take, node:fs's errors for all else; what had been written by
  * then is put back.
@@ -52,6 +91,7 @@ export function setSysctls(settings: readonly SysctlSetting[]): void {
         throw new FieldError(path, problem);
       }
     }
+    requireLasting(settings);
   } catch (error) {
     try {
       for (const { key, original } of written.toReversed()) setText(key, original);
@@ -62,17 +102,31 @@ export function setSysctls(settings: readonly SysctlSetting[]): void {
   }
 }
 
+function requireLasting(settings: readonly SysctlSetting[]): void {
+  for (const { key, value, path } of settings) {
+    const left = readSysctl(key, path) ?? '';
+    if (isSameSysctlValue(key, left, value)) continue;
+    const problem = `must be a value that lasts: another sysctl, set with it, makes ${describeValue(left)} of ${describeValue(value)}`;
+    throw new FieldError(path, problem);
+  }
+}
+
 /**
  * Give the sysctls back the values they had, last one first. One that has been given another value since is left alone.
+ * One that another attachment of the container sets as well gets that one's value.
+ *
+ * `others`: the changes of the other attachments, oldest first; the latest counts.
  *
  * Throws AggregateError of what could not be put back, after all have been tried.
  */
-export function restoreSysctls(changes: readonly SysctlChange[]): void {
+export function restoreSysctls(changes: readonly SysctlChange[], others: readonly SysctlChange[] = []): void {
   const errors: unknown[] = [];
   for (const { key, value, original } of changes.toReversed()) {
     try {
       const current = findSysctl(key);
-      if (current !== undefined && isSameSysctlValue(key, current, value)) setText(key, original);
+      if (current === undefined || !isSameSysctlValue(key, current, value)) continue;
+      const next = others.findLast((other) => isSameSysctl(other.key, key))?.value ?? original;
+      if (!isSameSysctlValue(key, current, next)) setText(key, next);
     } catch (error) {
       errors.push(error);
     }

@@ -5,7 +5,7 @@ import * as assert from 'uvu/assert';
 import { start } from '../kernel/testing/child-process.ts';
 import { type TestNamespace, withHostAndSandbox } from '../kernel/testing/namespaces.ts';
 import { thrown } from '../kernel/testing/thrown.ts';
-import { parseNetworkConfig } from '../protocol/config.ts';
+import { type AttachmentKey, parseNetworkConfig } from '../protocol/config.ts';
 import { toCniError } from '../protocol/errors.ts';
 import type { Attachment, FeatureHost, FeatureObjects, FeaturePlan } from './feature.ts';
 import { planTuning, tuningFeature } from './tuning.ts';
@@ -40,16 +40,21 @@ interface Tuned {
   remove(objects: FeatureObjects | undefined): void;
 }
 
+function planOf(key: AttachmentKey, json: Readonly<Record<string, unknown>>): FeaturePlan {
+  const config = parseNetworkConfig(JSON.stringify({ cniVersion: '1.1.0', name: 'n', type: 'podlink', ...json }));
+  const warn = (): void => undefined;
+  const request = { key, config, cniArgs: new Map(), mode: 'bridge', hasOwnInterface: true, warn };
+  const plan = planTuning(request, '/nonexistent/allowlist.conf');
+  if (!plan) throw new Error('Cannot find a plan');
+  return plan;
+}
+
 /** An attachment whose interface is there, and its tuning. */
 function withTuning(json: Readonly<Record<string, unknown>>, work: (tuned: Tuned) => void | Promise<void>) {
   return withHostAndSandbox((host, sandbox) => {
     sandbox.ip('link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'peer0');
-    const config = parseNetworkConfig(JSON.stringify({ cniVersion: '1.1.0', name: 'n', type: 'podlink', ...json }));
-    const warn = (): void => undefined;
-    const request = { key: KEY, config, cniArgs: new Map(), mode: 'bridge', hasOwnInterface: true, warn };
-    const plan = planTuning(request, '/nonexistent/allowlist.conf');
-    if (!plan) throw new Error('Cannot find a plan');
-    const featureHost: FeatureHost = { route: host.route, warn };
+    const plan = planOf(KEY, json);
+    const featureHost: FeatureHost = { route: host.route, warn: () => undefined };
     return work({
       host,
       sandbox,
@@ -157,6 +162,214 @@ test('remove() puts back what a damaged record still tells', () =>
     remove({ sysctls: [{}, ...(sysctls as unknown[])] });
     assert.is(sysctl(sandbox, 'net.ipv4.ip_forward'), '0');
   }));
+
+/** Attachments of one container, which come in order and set a sysctl each. */
+function withSiblings(
+  settings: readonly Readonly<Record<string, string>>[],
+  work: (sandbox: TestNamespace, remove: (i: number) => void) => void,
+) {
+  return withHostAndSandbox((host, sandbox) => {
+    const featureHost: FeatureHost = { route: host.route, warn: () => undefined };
+    const recorded: (FeatureObjects | undefined)[] = [];
+    const others = () => recorded.filter((objects) => objects !== undefined);
+    for (const [i, sysctls] of settings.entries()) {
+      const key = { network: `n${i}`, containerId: 'c', ifname: `eth${i}` };
+      const attachment = { ...ATTACHMENT, key };
+      const plan = planOf(key, { sysctl: sysctls });
+      const objects = plan.objects?.(featureHost, sandbox.netns, attachment, others) ?? {};
+      plan.apply?.(featureHost, sandbox.netns, attachment, objects);
+      recorded.push(JSON.parse(JSON.stringify(objects)) as FeatureObjects);
+    }
+    work(sandbox, (i) => {
+      const objects = recorded[i];
+      recorded[i] = undefined;
+      tuningFeature.remove?.(featureHost, { key: KEY, objects, sandbox: sandbox.netns, listOthers: others });
+    });
+  });
+}
+
+/** `values`: of net.core.somaxconn, which is 4096 before. `left`: what it is after each removal. */
+const SIBLINGS: readonly [values: readonly string[], removed: readonly number[], left: readonly string[]][] = [
+  [
+    ['77', '77'],
+    [0, 1],
+    ['77', '4096'],
+  ],
+  [
+    ['77', '77'],
+    [1, 0],
+    ['77', '4096'],
+  ],
+  [
+    ['77', '88'],
+    [0, 1],
+    ['88', '4096'],
+  ],
+  [
+    ['77', '88'],
+    [1, 0],
+    ['77', '4096'],
+  ],
+  [
+    ['77', '4096'],
+    [0, 1],
+    ['4096', '4096'],
+  ],
+  [
+    ['77', '4096'],
+    [1, 0],
+    ['77', '4096'],
+  ],
+  [
+    ['4096', '77'],
+    [0, 1],
+    ['77', '4096'],
+  ],
+  [
+    ['4096', '77'],
+    [1, 0],
+    ['4096', '4096'],
+  ],
+  [
+    ['77', '88', '99'],
+    [2, 1, 0],
+    ['88', '77', '4096'],
+  ],
+  [
+    ['77', '88', '99'],
+    [1, 2, 0],
+    ['99', '77', '4096'],
+  ],
+  [
+    ['77', '88', '77'],
+    [0, 2, 1],
+    ['77', '88', '4096'],
+  ],
+  [
+    ['77', '0x4d', '88'],
+    [2, 0, 1],
+    ['77', '77', '4096'],
+  ],
+];
+for (const [values, removed, left] of SIBLINGS) {
+  test(`attachments that set ${values.join(', ')} and go in the order ${removed.join(', ')} leave ${left.join(', ')}`, () =>
+    withSiblings(
+      values.map((value) => ({ 'net.core.somaxconn': value })),
+      (sandbox, remove) => {
+        const seen = removed.map((i) => {
+          remove(i);
+          return sysctl(sandbox, 'net.core.somaxconn');
+        });
+        assert.equal(seen, left);
+      },
+    ));
+}
+
+test('remove() leaves to another attachment what it sets by the other name of the same sysctl', () =>
+  withSiblings([{ 'net.ipv4.ip_forward': '1' }, { 'net.ipv4.conf.all.forwarding': '1' }], (sandbox, remove) => {
+    remove(0);
+    assert.is(sysctl(sandbox, 'net.ipv4.ip_forward'), '1');
+    remove(1);
+    assert.is(sysctl(sandbox, 'net.ipv4.ip_forward'), '0');
+  }));
+
+test('remove() leaves a sysctl alone that has got another value since, whoever else sets it', () =>
+  withSiblings([{ 'net.core.somaxconn': '77' }, { 'net.core.somaxconn': '88' }], (sandbox, remove) => {
+    setBy(sandbox, 'net.core.somaxconn=600');
+    for (const i of [1, 0]) remove(i);
+    assert.is(sysctl(sandbox, 'net.core.somaxconn'), '600');
+  }));
+
+test('objects() takes for the original what somebody else has set after the other attachments', () =>
+  withTuning({ sysctl: { 'net.core.somaxconn': '88' } }, ({ host, sandbox, plan }) => {
+    const featureHost: FeatureHost = { route: host.route, warn: () => undefined };
+    const key = ['core', 'somaxconn'];
+    const others = () => [{ sysctls: [{ key, value: '77', original: '4096' }] }, { sysctls: 'damaged' }];
+    const objects = () => plan.objects?.(featureHost, sandbox.netns, ATTACHMENT, others);
+    for (const [current, original] of [
+      ['600', '600'],
+      ['77', '4096'],
+    ] as const) {
+      setBy(sandbox, `net.core.somaxconn=${current}`);
+      assert.equal(objects(), { sysctls: [{ key, value: '88', original }] });
+    }
+  }));
+
+for (const names of [
+  ['net.ipv4.ip_forward', 'net.ipv4.conf.all.forwarding'],
+  ['net.ipv4.conf.all.forwarding', 'net.ipv4.ip_forward'],
+  ['net.ipv4.conf.IFNAME.forwarding', 'net.ipv4.ip_forward'],
+] as const) {
+  test(`"${names[0]}" that is not what "${names[1]}" makes of it is refused, and all put back`, () =>
+    withTuning({ sysctl: { 'net.core.somaxconn': '77', [names[0]]: '1', [names[1]]: '0' } }, ({ sandbox, plan }) => {
+      // The other way round, the kernel has nothing to do for the second one.
+      setBy(sandbox, 'net.ipv4.ip_forward=1');
+      setBy(sandbox, 'net.ipv4.conf.eth0.forwarding=0');
+      const apply = () => plan.apply?.({ route: sandbox.route, warn: () => undefined }, sandbox.netns, ATTACHMENT, {});
+      const says = 'must be a value that lasts: another sysctl, set with it, makes "0" of "1"';
+      assert.is(refusal(apply), `7 Invalid "sysctl.${names[0]}": ${says}`);
+      assert.is(sysctl(sandbox, 'net.core.somaxconn'), '4096');
+      assert.is(sysctl(sandbox, 'net.ipv4.ip_forward'), '1');
+    }));
+}
+
+test('both names of one sysctl with one value are set, and put back', () =>
+  withTuning(
+    { sysctl: { 'net.ipv4.ip_forward': '1', 'net.ipv4.conf.all.forwarding': '1' } },
+    ({ sandbox, add, check, remove }) => {
+      const objects = add();
+      assert.equal(check(), []);
+      remove(objects);
+      assert.is(sysctl(sandbox, 'net.ipv4.ip_forward'), '0');
+    },
+  ));
+
+const IPV6 = ['10.1.0.2/24', 'fd00::2/64'];
+const NO_IPV6 = ['10.1.0.2/24'];
+/** `before`: what disable_ipv6 of all interfaces is; undefined: 0. */
+const SWITCHES: readonly [
+  key: string,
+  value: string,
+  addresses: readonly string[],
+  isRefused: boolean,
+  before?: string,
+][] = [
+  ['net.ipv6.conf.all.disable_ipv6', '1', IPV6, true],
+  ['net.ipv6.conf.IFNAME.disable_ipv6', '1', IPV6, true],
+  ['net/ipv6/conf/eth0/disable_ipv6', '0x1', IPV6, true],
+  ['net.ipv6.conf.all.disable_ipv6', '1', NO_IPV6, false],
+  ['net.ipv6.conf.all.disable_ipv6', '0', IPV6, false],
+  ['net.ipv6.conf.IFNAME.disable_ipv6', '00', IPV6, false],
+  ['net.ipv6.conf.default.disable_ipv6', '1', IPV6, false],
+  ['net.ipv6.conf.lo.disable_ipv6', '1', IPV6, false],
+  ['net.ipv6.conf.all.disable_ipv6', '1', IPV6, false, '1'],
+];
+for (const [key, value, addresses, isRefused, before] of SWITCHES) {
+  const where = `${before === undefined ? '' : 'set already, '}where the interface has ${addresses.join(' and ')}`;
+  test(`"${key}": "${value}", ${where}, is ${isRefused ? 'refused before it takes the address away' : 'set'}`, () =>
+    withTuning({ sysctl: { 'net.core.somaxconn': '77', [key]: value } }, ({ host, sandbox, plan }) => {
+      if (before !== undefined) setBy(sandbox, `net.ipv6.conf.all.disable_ipv6=${before}`);
+      setBy(sandbox, 'net.ipv6.conf.eth0.disable_ipv6=0');
+      sandbox.ip('link', 'set', 'eth0', 'up');
+      for (const address of addresses) sandbox.ip('address', 'add', address, 'dev', 'eth0');
+      const featureHost: FeatureHost = { route: host.route, warn: () => undefined };
+      const attachment = { ...ATTACHMENT, addresses };
+      const add = () => {
+        const objects = plan.objects?.(featureHost, sandbox.netns, attachment) ?? {};
+        plan.apply?.(featureHost, sandbox.netns, attachment, objects);
+      };
+      if (isRefused) {
+        const says = 'must be "0" for interface "eth0" to keep its address fd00::2/64, is ';
+        assert.is(refusal(add), `7 Invalid "sysctl.${key}": ${says}"${value}"`);
+        assert.is(sysctl(sandbox, 'net.core.somaxconn'), '4096');
+      } else {
+        add();
+        assert.equal(plan.check?.(featureHost, sandbox.netns, attachment), []);
+      }
+      const shown = sandbox.ip('address', 'show', 'dev', 'eth0');
+      for (const address of addresses) assert.ok(shown.includes(` ${address} `), shown);
+    }));
+}
 
 const BAD: readonly [key: string, value: string, message: RegExp][] = [
   ['net.ipv4.conf.all.forwarding', 'yes', /must be a value that the kernel takes: it answers EINVAL to "yes"$/],

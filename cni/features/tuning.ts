@@ -1,27 +1,37 @@
 // Tuning: sysctls of the container's network namespace, and what the mode does not set on the container's interface.
 //
 // The interface goes with the attachment, and with it all that is set on it. The namespace may stay (a container that is
-// taken off one of several networks): its sysctls get their values back.
+// taken off one of several networks): its sysctls get their values back, or those that its other attachments give them.
 
 import { inNetns, type Netns } from '../kernel/netns.ts';
 import { findLink, IFF_ALLMULTI, IFF_PROMISC, setLink } from '../kernel/rtnetlink/link.ts';
 import { withRtnetlink } from '../kernel/rtnetlink/socket.ts';
 import { CniError, ERR_KERNEL_REFUSED } from '../protocol/errors.ts';
 import { isObject } from '../protocol/fields.ts';
-import type { Feature, FeatureObjects, FeaturePlan, FeatureRequest } from './feature.ts';
+import type { Feature, FeatureObjects, FeaturePlan, FeatureRequest, ListOthers } from './feature.ts';
 import { requireAllowed } from './tuning-allowlist.ts';
 import { parseTuningConfig, type TuningConfig } from './tuning-config.ts';
-import { changesOf, checkSysctls, isOfLink, restoreSysctls, setSysctls, type SysctlChange } from './tuning-sysctl.ts';
+import {
+  changesOf,
+  checkSysctls,
+  isOfLink,
+  requireAddressesKept,
+  restoreSysctls,
+  setSysctls,
+  type SysctlChange,
+} from './tuning-sysctl.ts';
 
 export const tuningFeature: Feature = {
   name: 'tuning',
   rulesets: [],
   plan: (request) => planTuning(request),
-  remove(_host, { objects, sandbox }) {
+  remove(_host, { objects, sandbox, listOthers }) {
     // The namespace is gone, or nobody knows what it was like before.
     if (!objects || !sandbox) return;
     const changes = decodeObjects(objects);
-    inNetns(sandbox, () => restoreSysctls(changes));
+    if (changes.length === 0) return;
+    const others = changesOfOthers(listOthers);
+    inNetns(sandbox, () => restoreSysctls(changes, others));
   },
 };
 
@@ -32,9 +42,15 @@ export function planTuning(request: FeatureRequest, allowlistPath?: string): Fea
   requireAllowed(config.sysctls, allowlistPath);
   const { ifname } = request.key;
   return {
-    objects: (_host, sandbox) => ({
-      sysctls: inNetns(sandbox, () => changesOf(config.sysctls)).filter(({ key }) => !isOfLink(key, ifname)),
-    }),
+    objects(_host, sandbox, { addresses }, listOthers) {
+      if (config.sysctls.length === 0) return { sysctls: [] };
+      const others = changesOfOthers(listOthers);
+      const changes = inNetns(sandbox, () => {
+        requireAddressesKept(config.sysctls, ifname, addresses);
+        return changesOf(config.sysctls, others);
+      });
+      return { sysctls: changes.filter(({ key }) => !isOfLink(key, ifname)) };
+    },
     apply(_host, sandbox) {
       tuneLink(sandbox, ifname, config);
       inNetns(sandbox, () => setSysctls(config.sysctls));
@@ -88,7 +104,10 @@ function asksForLink({ isPromiscuous, isAllMulticast, txQueueLength }: TuningCon
   return isPromiscuous || isAllMulticast || txQueueLength !== undefined;
 }
 
-/** Throws FieldError when the record is not as objects() wrote it. */
+function changesOfOthers(listOthers: ListOthers = () => []): SysctlChange[] {
+  return listOthers().flatMap(decodeObjects);
+}
+
 /** What cannot be read of a record is left out: a file that was damaged must not keep the rest from being removed. */
 function decodeObjects({ sysctls }: FeatureObjects): SysctlChange[] {
   return (Array.isArray(sysctls) ? sysctls : []).flatMap((change: unknown) => {

@@ -19,7 +19,7 @@ export const attachmentListCommand: Command = {
   name: 'attachment ls',
   summary: 'list the attachments on record',
   description:
-    'STATE: complete; adding, while ADD runs; unfinished, when ADD did not come to its end; stale, when the network namespace is gone ("podlink gc" removes it).',
+    'STATE: complete; adding, while ADD runs; unfinished, when ADD did not come to its end; stale, when the network namespace is gone from its path. "podlink gc" removes a stale one, unless a process still runs in that namespace: have the runtime run DEL then, or end that process.',
   arguments: [],
   options: [NETWORK_OPTION, { name: 'no-trunc', summary: 'show container IDs whole' }],
   run(call) {

@@ -8,6 +8,7 @@ import { doctorCommand } from './doctor.ts';
 import { gcCommand } from './gc-command.ts';
 import { installCommand } from './install-command.ts';
 import { ipamListCommand, ipamReleaseCommand, ipamShowCommand } from './ipam-commands.ts';
+import { ipamNodesCommand, ipamReleaseNodeCommand } from './ipam-node-commands.ts';
 import { networkInspectCommand } from './network-inspect.ts';
 import { networkListCommand } from './network-list.ts';
 import { repairCommand } from './repair-command.ts';
@@ -22,6 +23,8 @@ export const COMMANDS: readonly Command[] = [
   ipamListCommand,
   ipamShowCommand,
   ipamReleaseCommand,
+  ipamNodesCommand,
+  ipamReleaseNodeCommand,
   validateCommand,
   doctorCommand,
   repairCommand,

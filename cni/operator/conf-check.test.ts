@@ -117,6 +117,46 @@ const ROWS: readonly (readonly [what: string, value: unknown, faults: readonly R
     list({ capabilities: { portMappings: true } }, {}, [{ type: 'portmap', capabilities: { portMappings: true } }]),
     [/^warning plugins\[1\]: podlink maps the ports already/],
   ],
+  [
+    'limits the bandwidth twice, once by keys',
+    list({ egressRate: 8_000_000, egressBurst: 800_000 }, {}, [
+      { type: 'bandwidth', capabilities: { bandwidth: true } },
+    ]),
+    [/^warning plugins\[1\]: podlink limits the bandwidth already, since plugins\[0\] has "egressRate"/],
+  ],
+  [
+    'tunes twice',
+    list({ mac: '02:00:00:00:00:01', sysctl: { 'net.ipv4.conf.IFNAME.rp_filter': '1' } }, {}, [
+      { type: 'tuning', mac: '02:00:00:00:00:02', sysctl: { 'net/ipv4/conf/IFNAME/rp_filter': '2' } },
+    ]),
+    [/^warning plugins\[1\]: podlink tunes the interface already.*"mac"/, /writes the sysctls already.*rp_filter/],
+  ],
+  [
+    'leaves another sysctl to tuning',
+    list({ sysctl: { 'net.ipv4.conf.IFNAME.rp_filter': '1' } }, {}, [
+      { type: 'tuning', mac: '02:00:00:00:00:02', sysctl: { 'net.core.somaxconn': '500' } },
+    ]),
+    [],
+  ],
+  [
+    'isolates twice',
+    list({ icc: false }, {}, [{ type: 'firewall', ingressPolicy: 'same-bridge' }]),
+    [/^warning plugins\[1\]: podlink isolates the containers already.*"icc": false/],
+  ],
+  ['has a firewall plugin that isolates nobody', list({ icc: false }, {}, [{ type: 'firewall' }]), []],
+  [
+    'asks in the place of the pod for a mode that it allows',
+    list({
+      ...{ mode: 'none', ipam: undefined, allowModes: ['host'], args: { cni: { mode: 'host' } } },
+      capabilities: { 'io.kubernetes.cri.pod-annotations': true },
+    }),
+    [],
+  ],
+  [
+    'asks in the place of the pod for a mode that it does not allow',
+    list({ mode: 'none', ipam: undefined, args: { cni: { mode: 'host' } } }),
+    [/^error .*does not let a pod choose mode "host"/],
+  ],
   ['leaves ports to portmap', list({}, {}, [{ type: 'portmap', capabilities: { portMappings: true } }]), []],
   [
     'has podlink behind flannel with a slip',

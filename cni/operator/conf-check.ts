@@ -10,6 +10,7 @@ import { isSupportedVersion, SUPPORTED_VERSIONS } from '../protocol/version.ts';
 import { parseNetworkConfig } from '../protocol/config.ts';
 import { kernelNeedsOf } from './config-needs.ts';
 import { checkEntry } from './entry-check.ts';
+import { findDoubles } from './doubled-work.ts';
 import { type Fault, warning } from './fault.ts';
 import { type KernelFiles, probe } from './kernel-feature.ts';
 import { findUnknownKeys, LIST_KEYS } from './known-keys.ts';
@@ -32,13 +33,6 @@ export interface ConfCheckOptions {
   /** Undefined: the kernel is not asked. */
   readonly kernel: KernelFiles | undefined;
 }
-
-/** Plugins that do what podlink does when it has the capability, or the key, itself. */
-const DOUBLES: readonly { readonly type: string; readonly capability: string; readonly what: string }[] = [
-  { type: 'portmap', capability: 'portMappings', what: 'maps the ports' },
-  { type: 'bandwidth', capability: 'bandwidth', what: 'limits the bandwidth' },
-  { type: 'tuning', capability: 'mac', what: 'sets the MAC address' },
-];
 
 /** `name`: of the file, whose ending says what runtimes take it for; undefined for standard input. */
 export function checkConf(text: string, name: string | undefined, options: ConfCheckOptions): ConfCheck {
@@ -185,28 +179,4 @@ function checkVersions({ cniVersion, cniVersions }: Record<string, unknown>): Fa
   return [
     { level: 'error', message: `Invalid "cniVersion": must be one of ${known}, is ${describeValue(cniVersion)}` },
   ];
-}
-
-/** Another plugin of the list with the same work: both would do it. */
-function findDoubles(plugins: readonly unknown[]): ConfFault[] {
-  const entries = plugins.map((entry) => (isObject(entry) ? entry : {}));
-  const has = (entry: Record<string, unknown>, capability: string) =>
-    isObject(entry.capabilities) && entry.capabilities[capability] === true;
-  const ours = entries.findIndex(({ type }) => type === 'podlink');
-  const own = entries[ours];
-  if (!own) return [];
-  return entries.flatMap((entry, i) => {
-    const place = `plugins[${i}]`;
-    if (i !== ours && entry.type === 'podlink') {
-      return [{ ...warning('podlink is in the list twice: it would attach the container twice'), place }];
-    }
-    return DOUBLES.filter(
-      ({ type, capability }) => entry.type === type && has(entry, capability) && has(own, capability),
-    ).map(({ type, capability, what }) => ({
-      ...warning(
-        `podlink ${what} already, since plugins[${ours}] has the capability "${capability}": take that from one of them, or "${type}" out of the list`,
-      ),
-      place,
-    }));
-  });
 }

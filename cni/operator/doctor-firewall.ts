@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { FEATURES } from '../features/feature-registry.ts';
 import { describeForwardDrops } from '../features/forward-drops.ts';
 import { isErrno } from '../kernel/errno.ts';
-import { checkRuleset, type Ruleset } from '../kernel/nftables/ruleset.ts';
+import { checkRuleset, type Ruleset, summarizeProblems } from '../kernel/nftables/ruleset.ts';
 import { type NftablesConnection, openNftables } from '../kernel/nftables/connection.ts';
 import type { Call } from './command.ts';
 import type { Finding } from './finding.ts';
@@ -78,7 +78,10 @@ function readLines(path: string): string[] {
 function examineOwnTable(nft: NftablesConnection, networks: readonly Network[]): Finding {
   const used = rulesetsInUse(networks);
   if (used.length === 0) return { level: 'ok', subject, what: 'no attachment needs rules of nftables' };
-  const problems = used.flatMap((ruleset) => checkRuleset(nft, ruleset));
+  const problems = summarizeProblems(
+    used.flatMap((ruleset) => checkRuleset(nft, ruleset)),
+    used,
+  );
   if (problems.length === 0) {
     return { level: 'ok', subject, what: `podlink's rules are whole (${used.map(({ name }) => name).join(', ')})` };
   }

@@ -11,7 +11,7 @@ import { listAddressBooks } from './address-book.ts';
 import { findAttachmentProblems } from './attachment-problems.ts';
 import { binDirsOf, type Call } from './command.ts';
 import type { Finding } from './finding.ts';
-import { describeLife } from './liveness.ts';
+import { describeLife, findSignOfLife } from './liveness.ts';
 import { count } from './text-table.ts';
 
 /** How much of a range must be taken to be told of: the next burst of pods may find none. */
@@ -65,12 +65,13 @@ export async function examineAttachments(call: Call): Promise<Finding[]> {
   for (const record of records) {
     const life = describeLife(record, now);
     if (life === 'stale' || life === 'unfinished') {
+      const kept = life === 'stale' ? findSignOfLife(record, context) : undefined;
       findings.push({
         level: 'warn',
         subject,
-        what: `${describeKey(record)} is ${life}: ${life === 'stale' ? `its network namespace ${record.netns} is gone` : 'its ADD did not come to its end'}`,
+        what: `${describeKey(record)} is ${life}: ${life === 'stale' ? `its network namespace ${record.netns} is gone${kept === undefined ? '' : ' from there'}` : 'its ADD did not come to its end'}`,
         meaning: 'it keeps its addresses and rules until it is removed',
-        remedy: "the runtime's DEL or GC removes it, or `podlink gc`",
+        remedy: kept === undefined ? "the runtime's DEL or GC removes it, or `podlink gc`" : `gc keeps it: ${kept}`,
       });
       continue;
     }
@@ -138,8 +139,9 @@ export function examineReservations(call: Call): Finding[] {
   for (const { request, isOurs } of listAddressBooks(call)) {
     const { network, directory, ranges, reservations, strays } = takeInventory(request);
     total += reservations.length;
-    for (const { range, size, taken } of ranges) {
-      if (taken * 100 < size * FULL_PERCENT) continue;
+    for (const { range, blocks, size, taken } of ranges) {
+      // A node whose blocks of a shared pool are full claims another.
+      if (blocks || taken * 100 < size * FULL_PERCENT) continue;
       findings.push({
         level: taken >= size ? 'fail' : 'warn',
         subject,

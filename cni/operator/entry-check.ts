@@ -76,7 +76,7 @@ function modesOf(config: RawConfig): { changes: RawConfig; title: string }[] {
   ].filter(({ mode }) => MODE_NAMES.some((name) => name === mode) && mode !== base);
   const byMode = new Map(others.toReversed().map((other) => [`${String(other.mode)} ${String(other.target)}`, other]));
   const changed = [...byMode.values()].toReversed().map(({ mode, target }) => ({
-    changes: { ...without(config, 'mode', 'target', 'overrides', 'allowModes'), mode, target },
+    changes: { ...withoutWish(without(config, 'mode', 'target', 'overrides', 'allowModes')), mode, target },
     title: ` (for pods in mode "${String(mode)}")`,
   }));
   return [{ changes: config, title: '' }, ...changed];
@@ -136,6 +136,14 @@ function checkRuntimeKeys(config: RawConfig): Fault[] {
   return ['runtimeConfig', 'prevResult']
     .filter((key) => valueAt(config, key) !== undefined)
     .map((key) => warning(`"${key}" is the runtime's to fill in: it replaces what stands in the file`));
+}
+
+/** Without the mode that the file's own `args.cni` asks for, which would be chosen in the place of the one to look at. */
+function withoutWish(config: RawConfig): RawConfig {
+  const args = valueAt(config, 'args');
+  const cni = isObject(args) ? valueAt(args, 'cni') : undefined;
+  if (!isObject(args) || !isObject(cni)) return config;
+  return { ...without(config, 'args'), args: { ...without(args, 'cni'), cni: without(cni, 'mode', 'target') } };
 }
 
 function without(object: RawConfig, ...keys: readonly string[]): RawConfig {

@@ -26,7 +26,7 @@ export const gcCommand: Command = {
   name: 'gc',
   summary: 'remove what belongs to no container any more',
   description:
-    'Attachments on record whose network namespace is gone or whose ADD was stopped, nftables elements without an owner, reservations of nobody. What may be in use is kept, and said to be. Run it in the network and mount namespace of the runtime. Exit status 1 when something could not be removed.',
+    'Attachments on record whose network namespace is gone or whose ADD was stopped, nftables elements without an owner, reservations of nobody. What may be in use is kept, and said to be: while a process runs in a namespace its attachment stays, until the runtime runs DEL or that process ends. Run it in the network and mount namespace of the runtime. Exit status 1 when something could not be removed.',
   arguments: [],
   options: [
     { name: 'dry-run', short: 'n', summary: 'show what would be removed, and change nothing' },
@@ -60,7 +60,8 @@ export const gcCommand: Command = {
 
 async function remove(object: StaleObject): Promise<Collected> {
   try {
-    return { object, outcome: (await object.remove()) ? 'removed' : 'gone' };
+    const outcome = await object.remove();
+    return typeof outcome === 'string' ? { object, outcome } : { object, outcome: 'kept', reason: outcome.kept };
   } catch (error) {
     return { object, outcome: 'failed', reason: describeRefusal(error) };
   }

@@ -26,6 +26,14 @@ const COLOURS: Readonly<Record<Outcome, Colour>> = {
   left: 'yellow',
 };
 
+/** What a dry run says instead. */
+const PLANNED: Readonly<Record<Outcome, string>> = {
+  installed: 'would install',
+  replaced: 'would replace',
+  unchanged: 'unchanged',
+  left: 'would leave',
+};
+
 export const installCommand: Command = {
   name: 'install',
   summary: 'put podlink into a directory of CNI plugins',
@@ -141,10 +149,11 @@ function filesBeside(path: string): string[] {
 }
 
 function describe({ places, dir, isDone }: InstallPlan, version: string, isDryRun: boolean, style: Style): string {
-  const width = Math.max(...places.map(({ outcome }) => outcome.length));
+  const wordOf = ({ outcome }: Place) => (isDryRun ? PLANNED[outcome] : outcome);
+  const width = Math.max(...places.map((place) => wordOf(place).length));
   const lines = places.map((place) => {
-    const outcome = style(COLOURS[place.outcome], place.outcome.padEnd(width));
-    return `${outcome}  ${printable(place.path)}${detailOf(place)}`;
+    const word = style(COLOURS[place.outcome], wordOf(place).padEnd(width));
+    return `${word}  ${printable(place.path)}${detailOf(place)}`;
   });
   const where = `in ${printable(dir)}`;
   const summary = isDone
@@ -155,7 +164,9 @@ function describe({ places, dir, isDone }: InstallPlan, version: string, isDryRu
   return [...lines, summary].join('\n');
 }
 
-function detailOf({ path, content, keepsForeign }: Place): string {
+function detailOf({ path, content, outcome, keepsForeign }: Place): string {
+  if (outcome === 'left')
+    return ' (edited since; to have it written anew remove it and run this again, --force does not)';
   const target = content.kind === 'link' ? ` -> ${content.target}` : '';
   return keepsForeign ? `${target} (what was there: ${printable(keptPathOf(path))})` : target;
 }

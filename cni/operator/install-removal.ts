@@ -34,7 +34,7 @@ export function planRemoval(dir: string, manifest: Manifest, confDir: string | u
     });
 }
 
-function examine(path: string, { is, kept }: InstalledFile): Removal {
+function examine(path: string, { path: name, is, kept }: InstalledFile): Removal {
   const keptPath = keptPathOf(path);
   const found = fingerprintIfAny(path);
   const foundKept = kept === undefined ? undefined : fingerprintIfAny(keptPath);
@@ -56,7 +56,9 @@ function examine(path: string, { is, kept }: InstalledFile): Removal {
     return { path, outcome: isOurs ? 'removed' : 'gone', carryOut };
   }
   const also = foundKept === undefined ? '' : `; "${keptPath}" is what was there before`;
-  return { path, outcome: 'left', reason: `it is not what was installed${also}`, carryOut: nothing };
+  const isConfiguration = isAbsolute(name);
+  const next = isConfiguration ? ': delete it yourself, the runtime still sees a network whose plugin is gone' : '';
+  return { path, outcome: 'left', reason: `it is not what was installed${also}${next}`, carryOut: nothing };
 }
 
 /** Throws Error with the file system's as its cause. What was done until then is found done the next time. */

@@ -13,7 +13,7 @@ import { listRecords } from '../verbs/attachment-record.ts';
 import { type AddressBook, DATA_DIR_OPTION, listAddressBooks } from './address-book.ts';
 import { formatAge, formatTime } from './age.ts';
 import { type Call, type Command, CommandError, CONF_DIR_OPTION, NETWORK_OPTION, UsageError } from './command.ts';
-import { formatPairs, formatTable, printable, type Style } from './text-table.ts';
+import { count, formatPairs, formatTable, printable, type Style } from './text-table.ts';
 
 const OPTIONS = [NETWORK_OPTION, CONF_DIR_OPTION, DATA_DIR_OPTION];
 
@@ -27,7 +27,7 @@ export const ipamListCommand: Command = {
   name: 'ipam ls',
   summary: 'list the reserved addresses, and how full the ranges are',
   description:
-    'Also of other plugins that use the same files (host-local). What a crash left and what is from before a reboot is reclaimed when a range is full, by GC and by "podlink gc".',
+    'Also of other plugins that use the same files (host-local). What a crash left and what is from before a reboot is reclaimed when a range is full, by GC and by "podlink gc". Of a pool that a cluster shares, this node\'s own blocks are counted ("podlink ipam nodes" shows the others).',
   arguments: [],
   options: OPTIONS,
   run(call) {
@@ -138,15 +138,16 @@ function describeHeld(call: Call, book: AddressBook, held: HeldAddress): string 
 
 function describeInventories(inventories: readonly NetworkInventory[], now: Date, style: Style): string {
   const ranges = inventories.flatMap(({ network, ranges }) =>
-    ranges.map(({ range, size, taken }) => {
-      const percent = Math.round((taken / size) * 100);
-      const share = `${percent}%`;
+    ranges.map(({ range, blocks, size, taken }) => {
+      const percent = size === 0 ? 0 : Math.round((taken / size) * 100);
+      const share = size === 0 ? '' : `${percent}%`;
       return [
         network,
-        range,
+        blocks ? `${range} (${count(blocks.length, 'block')} of this node)` : range,
         formatSize(size),
         String(taken),
-        percent >= 90 ? ({ text: share, colour: 'yellow' } as const) : share,
+        // A node whose blocks are full claims another.
+        percent >= 90 && !blocks ? ({ text: share, colour: 'yellow' } as const) : share,
       ];
     }),
   );

@@ -46,13 +46,20 @@ export function isNamespaceAtPath({ netns, netnsIdentity, objects }: Inhabitant)
 export function findSignOfLife(inhabitant: Inhabitant, context: Context): string | undefined {
   const { netns, netnsIdentity, objects } = inhabitant;
   if (objects.hostInterface !== undefined && findLink(context.route, objects.hostInterface)) {
-    return `its interface ${objects.hostInterface} on the host is there, so that its namespace is somewhere`;
+    const holder = describeHolder(netnsIdentity) ?? `something holds it: ${NEXT_STEP}`;
+    return `its interface ${objects.hostInterface} on the host is there, so that its namespace is somewhere; ${holder}`;
   }
   if (!existsSync(dirname(netns)) && !isBelowProc(netns)) {
     return `${dirname(netns)} cannot be seen from here: this may be another mount namespace than the runtime's`;
   }
+  return describeHolder(netnsIdentity);
+}
+
+const NEXT_STEP = 'have the runtime run DEL';
+
+function describeHolder(netnsIdentity: string): string | undefined {
   const pid = findProcessIn(netnsIdentity);
-  return pid === undefined ? undefined : `process ${pid} runs in its namespace`;
+  return pid === undefined ? undefined : `process ${pid} runs in its namespace: ${NEXT_STEP}, or end that process`;
 }
 
 /** /proc/PID of a process that has ended is gone with the directory. */

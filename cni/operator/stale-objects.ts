@@ -8,7 +8,7 @@
 
 import { statSync } from 'node:fs';
 import { directoryOf } from '../../ipam/host-local.ts';
-import { type HeldAddress, releaseAddress, takeInventory } from '../../ipam/inventory.ts';
+import { findHeldAddress, type HeldAddress, releaseAddress, takeInventory } from '../../ipam/inventory.ts';
 import { describeHolder } from '../../ipam/reservation.ts';
 import { ALL_RULESETS } from '../features/feature-registry.ts';
 import { findElements, removeElements } from '../features/owned-elements.ts';
@@ -31,6 +31,7 @@ import { findSignOfLife, isNamespaceAtPath, isUnfinished } from './liveness.ts';
 const ABANDONED_AFTER_MS = 60_000;
 /** Whoever holds the lock is busy with the attachment, which is then not stale. */
 const LOCK_TIMEOUT_MS = 1000;
+const HAS_OWNER = 'its owner is there after all';
 
 export interface StaleObject {
   readonly kind: 'attachment' | 'elements' | 'interface' | 'reservation';
@@ -39,9 +40,12 @@ export interface StaleObject {
   readonly why: string;
   /** Why it is left alone all the same; undefined when it can go. */
   readonly kept?: string;
-  /** Remove it, if it is stale still: false when it is not. */
-  remove(): boolean | Promise<boolean>;
+  /** Remove it, if it is stale still. */
+  remove(): RemovalOutcome | Promise<RemovalOutcome>;
 }
+
+/** gone: somebody else has removed it meanwhile. Or why it stays after all. */
+export type RemovalOutcome = 'removed' | 'gone' | { readonly kept: string };
 
 /** Find what is stale, of a network or of all. Changes nothing. */
 export function findStaleObjects(call: Call): StaleObject[] {
@@ -84,16 +88,19 @@ function whyStale(record: AttachmentRecord): string | undefined {
   return `its network namespace is not at ${record.netns} any more`;
 }
 
-async function removeStaleAttachment(stale: AttachmentRecord, call: Call): Promise<boolean> {
+async function removeStaleAttachment(stale: AttachmentRecord, call: Call): Promise<RemovalOutcome> {
   const { context } = call;
   const lock = lockAttachment(context.runDir, stale, LOCK_TIMEOUT_MS);
   try {
     // Looked at again under the lock: its DEL, or another ADD, may have come in between.
     const record = findRecord(context.runDir, stale);
-    if (record?.created !== stale.created || whyStale(record) === undefined) return false;
-    if (record.state === 'complete' && findSignOfLife(record, context) !== undefined) return false;
+    if (!record) return 'gone';
+    if (record.created !== stale.created) return { kept: 'it has been added anew meanwhile' };
+    if (whyStale(record) === undefined) return { kept: `its network namespace is at ${record.netns} after all` };
+    const kept = record.state === 'complete' ? findSignOfLife(record, context) : undefined;
+    if (kept !== undefined) return { kept };
     await removeAttachment(context, removalOfRecord(record, context, binDirsOf(call)), undefined);
-    return true;
+    return 'removed';
   } finally {
     lock.release();
   }
@@ -126,9 +133,10 @@ function judgeElements(elements: OwnedElements, records: readonly AttachmentReco
       remove: () => {
         // A container of the same name may have been added since.
         const { keys: now } = ownersOfLinks(context);
-        if ([...listAllRecords(context.runDir), ...now].some((key) => ownerComment(key) === comment)) return false;
+        if ([...listAllRecords(context.runDir), ...now].some((key) => ownerComment(key) === comment))
+          return { kept: HAS_OWNER };
         removeElements(context.nft, ofOwner);
-        return true;
+        return 'removed';
       },
     };
   });
@@ -164,9 +172,9 @@ function judgeLinks(
       what: `interface ${owned.link.name} of ${describeKey(owned.key)}`,
       why: 'the attachment has neither a record nor an interface',
       remove: () => {
-        if (isOwned(owned, listAllRecords(context.runDir))) return false;
+        if (isOwned(owned, listAllRecords(context.runDir))) return { kept: HAS_OWNER };
         deleteLinks(context.route, [owned.link]);
-        return true;
+        return 'removed';
       },
     };
   });
@@ -196,10 +204,11 @@ function judgeReservations(book: AddressBook, records: readonly AttachmentRecord
       what: `address ${held.address} of ${describeHolder(held)}`,
       why,
       remove: () => {
-        if (whyReleased(held, book, listAllRecords(context.runDir), context) === undefined) return false;
+        if (findHeldAddress(book.request, held.address) === undefined) return 'gone';
+        if (whyReleased(held, book, listAllRecords(context.runDir), context) === undefined) return { kept: HAS_OWNER };
         const { containerId, ifname = '' } = held;
         releaseAddress(book.request, held.address, { containerId, ifname });
-        return true;
+        return 'removed';
       },
     };
   });

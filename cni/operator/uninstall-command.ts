@@ -19,6 +19,14 @@ const COLOURS: Readonly<Record<RemovalOutcome, Colour>> = {
   left: 'yellow',
 };
 
+/** What a dry run says instead. */
+const PLANNED: Readonly<Record<RemovalOutcome, string>> = {
+  removed: 'would remove',
+  restored: 'would restore',
+  gone: 'gone already',
+  left: 'would leave',
+};
+
 export const uninstallCommand: Command = {
   name: 'uninstall',
   summary: 'take back what install has put on this node',
@@ -113,9 +121,10 @@ function directoryAt(path: string): string {
 }
 
 function describe(removals: readonly Removal[], dir: string, isDryRun: boolean, style: Style): string {
-  const width = Math.max(...removals.map(({ outcome }) => outcome.length));
+  const wordOf = ({ outcome }: Removal) => (isDryRun ? PLANNED[outcome] : outcome);
+  const width = Math.max(...removals.map((removal) => wordOf(removal).length));
   const lines = removals.map(
-    ({ path, outcome }) => `${style(COLOURS[outcome], outcome.padEnd(width))}  ${printable(path)}`,
+    (removal) => `${style(COLOURS[removal.outcome], wordOf(removal).padEnd(width))}  ${printable(removal.path)}`,
   );
   const where = printable(dir);
   const summary = isDryRun ? `nothing in ${where} was changed` : `podlink is no longer installed in ${where}`;

@@ -1,12 +1,14 @@
 // CHECK: is the attachment still as ADD left it? (CNI spec, section 2, "CHECK")
 
+import { ALL_RULESETS } from '../features/feature-registry.ts';
 import { describeForwardDrops } from '../features/forward-drops.ts';
+import { summarizeProblems } from '../kernel/nftables/ruleset.ts';
 import { CniError, ERR_CHECK_FAILED, ERR_INVALID_NETWORK_CONFIG } from '../protocol/errors.ts';
 import type { AttachmentRequest } from '../protocol/request.ts';
 import type { Sandbox } from '../modes/mode.ts';
 import { identityOf } from '../modes/sharing.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
-import { ipsOf, type Result } from '../protocol/result.ts';
+import { type Ip, ipsOf, type Result } from '../protocol/result.ts';
 import { describeKey, keyOf } from './attachment-key.ts';
 import { type AttachmentRecord, findRecord } from './attachment-record.ts';
 import type { Context } from './context.ts';
@@ -29,9 +31,13 @@ export async function check(request: AttachmentRequest, context: Context): Promi
   const isShared = record?.objects.sharedNetns !== undefined;
   const sandbox = openSandbox({ ...request, netnsOverride: request.netnsOverride || isShared });
   try {
-    const problems = [...checkRecord(record, sandbox), ...(await findProblems(context, key, plan, sandbox, expected))];
+    const problems = [
+      ...checkRecord(record, sandbox),
+      ...(await findProblems(context, key, plan, sandbox, expected, record?.result?.ips)),
+    ];
     if (problems.length > 0) {
-      throw new CniError(ERR_CHECK_FAILED, `CHECK of ${describeKey(key)} failed: ${problems.join('; ')}`);
+      const remedy = 'run `podlink repair`, or recreate the pod';
+      throw new CniError(ERR_CHECK_FAILED, `CHECK of ${describeKey(key)} failed: ${problems.join('; ')}; ${remedy}`);
     }
   } finally {
     closeSandbox(sandbox);
@@ -49,15 +55,21 @@ function checkRecord(record: AttachmentRecord | undefined, sandbox: Sandbox): st
   return problems;
 }
 
-/** All that is wrong with an attachment, one sentence each. `expected`: what ADD returned. */
+/**
+ * All that is wrong with an attachment, one sentence each.
+ *
+ * `expected`: what ADD returned, or the whole list of plugins. `ownIps`: what of it is ours, if that is known; a later
+ * plugin may have added addresses that neither features nor IPAM know.
+ */
 export async function findProblems(
   context: Context,
   key: AttachmentKey,
   { mode, steps, features, ipam }: Plan,
   sandbox: Sandbox,
   expected: Result,
+  ownIps?: readonly Ip[],
 ): Promise<string[]> {
-  const ips = ipsOf(expected, key.ifname);
+  const ips = ownIps ?? ipsOf(expected, key.ifname);
   const attachment = describeAttachment(key, mode.hasOwnInterface ? steps.objects() : {}, { ...expected, ips });
   warnOfForwardDrops(context, attachment.bridge);
   const problems = [
@@ -69,7 +81,7 @@ export async function findProblems(
   } catch (error) {
     problems.push(error instanceof Error ? error.message : String(error));
   }
-  return problems;
+  return summarizeProblems(problems, ALL_RULESETS);
 }
 
 /** Not a problem of the attachment: whether the other table's rules let its traffic through cannot be told from here. */

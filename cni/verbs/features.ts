@@ -14,8 +14,9 @@ import { recordedElements, recordElement } from '../features/recorded-element.ts
 import type { Netns } from '../kernel/netns.ts';
 import type { Element } from '../kernel/nftables/element.ts';
 import type { AttachmentObjects, Attached, OwnLink, Sandbox } from '../modes/mode.ts';
+import { identityOf } from '../modes/sharing.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
-import type { AttachmentRecord } from './attachment-record.ts';
+import { type AttachmentRecord, listRecordsOfContainer } from './attachment-record.ts';
 import type { Context } from './context.ts';
 
 /** A feature that is asked for. */
@@ -65,10 +66,30 @@ export function prepareFeatures(
   attachment: Attachment,
 ): FeatureWork {
   const objects = planned.flatMap(({ feature, plan }) => {
-    const made = plan.objects?.(context, sandbox.netns, attachment);
+    const listOthers = () => otherObjects(context, attachment.key, feature.name, sandbox.netns, ['adding', 'complete']);
+    const made = plan.objects?.(context, sandbox.netns, attachment, listOthers);
     return made ? [[feature.name, made] as const] : [];
   });
   return { attachment, planned, objects: Object.fromEntries(objects), nftables: nftablesOf(planned, attachment) };
+}
+
+/** What a feature has on record for the container's other attachments in the same namespace, oldest first. */
+function otherObjects(
+  context: Context,
+  { network, containerId, ifname }: AttachmentKey,
+  feature: string,
+  sandbox: Netns,
+  states: readonly AttachmentRecord['state'][],
+): FeatureObjects[] {
+  const identity = identityOf(sandbox);
+  return listRecordsOfContainer(context.runDir, containerId)
+    .filter((record) => record.network !== network || record.ifname !== ifname)
+    .filter((record) => record.netnsIdentity === identity && states.includes(record.state))
+    .toSorted((a, b) => (a.created < b.created ? -1 : 1))
+    .flatMap(({ features }) => {
+      const objects: FeatureObjects | undefined = features[feature];
+      return objects ? [objects] : [];
+    });
 }
 
 function nftablesOf(planned: readonly PlannedFeature[], attachment: Attachment): NftablesState {
@@ -138,7 +159,8 @@ export function featureRemovals(
   return FEATURES.flatMap(({ name, remove }) => {
     const made = objects?.[name];
     if (!remove || (objects && !made)) return [];
-    return [{ name, remove: () => remove(context, { key, objects: made, sandbox }) }];
+    const others = sandbox && { listOthers: () => otherObjects(context, key, name, sandbox, ['complete']) };
+    return [{ name, remove: () => remove(context, { key, objects: made, sandbox, ...others }) }];
   });
 }
 

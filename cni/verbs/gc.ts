@@ -108,12 +108,13 @@ async function removeAll(
         if (record?.created === created) removals.push(removalOfRecord(record, context, request.path));
       });
     }
-    await step(() =>
+    await step(() => {
+      const links = removals.map((removal) => findOwnLinks(context, removal));
       deleteLinks(
         context.route,
-        removals.flatMap((removal) => findOwnLinks(context, removal)),
-      ),
-    );
+        links.flatMap(({ ofMode, ofFeatures }) => [...ofMode, ...ofFeatures]),
+      );
+    });
     for (const removal of removals) await step(() => removeAttachment(context, removal, undefined));
   } finally {
     for (const lock of locks) lock.release();

@@ -13,7 +13,7 @@ import { deleteLinks } from '../kernel/rtnetlink/link-group.ts';
 import { openOwnNetns } from '../kernel/netns.ts';
 import { DEFAULT_MODE, findMode } from '../modes/mode-registry.ts';
 import { selectMode } from '../modes/mode-selection.ts';
-import type { AttachmentObjects, Mode, Sandbox } from '../modes/mode.ts';
+import type { AttachmentObjects, Mode, OwnLink, Sandbox } from '../modes/mode.ts';
 import { identityAt, identityOf } from '../modes/sharing.ts';
 import { parseCniArgs } from '../protocol/args.ts';
 import { type AttachmentKey, type NetworkConfig, parseNetworkConfig } from '../protocol/config.ts';
@@ -175,15 +175,15 @@ async function removeFrom(context: Context, removal: Removal, sandbox: Sandbox |
       errors.push(error);
     }
   };
-  let links: Link[] = [];
+  let own: OwnLinks = { ofMode: [], ofFeatures: [] };
   await step(() => {
-    links = findOwnLinks(context, removal);
-    for (const link of links) if (link.masterIndex !== undefined) disableBridgePort(context.route, link);
+    own = findOwnLinks(context, removal);
+    for (const link of own.ofMode) if (link.masterIndex !== undefined) disableBridgePort(context.route, link);
   });
   await step(() => removeOwnElements(context, key, features));
   context.mark('nft');
-  await step(() => deleteLinks(context.route, links));
-  await step(() => mode.detach(context, { ...removal, sandbox, hadLinks: links.length > 0 }));
+  await step(() => deleteLinks(context.route, [...own.ofMode, ...own.ofFeatures]));
+  await step(() => mode.detach(context, { ...removal, sandbox, hadLinks: own.ofMode.length > 0 }));
   context.mark('link');
   for (const { remove } of featureRemovals(context, key, features, sandbox?.netns)) await step(remove);
   context.mark('features');
@@ -193,12 +193,19 @@ async function removeFrom(context: Context, removal: Removal, sandbox: Sandbox |
   if (errors.length > 0) throw new AggregateError(errors, 'Cannot remove everything of the attachment');
 }
 
-/** The links of an attachment on the host: its mode's first. */
-export function findOwnLinks(context: Context, { key, mode, objects, features }: Removal): Link[] {
-  return [...mode.links(key, objects), ...featureLinks(key, features)].flatMap(({ name, kind, alias }) => {
-    const link = findLink(context.route, name);
-    return link?.kind === kind && (alias === undefined || link.alias === alias) ? [link] : [];
-  });
+/** The links of an attachment that are on the host. */
+export interface OwnLinks {
+  readonly ofMode: readonly Link[];
+  readonly ofFeatures: readonly Link[];
+}
+
+export function findOwnLinks(context: Context, { key, mode, objects, features }: Removal): OwnLinks {
+  const find = (links: readonly OwnLink[]): Link[] =>
+    links.flatMap(({ name, kind, alias }) => {
+      const link = findLink(context.route, name);
+      return link?.kind === kind && (alias === undefined || link.alias === alias) ? [link] : [];
+    });
+  return { ofMode: find(mode.links(key, objects)), ofFeatures: find(featureLinks(key, features)) };
 }
 
 async function releaseAddresses({ ipam, findOtherIpam }: Removal, context: Context): Promise<void> {

@@ -143,7 +143,7 @@ const DAMAGES: readonly Damage[] = [
   {
     what: 'the nftables table deleted',
     reference: ABSENT,
-    pattern: /masquerade_v4/,
+    pattern: /table inet podlink is missing/,
     inflict: (host) => host.namespace.mustRun('nft', ['delete', 'table', 'inet', 'podlink']),
   },
   {

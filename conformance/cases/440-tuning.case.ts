@@ -105,6 +105,71 @@ test('what somebody else has set since is left alone', 'same', (host) => {
   assert.is(container.sysctl('net/core/somaxconn'), '700');
 });
 
+/** Two networks of one container, both with their value of one sysctl. */
+function addToTwo(host: Host, values: readonly [string, string]) {
+  const container = host.addContainer();
+  const pods = values.map((value, i) => {
+    const config = network(host, { name: `net${i}`, bridge: `cni${i}`, isDefaultGateway: i === 0 });
+    const ipam = host.hostLocal([`10.${77 + i}.0.0/24`]);
+    const whole = { ...config, ipam, sysctl: { 'net.core.somaxconn': value } };
+    return addWholePod(host, whole, { container, ifname: `eth${i}` });
+  });
+  return { pods, value: () => container.sysctl('net/core/somaxconn') };
+}
+
+for (const [first, order] of [
+  ['600', 'first'],
+  ['600', 'last'],
+  ['500', 'first'],
+  ['500', 'last'],
+] as const) {
+  test(`two networks set ${first} and 500, and the ${order} goes first: the other keeps its own, then it is put back`, {
+    ...NOT_RESTORED,
+    seen: /4096|500|600/,
+  }, (host) => {
+    const { pods, value } = addToTwo(host, [first, '500']);
+    const before = host.addContainer().sysctl('net/core/somaxconn');
+    const [gone, stays] = order === 'first' ? pods : pods.toReversed();
+    if (!gone || !stays) throw new TypeError('Two networks are two attachments');
+    assert.is(value(), '500');
+    delWholePod(host, gone);
+    assert.is(value(), order === 'first' ? '500' : first);
+    checkWholePod(host, stays);
+    delWholePod(host, stays);
+    assert.is(value(), before);
+  });
+}
+
+test('an ADD that fails leaves another network its value', OURS, (host) => {
+  const { pods, value } = addToTwo(host, ['500', '500']);
+  const container = pods[0]?.namespace ?? host.addContainer();
+  const sysctl = { 'net.core.somaxconn': '600', 'net.ipv4.ip_forward': 'nonsense' };
+  const config = network(host, { name: 'net2', bridge: 'cni2', isDefaultGateway: false, sysctl });
+  mustRefuseWhole(host, 'ADD', { config, container, ifname: 'eth2' }, 7, /"sysctl\.net\.ipv4\.ip_forward": must be/);
+  assert.is(value(), '500');
+  for (const pod of pods) checkWholePod(host, pod);
+});
+
+test('sysctls that take one another or the address away are refused, and nothing is left', OURS, (host) => {
+  const container = host.addContainer();
+  const before = host.snapshot();
+  const ipam = host.hostLocal(['10.77.0.0/24', 'fd00:77::/64']);
+  for (const [sysctl, says] of [
+    [
+      { 'net.ipv4.ip_forward': '1', 'net.ipv4.conf.all.forwarding': '0' },
+      /"sysctl\.net\.ipv4\.ip_forward": must be a value that lasts: another sysctl, set with it, makes "0" of "1"/,
+    ],
+    [
+      { 'net.core.somaxconn': '500', 'net.ipv6.conf.all.disable_ipv6': '1' },
+      /"sysctl\.net\.ipv6\.conf\.all\.disable_ipv6": must be "0" for interface "eth0" to keep its address fd00:77::/,
+    ],
+    [{ 'net.ipv6.conf.IFNAME.disable_ipv6': '1' }, /IFNAME\.disable_ipv6": must be "0" for interface "eth0"/],
+  ] as const) {
+    mustRefuseWhole(host, 'ADD', { config: network(host, { sysctl, ipam }), container }, 7, says);
+  }
+  mustBeEmpty(host.leftSince(before), 'left of the refused ADDs');
+});
+
 test('an ADD that fails puts back what it has set', {
   differs: 'leaves what came before the failure',
   seen: /500|is not refused/,

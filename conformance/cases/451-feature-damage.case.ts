@@ -123,7 +123,7 @@ const DAMAGES: readonly Damage[] = [
   {
     title: 'the whole table is deleted',
     cause: (host) => nft(host, 'delete table inet podlink'),
-    says: /element .* is missing/,
+    says: /table inet podlink is missing/,
   },
 ];
 

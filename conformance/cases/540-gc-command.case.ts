@@ -92,6 +92,11 @@ test('gc keeps a container whose path is gone while something still runs in it',
     const [kept, ...others] = mustTell<(Collected & { reason: string })[]>(host, ['gc', ...dirs]);
     assert.equal([kept?.outcome, others], ['kept', []]);
     assert.match(kept?.reason ?? '', new RegExp(`its interface ${ifname} on the host is there`));
+    assert.match(
+      kept?.reason ?? '',
+      /process \d+ runs in its namespace: have the runtime run DEL, or end that process$/,
+    );
+    assert.match(mustSay(host, ['gc', ...dirs]), /^0 stale objects removed, 1 kept$/m);
     mustBeEmpty(host.changesSince(before), 'changed');
   } finally {
     child.kill('SIGKILL');

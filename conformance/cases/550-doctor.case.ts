@@ -84,7 +84,9 @@ test('doctor sees foreign chains that drop what is forwarded', NO_COMMANDS, (hos
 test('doctor sees that our rules were flushed, and repair is the remedy', NO_COMMANDS, (host) => {
   const { args } = doctor(host);
   host.namespace.mustRun('nft', ['flush', 'ruleset']);
-  const { remedy } = mustFind(host, args, 'fail', /of podlink's rules/);
+  const { what, remedy } = mustFind(host, args, 'fail', /of podlink's rules/);
+  assert.match(what, /: table inet podlink is missing$/);
+  mustFind(host, args, 'fail', /^interface "eth0" of container \S+ in network "pods": table inet podlink is missing$/);
   assert.match(remedy ?? '', /podlink repair/);
   mustSay(host, ['repair']);
   mustEnd(host, args, 0);

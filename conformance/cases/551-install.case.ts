@@ -121,7 +121,16 @@ test('what was changed since is left by uninstall, which says so', NO_COMMANDS, 
   writeFileSync(join(confDir, '10-podlink.conflist'), '{"edited":true}');
   const again = mustEndSaying(host, [...args, '--force'], 0, /has been edited since it was installed, and is left/);
   assert.match(again, /already installed/);
-  mustEndSaying(host, ['uninstall', dir], 1, /10-podlink\.conflist": it is not what was installed/);
+  assert.match(again, /10-podlink\.conflist \(edited since; to have it written anew remove it and run this again/);
+  const planned = mustEndSaying(host, ['uninstall', dir, '--dry-run'], 1, /: delete it yourself/);
+  assert.match(planned, /^would leave .*10-podlink\.conflist$/m);
+  assert.match(planned, /^would remove .*\/podlink$/m);
+  mustEndSaying(
+    host,
+    ['uninstall', dir],
+    1,
+    /it is not what was installed: delete it yourself, the runtime still sees/,
+  );
   assert.equal([...stateOf(dir).keys()], []);
   assert.is(readFileSync(join(confDir, '10-podlink.conflist'), 'utf8'), '{"edited":true}');
 });

@@ -8,7 +8,14 @@ import { giveVerdict } from './expressions/immediate.ts';
 import { FakeNftables } from './fake-nftables.ts';
 import { IPV4_ADDR } from './key.ts';
 import { addRule } from './rule.ts';
-import { checkRuleset, expectRulesets, repairRuleset, replaceRulesets, type Ruleset } from './ruleset.ts';
+import {
+  checkRuleset,
+  expectRulesets,
+  repairRuleset,
+  replaceRulesets,
+  type Ruleset,
+  summarizeProblems,
+} from './ruleset.ts';
 import { addTable } from './table.ts';
 
 const test = suite('nftables ruleset');
@@ -106,6 +113,30 @@ test('a batch that is refused leaves nothing of it', () => {
   assert.equal([...(fake.state.get('t')?.chains.keys() ?? [])], ['out']);
   assert.equal(fake.elementsOf('t', 's'), { '0a000005': 'owner' });
   assert.is(fake.generation, generation);
+});
+
+test('summarizeProblems() says of a table that is missing only that, once', () => {
+  const [set] = RULESET.sets;
+  const found = [
+    'interface "eth0" is down',
+    'table inet t is missing',
+    'table inet t is missing',
+    `element 10.0.0.1 of set ${set?.name} is missing`,
+    'element 10.0.0.1 of set foreign is missing',
+    'chain out of table inet t is missing',
+    'chain out of table inet tt is missing',
+  ];
+  assert.equal(summarizeProblems(found, [RULESET]), [
+    'interface "eth0" is down',
+    'table inet t is missing',
+    'element 10.0.0.1 of set foreign is missing',
+    'chain out of table inet tt is missing',
+  ]);
+});
+
+test('summarizeProblems() keeps every part of a table that is there', () => {
+  const found = [`element 10.0.0.1 of set ${RULESET.sets[0]?.name} is missing`, 'chain out of table inet t is missing'];
+  assert.equal(summarizeProblems([...found, ...found], [RULESET]), found);
 });
 
 test.run();

@@ -116,6 +116,21 @@ export function repairRuleset(nft: NftablesConnection, ruleset: Ruleset): void {
 
 const MISSING = 'is missing';
 
+/**
+ * Each sentence once, and of a table that is missing only that: whatever else was in it is missing with it.
+ *
+ * For the sentences about several rulesets, and about what is in their sets.
+ */
+export function summarizeProblems(problems: readonly string[], rulesets: readonly Ruleset[]): string[] {
+  const missing = rulesets.filter(({ table }) => problems.includes(`${describeTable(table)} ${MISSING}`));
+  const follows = (problem: string) =>
+    missing.some(({ table, sets }) => {
+      const isOfSet = sets.some(({ name }) => problem.startsWith('element ') && problem.includes(` of set ${name} `));
+      return isOfSet || problem.includes(` of ${describeTable(table)} `);
+    });
+  return [...new Set(problems)].filter((problem) => !follows(problem));
+}
+
 function checkObject(nft: NftablesConnection, name: string, get: Operation, wanted: Uint8Array): string | undefined {
   try {
     const [message] = nft.execute(get);
