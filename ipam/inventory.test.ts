@@ -127,6 +127,7 @@ test("takeInventory() of a pool that a cluster shares counts in this node's bloc
 test('listNetworks() leaves out what is no network', ({ dataDir, request }) => {
   hostLocal.prepare(request('alice')).allocate();
   mkdirSync(join(dataDir, 'other'));
+  mkdirSync(join(dataDir, 'lost+found'));
   writeFileSync(join(dataDir, 'file'), '');
   assert.equal(listNetworks(request()), ['other', 'pods']);
   writeFileSync(join(dataDir, 'plain'), '');

@@ -14,7 +14,6 @@ import { dataDirOf, directoryOf } from './host-local.ts';
 import { findRange, formatRangeSet, parseRangeSets, type RangeSet } from './range-set.ts';
 import { describeHolder, type OwnerName, parseOwner, type Reservation, type ReservationFacts } from './reservation.ts';
 import { parseAddressName, readReservationFile, unlessMissing } from './reservation-file.ts';
-import { INDEX_DIRECTORY } from './reservation-index.ts';
 import type { Store } from './store.ts';
 
 export interface HeldAddress extends ReservationFacts {
@@ -51,12 +50,18 @@ export interface NetworkInventory {
   readonly strays: readonly StrayFile[];
 }
 
+/** A network's name (CNI spec, section 1): what is called otherwise, `lost+found` or our index, is no network. */
+const NETWORK_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
+
 /** The networks that have reservations in a configuration's `dataDir`, by name. Throws FieldError, IpamError 'store'. */
 export function listNetworks(request: Pick<IpamNetworkRequest, 'ipam'>): string[] {
   const dataDir = dataDirOf(request);
   const entries = reading(dataDir, () => unlessMissing(() => readdirSync(dataDir, { withFileTypes: true })));
   if (entries === 'missing') return [];
-  return entries.flatMap((entry) => (entry.isDirectory() && entry.name !== INDEX_DIRECTORY ? [entry.name] : [])).sort();
+  return entries
+    .filter((entry) => entry.isDirectory() && NETWORK_NAME.test(entry.name))
+    .map(({ name }) => name)
+    .sort();
 }
 
 /** Take stock of one network, without its lock: calls that run meanwhile may be seen half. Throws as a driver does. */

@@ -6,7 +6,7 @@ import { dataDirOf } from '../../ipam/host-local.ts';
 import { takeInventory } from '../../ipam/inventory.ts';
 import { isErrno } from '../kernel/errno.ts';
 import { describeKey } from '../verbs/attachment-key.ts';
-import { listAllRecords } from '../verbs/attachment-record.ts';
+import { isRecord, listAllRecords } from '../verbs/attachment-record.ts';
 import { listAddressBooks } from './address-book.ts';
 import { findAttachmentProblems } from './attachment-problems.ts';
 import { binDirsOf, type Call } from './command.ts';
@@ -85,12 +85,12 @@ export async function examineAttachments(call: Call): Promise<Finding[]> {
       remedy: '`podlink repair` makes it again what it was, where that can be done',
     });
   }
-  const torn = findTornRecords(context.runDir);
-  if (torn.length > 0) {
+  const unreadable = findUnreadableRecords(context.runDir);
+  if (unreadable.length > 0) {
     findings.push({
       level: 'warn',
       subject,
-      what: `${count(torn.length, 'file')} among the records ${torn.length === 1 ? 'is' : 'are'} none: ${torn.slice(0, 3).join(', ')}${torn.length > 3 ? ', …' : ''}`,
+      what: `${count(unreadable.length, 'file')} among the records ${unreadable.length === 1 ? 'is' : 'are'} torn, or of another version of podlink: ${unreadable.slice(0, 3).join(', ')}${unreadable.length > 3 ? ', …' : ''}`,
       meaning: 'DEL goes by the configuration and the marks on interfaces and rules then',
       remedy: "nothing to do: the container's DEL removes it",
     });
@@ -102,21 +102,20 @@ export async function examineAttachments(call: Call): Promise<Finding[]> {
   ];
 }
 
-/** Files that end as records do and cannot be read as JSON. */
-function findTornRecords(runDir: string): string[] {
+/** Files that are called as records are, and are torn, or of another version of podlink. */
+function findUnreadableRecords(runDir: string): string[] {
   const root = `${runDir}/attachments`;
   return list(root).flatMap((network) =>
     list(`${root}/${network}`)
       .filter((name) => name.endsWith('.json'))
       .map((name) => `${root}/${network}/${name}`)
-      .filter((path) => !isJson(path)),
+      .filter((path) => !holdsRecord(path)),
   );
 }
 
-function isJson(path: string): boolean {
+function holdsRecord(path: string): boolean {
   try {
-    JSON.parse(readFileSync(path, 'utf8'));
-    return true;
+    return isRecord(JSON.parse(readFileSync(path, 'utf8')));
   } catch (error) {
     // Removed meanwhile.
     return isErrno(error, 'ENOENT');

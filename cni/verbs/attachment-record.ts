@@ -178,7 +178,8 @@ function unlinkIfThere(path: string): void {
   }
 }
 
-function isRecord(value: unknown): value is AttachmentRecord {
+/** Whether JSON is a record of this version. */
+export function isRecord(value: unknown): value is AttachmentRecord {
   return (
     isObject(value) &&
     value.version === RECORD_VERSION &&
