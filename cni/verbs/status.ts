@@ -19,13 +19,15 @@ const NOBODY = { containerId: 'status', ifname: 'eth0' };
 export async function status(request: NetworkRequest, context: Context): Promise<void> {
   const { config } = request;
   const key = { network: config.name, ...NOBODY };
-  const { steps, ipam } = planRequest({ ...request, key, args: new Map() }, context);
+  const { steps, ipam, features } = planRequest({ ...request, key, args: new Map() }, context);
   await asUnavailable(config.name, async () => {
     // IPAM first, since it is what may have something against the configuration yet. It is not asked to prepare an ADD:
     // that comes with ranges of the runtime's, of which STATUS is told nothing.
     await ipam?.status();
     ensureRecordsWritable(context.runDir);
     steps.status(context);
+    // A kernel without nf_tables answers nothing at all; ifb and tbf show only when they are asked to be made.
+    if (features.some(({ feature }) => feature.rulesets.length > 0)) context.nft.getGeneration();
   });
 }
 
