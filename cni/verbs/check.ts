@@ -3,6 +3,7 @@
 import { ALL_RULESETS } from '../features/feature-registry.ts';
 import { describeForwardDrops } from '../features/forward-drops.ts';
 import { summarizeProblems } from '../kernel/nftables/ruleset.ts';
+import { isErrno } from '../kernel/errno.ts';
 import { CniError, ERR_CHECK_FAILED, ERR_INVALID_NETWORK_CONFIG } from '../protocol/errors.ts';
 import type { AttachmentRequest } from '../protocol/request.ts';
 import type { Sandbox } from '../modes/mode.ts';
@@ -73,15 +74,25 @@ export async function findProblems(
   const attachment = describeAttachment(key, mode.hasOwnInterface ? steps.objects() : {}, { ...expected, ips });
   warnOfForwardDrops(context, attachment.bridge);
   const problems = [
-    ...steps.check(context, sandbox, expected),
-    ...checkFeatures(context, sandbox, features, attachment),
-  ];
+    () => steps.check(context, sandbox, expected),
+    () => checkFeatures(context, sandbox, features, attachment),
+  ].flatMap(unlessVanished);
   try {
     await ipam?.check(ips);
   } catch (error) {
     problems.push(error instanceof Error ? error.message : String(error));
   }
   return summarizeProblems(problems, ALL_RULESETS);
+}
+
+/** An interface may vanish while it is looked at, by a DEL at the same time: that is what is wrong then. */
+function unlessVanished(look: () => string[]): string[] {
+  try {
+    return look();
+  } catch (error) {
+    if (!isErrno(error, 'ENODEV')) throw error;
+    return [`an interface vanished while it was looked at (${error instanceof Error ? error.message : String(error)})`];
+  }
 }
 
 /** Not a problem of the attachment: whether the other table's rules let its traffic through cannot be told from here. */
