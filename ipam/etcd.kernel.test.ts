@@ -169,7 +169,14 @@ const WORKER = `
   const held = new Map();
   // What a predecessor held that was killed.
   for (const address of readdirSync(truth)) {
-    const containerId = readFileSync(truth + '/' + address, 'utf8');
+    // Another process may have removed it since it was listed.
+    let containerId = '';
+    try {
+      containerId = readFileSync(truth + '/' + address, 'utf8');
+    } catch (error) {
+      if (error.code !== 'ENOENT') throw error;
+      continue;
+    }
     if (containerId.startsWith(worker + '-')) held.set(containerId, address);
   }
   const counts = { added: 0, refused: 0, deleted: 0 };

@@ -283,8 +283,14 @@ test('apply() lets the smallest burst it accepts reach the limit', () =>
   withWorld(async (host, pod, outside) => {
     const keys = { ingressRate: 80 * MBIT, ingressBurst: 8, egressRate: 80 * MBIT, egressBurst: 8 };
     assert.is(limit(host, pod, 'pod0', keys).warnings.length, 2);
-    assertLimited(await measure(outside, pod, INGRESS), 80 * MBIT);
-    assertLimited(await measure(pod, outside, EGRESS), 80 * MBIT);
+    // With so little slack a sender that does not get the processor for a moment loses its rate: another try may show it.
+    const reaches = async (from: TestNamespace, to: TestNamespace, direction: typeof INGRESS): Promise<void> => {
+      let rate = await measure(from, to, direction);
+      for (let left = 2; left > 0 && rate < 72 * MBIT; left--) rate = await measure(from, to, direction);
+      assertLimited(rate, 80 * MBIT);
+    };
+    await reaches(outside, pod, INGRESS);
+    await reaches(pod, outside, EGRESS);
   }));
 
 test('apply() makes what tc shows', () =>
