@@ -16,6 +16,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { build } from 'esbuild';
+import { keepCodeCaches } from './cni/packaging/code-cache.ts';
 import { withOwnLibraries } from './cni/packaging/executable.ts';
 import { findOwnLibraries } from './cni/packaging/library-source.ts';
 
@@ -39,7 +40,6 @@ const output = join(dist, architecture === 'x64' ? 'podlink' : `podlink-${archit
 mkdirSync(dist, { recursive: true });
 // Built in a folder of its own and moved into place, so that nobody ever runs half an executable.
 const temporary = mkdtempSync(join(dist, '.build-'));
-const bundle = join(temporary, 'podlink.cjs');
 
 /** The Node to pack: npm has installed the one for this machine; the other is fetched with npm and checked. */
 function findNode() {
@@ -64,22 +64,34 @@ function generatorFor(node, libraries) {
   return [qemu, complete];
 }
 
-/**
- * A quarter of the start of Node 26 is computing hash seeds again (HashSeed::InitializeRoots): an empty script starts in
- * 25 ms instead of 36. They protect long-lived servers against chosen keys; this process lives for milliseconds and reads
- * what its own runtime hands it.
- */
-const FLAGS = ['--no-rehash-snapshot'];
+const FLAGS = [
+  // A quarter of the start of Node 26 is computing hash seeds again (HashSeed::InitializeRoots): an empty script starts in
+  // 25 ms instead of 36. They protect long-lived servers against chosen keys; this process lives for milliseconds and
+  // reads what its own runtime hands it.
+  '--no-rehash-snapshot',
+  // A process of 50 ms does not earn back what V8's compilers of machine code cost: without them an ADD takes 4 ms less
+  // of CPU and a DEL 5.
+  '--no-sparkplug',
+  '--no-maglev',
+];
+
+/** What an ADD loads of Node that no snapshot can hold: all that node:ffi consists of. */
+const CACHED_MODULES = ['ffi', 'internal/ffi-shared-buffer', 'internal/ffi/fast-api', 'internal/ffi/vfs'];
 
 /**
  * Have pkg's generator of snapshots run by `command`, under the flags of the executable: otherwise V8 rejects the code
- * cache in the snapshot, and compiles node:ffi anew at every start (2 to 8 ms). pkg has no option for either.
+ * cache in the snapshot, and compiles node:ffi anew at every start (2 to 8 ms). pkg has no option for either, nor for
+ * what is done to the blob before it goes into the executable: the code cache of all other modules of Node is left out.
  */
 function makeExecutableWith([command, ...prefix]) {
   const run = promisify(execFile);
-  const runPatched = (file, args, options) => {
-    const isAboutNode = args[0] === '--experimental-sea-config' || args[0] === '--version';
-    return isAboutNode ? run(command, [...prefix, ...FLAGS, ...args], options) : run(file, args, options);
+  const runPatched = async (file, args, options) => {
+    if (args[0] === '--version') return await run(command, [...prefix, ...args], options);
+    if (args[0] !== '--experimental-sea-config') return await run(file, args, options);
+    const outcome = await run(command, [...prefix, ...FLAGS, ...args], options);
+    const blob = JSON.parse(readFileSync(args[1], 'utf8')).output;
+    writeFileSync(blob, keepCodeCaches(readFileSync(blob), CACHED_MODULES));
+    return outcome;
   };
   // pkg takes the function when it is loaded, and promisifies it.
   childProcess.execFile = Object.assign(() => undefined, { [promisify.custom]: runPatched });
@@ -93,17 +105,34 @@ function makeExecutableWith([command, ...prefix]) {
 /**
  * The script of the snapshot. V8 compiles a function when it is first called, which is what an ADD would spend a third of
  * its own time on: so all of ours are compiled now, and stay so in the snapshot. Node's own are left as they are: with
- * them the snapshot is twice as large, and takes longer to read than they are worth.
+ * them the snapshot is twice as large, and takes longer to read than they are worth. In the end the flags are what they
+ * were: the code cache holds for no others. The bundle is read here, since the text of this script stays in the snapshot.
  */
-function compiledAtOnce(script) {
-  const source = `(function (require, __filename) {${script}\n})\n//# sourceURL=podlink.cjs`;
-  return [
-    "const { setFlagsFromString } = require('node:v8');",
-    "for (const flag of ['--no-lazy', '--no-lazy-eval', '--no-flush-bytecode']) setFlagsFromString(flag);",
-    `const main = (0, eval)(${JSON.stringify(source)});`,
-    "for (const flag of ['--lazy', '--lazy-eval']) setFlagsFromString(flag);",
-    'main(require, __filename);',
-  ].join('\n');
+function compiledAtOnce(bundle) {
+  return `
+    const { cachedDataVersionTag, setFlagsFromString } = require('node:v8');
+    const tag = cachedDataVersionTag();
+    const source = require('node:fs').readFileSync(${JSON.stringify(bundle)}, 'latin1');
+    for (const flag of ['--no-lazy', '--no-lazy-eval', '--no-flush-bytecode']) setFlagsFromString(flag);
+    const main = (0, eval)(source);
+    for (const flag of ['--lazy', '--lazy-eval', '--flush-bytecode']) setFlagsFromString(flag);
+    if (cachedDataVersionTag() !== tag) throw new Error('The flags are not what they were: V8 would reject the code cache');
+    main(require, __filename);`;
+}
+
+/** A bundle of a module and all that it imports. */
+async function bundleOf(entry, options) {
+  const { outputFiles } = await build({
+    ...entry,
+    write: false,
+    bundle: true,
+    platform: 'node',
+    target: 'node26',
+    format: 'cjs',
+    external: ['node:*'],
+    ...options,
+  });
+  return outputFiles[0].text;
 }
 
 try {
@@ -113,40 +142,35 @@ try {
       `no libraries for ${architecture}: install Debian's qemu-user-static, libstdc++6-${architecture}-cross and libatomic1-${architecture}-cross`,
     );
   const node = findNode();
-  const { outputFiles } = await build({
-    entryPoints: [join(root, 'cni/main.ts')],
-    write: false,
-    bundle: true,
-    platform: 'node',
-    target: 'node26',
-    format: 'cjs',
-    external: ['node:*'],
-    legalComments: 'none',
-    // Comments of ip-address hold characters beyond Latin-1, for which V8 keeps the whole text in 16 bits: without
-    // them a start takes 4 ms less of CPU and touches 950 pages less. Names stay, for stack traces.
-    minifyWhitespace: true,
-    charset: 'ascii',
-    define: { PODLINK_VERSION: JSON.stringify(version) },
-  });
-  writeFileSync(bundle, compiledAtOnce(outputFiles[0].text));
-  // What `install` alone needs, and only in a cluster, is no part of the snapshot: cni/operator/kubernetes-client.ts.
-  const kubernetesClient = join(temporary, 'kubernetes-client.cjs');
-  await build({
-    stdin: {
-      contents: "export { CoreV1Api, KubeConfig } from '@kubernetes/client-node';",
-      resolveDir: root,
+  const bundle = await bundleOf(
+    { entryPoints: [join(root, 'cni/main.ts')] },
+    {
+      legalComments: 'none',
+      // Comments of ip-address hold characters beyond Latin-1, for which V8 keeps the whole text in 16 bits: without
+      // them a start takes 4 ms less of CPU and touches 950 pages less. Names stay, for stack traces.
+      minifyWhitespace: true,
+      charset: 'ascii',
+      define: { PODLINK_VERSION: JSON.stringify(version) },
     },
-    outfile: kubernetesClient,
-    bundle: true,
-    minify: true,
-    platform: 'node',
-    target: 'node26',
-    format: 'cjs',
-    legalComments: 'eof',
-  });
+  );
+  const [bundleFile, snapshotFile] = ['podlink.cjs', 'snapshot.cjs'].map((name) => join(temporary, name));
+  writeFileSync(bundleFile, `(function (require, __filename) {${bundle}\n})\n//# sourceURL=podlink.cjs`);
+  writeFileSync(snapshotFile, compiledAtOnce(bundleFile));
+  // What no runtime's call needs is no part of the snapshot: cni/operator/packed-script.ts.
+  const assets = {
+    'operator.cjs': await bundleOf(
+      { entryPoints: [join(root, 'cni/operator/command-line.ts')] },
+      { legalComments: 'none', minifyWhitespace: true, charset: 'ascii' },
+    ),
+    'kubernetes-client.cjs': await bundleOf(
+      { stdin: { contents: "export { CoreV1Api, KubeConfig } from '@kubernetes/client-node';", resolveDir: root } },
+      { legalComments: 'eof', minify: true },
+    ),
+  };
+  for (const [name, script] of Object.entries(assets)) writeFileSync(join(temporary, name), script);
 
   const packed = join(temporary, 'packed');
-  await makeExecutableWith(generatorFor(node, libraries))(bundle, {
+  await makeExecutableWith(generatorFor(node, libraries))(snapshotFile, {
     nodePath: node,
     targets: [{ nodeRange: 'node26', platform: 'linux', arch: architecture, output: packed }],
     seaConfig: {
@@ -155,7 +179,7 @@ try {
       // NODE_OPTIONS of a container runtime's environment is not for a process that runs as root. Other NODE_* variables
       // Node reads all the same (NODE_EXTRA_CA_CERTS, NODE_V8_COVERAGE, NODE_COMPILE_CACHE): the README warns of them.
       execArgvExtension: 'none',
-      assets: { 'kubernetes-client.cjs': kubernetesClient },
+      assets: Object.fromEntries(Object.keys(assets).map((name) => [name, join(temporary, name)])),
     },
   });
   writeFileSync(join(temporary, 'complete'), withOwnLibraries(readFileSync(packed), libraries), { mode: 0o755 });

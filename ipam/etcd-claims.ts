@@ -12,7 +12,6 @@
 // The key under the lease is no more than a sign of life, for the operator to look at. A node renews it when it speaks to
 // etcd anyway, on GC, and on STATUS.
 
-import { createHash } from 'node:crypto';
 import { isObject } from '../cni/protocol/fields.ts';
 import {
   type Block,
@@ -182,7 +181,7 @@ export class EtcdClaims {
 
 /** Where a node begins to look for a free block. */
 export function seedOf(node: string): bigint {
-  return createHash('sha256').update(node).digest().readBigUInt64BE();
+  return process.getBuiltinModule('node:crypto').createHash('sha256').update(node).digest().readBigUInt64BE();
 }
 
 /** The blocks of a set that nobody has claimed and that have an address to hand out, in the order to try them. */
@@ -207,7 +206,12 @@ export function* freeBlocks(
 
 /** A node's lease has an ID of its own choice, so that nobody has to remember it: 63 bits, and not 0. */
 function leaseOf(prefix: string, node: string): string {
-  const bits = createHash('sha256').update(`${prefix}\0${node}`).digest().readBigUInt64BE();
+  const bits = process
+    .getBuiltinModule('node:crypto')
+    .createHash('sha256')
+    .update(`${prefix}\0${node}`)
+    .digest()
+    .readBigUInt64BE();
   return String(BigInt.asUintN(63, bits) || 1n);
 }
 

@@ -5,7 +5,6 @@
 //     "blockSize": 26, "blockSizeIPv6": 122, "timeoutMs": 2000, "caFile": …, "certFile": …, "keyFile": … }
 
 import { readFileSync } from 'node:fs';
-import { hostname } from 'node:os';
 import { isAbsolute } from 'node:path';
 import { describeValue, FieldError, type Fields } from '../cni/protocol/fields.ts';
 import { formatCidr, type IpFamily } from './address.ts';
@@ -110,7 +109,7 @@ function parsePrefix(ipam: Fields): string {
 }
 
 function parseNode(ipam: Fields): string {
-  const node = ipam.string('node') || hostname();
+  const node = ipam.string('node') || process.getBuiltinModule('node:os').hostname();
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$/.test(node))
     throw new FieldError(
       ipam.at('node'),

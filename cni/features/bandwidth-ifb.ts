@@ -1,13 +1,13 @@
 // The ifb of an attachment with a limit on what its container sends: its name and marks tell which attachment it
 // belongs to, with or without a record.
 
-import { hash } from 'node:crypto';
 import { decodeMac } from '../kernel/netlink/address-bytes.ts';
 import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
 import { isErrno } from '../kernel/errno.ts';
 import { addIfb } from '../kernel/rtnetlink/ifb.ts';
 import { deleteLink, findLink, type Link } from '../kernel/rtnetlink/link.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
+import { digestOf } from '../protocol/digest.ts';
 import { CniError, ERR_ALREADY_EXISTS, ERR_KERNEL_REFUSED } from '../protocol/errors.ts';
 
 /** Bytes of the longest alias the kernel takes: IFALIASZ - 1 (include/uapi/linux/if.h). */
@@ -20,12 +20,12 @@ const MAX_ALIAS_BYTES = 255;
  * ("ab", "c") apart from ("a", "bc").
  */
 export function ifbName(key: AttachmentKey): string {
-  return `ifb${digestOf(key).slice(0, 12)}`;
+  return `ifb${digestOfKey(key).slice(0, 12)}`;
 }
 
 /** Its MAC address, which nothing ever uses: one that was chosen is left alone by udev's MACAddressPolicy. */
 export function ifbMac(key: AttachmentKey): string {
-  return decodeMac(Uint8Array.fromHex(`02${digestOf(key).slice(-10)}`));
+  return decodeMac(Uint8Array.fromHex(`02${digestOfKey(key).slice(-10)}`));
 }
 
 /**
@@ -68,8 +68,8 @@ export function deleteIfb(route: NetlinkConnection, name: string, alias?: string
   deleteLink(route, link.index);
 }
 
-function digestOf({ network, containerId, ifname }: AttachmentKey): string {
-  return hash('sha256', `${network}\0${containerId}\0${ifname}`);
+function digestOfKey({ network, containerId, ifname }: AttachmentKey): string {
+  return digestOf(`${network}\0${containerId}\0${ifname}`);
 }
 
 function unsupported(key: AttachmentKey, cause: unknown): CniError {

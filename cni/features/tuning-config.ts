@@ -5,6 +5,7 @@ import type { SysctlKey } from '../kernel/sysctl.ts';
 import type { NetworkConfig } from '../protocol/config.ts';
 import { CniError, ERR_INVALID_NETWORK_CONFIG } from '../protocol/errors.ts';
 import { describeValue, FieldError, type Fields } from '../protocol/fields.ts';
+import { hasControlCharacter } from '../protocol/name.ts';
 import type { FeatureRequest } from './feature.ts';
 
 /** A sysctl that is to have a value. */
@@ -89,7 +90,9 @@ function parseSysctls(sources: readonly Fields[], ifname: string): SysctlSetting
  */
 function parseKey(text: string, path: string, ifname: string): SysctlKey {
   const parts = text.split(/^[^.]*\//.test(text) ? '/' : /[./]/);
-  const isClean = parts.every((part) => part !== '' && part !== '.' && part !== '..' && !/[\p{Cc}\s]/u.test(part));
+  const isClean = parts.every(
+    (part) => part !== '' && part !== '.' && part !== '..' && !/\s/.test(part) && !hasControlCharacter(part),
+  );
   if (parts[0] !== 'net' || parts.length < 2 || !isClean) {
     throw new FieldError(path, 'must be the name of a sysctl below "net", such as "net.ipv4.conf.IFNAME.arp_notify"');
   }
@@ -107,7 +110,8 @@ function parseKey(text: string, path: string, ifname: string): SysctlKey {
 
 function parseValue(value: unknown, path: string): string {
   if (typeof value !== 'string') throw new FieldError(path, `must be a string, is ${describeValue(value)}`);
-  if (/[^\P{Cc}\t]/u.test(value)) throw new FieldError(path, `must be one line of text, is ${describeValue(value)}`);
+  if (hasControlCharacter(value.replaceAll('\t', '')))
+    throw new FieldError(path, `must be one line of text, is ${describeValue(value)}`);
   return value;
 }
 

@@ -1,6 +1,7 @@
 // Advisory file locks with a deadline, by flock(2): they go with the process that holds them, however it ends.
 
 import { closeSync, constants, openSync } from 'node:fs';
+import { monotonicMs } from './clock.ts';
 import { sleep, tryLock } from './syscalls.ts';
 
 /** Somebody else held the lock for the whole time. */
@@ -32,11 +33,11 @@ export interface FileLock {
 export function lockFile(path: string, timeoutMs: number, kind: 'exclusive' | 'shared' = 'exclusive'): FileLock {
   const fd = openLockFile(path);
   try {
-    const deadline = performance.now() + timeoutMs;
+    const deadline = monotonicMs() + timeoutMs;
     // flock(2) has no deadline of its own, and an alarm would hit the whole process: ask again, ever less often.
     // 1 ms at first because the holders do file work of well under that; 10 ms at most so that nobody starves.
     for (let waitMs = 1; !tryLock(fd, kind); waitMs = Math.min(waitMs * 2, 10)) {
-      const leftMs = Math.ceil(deadline - performance.now());
+      const leftMs = Math.ceil(deadline - monotonicMs());
       if (leftMs <= 0) throw new LockTimeoutError(path, timeoutMs);
       sleep(Math.min(waitMs, leftMs));
     }

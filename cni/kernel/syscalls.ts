@@ -52,36 +52,42 @@ const SIGNATURES = {
   getrandom: { arguments: ['buffer', 'u64', 'u32'], return: 'i64' },
 } as const;
 
-type Libc = { readonly [Name in keyof typeof SIGNATURES]: (...args: never[]) => number | bigint };
-interface Bound {
-  readonly call: Libc;
+type Name = keyof typeof SIGNATURES;
+type Call = (...args: readonly unknown[]) => number | bigint;
+
+interface Libc {
+  readonly bind: (name: Name) => Call;
+  /** Of this thread, as the call just before has left it. */
   readonly errno: () => number;
 }
 
-let bound: Bound | undefined;
+let libc: Libc | undefined;
+const calls: Partial<Record<Name, Call>> = {};
 
-function libc(): Bound {
-  if (bound) return bound;
+/** Not ffi.dlopen(), which binds all functions at once: 0.1 ms for each, and a call of a runtime uses half of them. */
+function openLibc(): Libc {
   const ffi = process.getBuiltinModule('node:ffi');
-  const { functions } = ffi.dlopen(null, {
-    ...SIGNATURES,
-    __errno_location: { arguments: [], return: 'pointer' },
-  });
+  const library = new ffi.DynamicLibrary(null);
+  const locate = library.getFunction('__errno_location', { arguments: [], return: 'pointer' });
   // The address is this thread's for as long as it lives.
-  const location = (functions.__errno_location as WrappedFunction<'pointer', []>)();
-  bound = { call: functions as unknown as Libc, errno: () => ffi.getInt32(location, 0) };
-  return bound;
+  const location = (locate as WrappedFunction<'pointer', []>)();
+  return {
+    bind: (name) => library.getFunction(name, SIGNATURES[name]) as unknown as Call,
+    errno: () => ffi.getInt32(location, 0),
+  };
 }
 
 /** Call libc until it is not interrupted by a signal; a negative result becomes an ErrnoError that names the action. */
-function checked(name: keyof typeof SIGNATURES, action: string, args: readonly unknown[], path?: string): number {
-  const { call, errno } = libc();
+function checked(name: Name, action: string, args: readonly unknown[], path?: string): number {
+  libc ??= openLibc();
+  calls[name] ??= libc.bind(name);
+  const call = calls[name];
   for (;;) {
-    const result = Number((call[name] as (...a: readonly unknown[]) => number | bigint)(...args));
+    const result = Number(call(...args));
     if (result >= 0) return result;
-    const number = errno();
-    if (number === EINTR) continue;
-    throw new ErrnoError(action, { syscall: name, errno: number, ...(path === undefined ? {} : { path }) });
+    const errno = libc.errno();
+    if (errno === EINTR) continue;
+    throw new ErrnoError(action, { syscall: name, errno, ...(path === undefined ? {} : { path }) });
   }
 }
 

@@ -4,7 +4,7 @@
 import { encodeMac } from '../kernel/netlink/address-bytes.ts';
 import { CniError, ERR_INVALID_ENVIRONMENT_VARIABLES } from '../protocol/errors.ts';
 import { describeValue, FieldError, type Fields } from '../protocol/fields.ts';
-import { isInterfaceName } from '../protocol/name.ts';
+import { hasControlCharacter, isInterfaceName } from '../protocol/name.ts';
 import type { ModeRequest } from './mode.ts';
 
 /** Ethernet's smallest and the kernel's largest MTU, in bytes (include/uapi/linux/if_ether.h: ETH_MIN_MTU, ETH_MAX_MTU). */
@@ -76,7 +76,7 @@ export function parseBridgeConfig(request: ModeRequest): BridgeConfig {
 function parseBridgeName(fields: Fields): string {
   const name = fields.string('bridge') ?? 'cni0';
   // The kernel takes "%" for a pattern to number names by (dev_alloc_name()), and a control character breaks every tool.
-  if (!isInterfaceName(name) || /[%\p{Cc}]/u.test(name)) {
+  if (!isInterfaceName(name) || name.includes('%') || hasControlCharacter(name)) {
     throw new FieldError(
       fields.at('bridge'),
       `must be an interface name of 1 to 15 bytes without "/", ":", "%" or spaces, is ${describeValue(name)}`,

@@ -1,12 +1,12 @@
 // VLANs of bridge mode: the container's port in one or several, and a gateway inside a VLAN.
 // Needs a kernel with CONFIG_BRIDGE_VLAN_FILTERING; ensureBridge() has refused by now where that is missing.
 
-import { hash } from 'node:crypto';
 import { isErrno } from '../kernel/errno.ts';
 import { openOwnNetns } from '../kernel/netns.ts';
 import { addPortVlans, deletePortVlans, type PortVlan } from '../kernel/rtnetlink/bridge-port.ts';
 import { deleteLink, findLink, type Link, listLinks, MAX_LINK_NAME_BYTES, setLink } from '../kernel/rtnetlink/link.ts';
 import { addVethPair } from '../kernel/rtnetlink/veth.ts';
+import { digestOf } from '../protocol/digest.ts';
 import { CniError, ERR_ALREADY_EXISTS, ERR_KERNEL_REFUSED } from '../protocol/errors.ts';
 import { FieldError } from '../protocol/fields.ts';
 import type { BridgeConfig } from './bridge-config.ts';
@@ -44,7 +44,7 @@ export function vlanGatewayName(config: BridgeConfig): string {
  */
 export function ensureVlanGateway(host: Host, bridge: Link, config: BridgeConfig, undo: Undo): Link {
   const name = vlanGatewayName(config);
-  const portName = `veth${hash('sha256', `${config.bridge}\0${config.vlan}`).slice(0, 11)}`;
+  const portName = `veth${digestOf(`${config.bridge}\0${config.vlan}`).slice(0, 11)}`;
   if (!findLink(host.route, name)) {
     undo.push(`delete VLAN gateway "${name}"`, () => deleteUnusedGateway(host, bridge, name, portName));
     createVlanGateway(host, bridge, config, name, portName);

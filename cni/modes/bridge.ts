@@ -1,5 +1,6 @@
 // Bridge mode: a veth pair between the container and a bridge of the host, addresses from IPAM, the bridge as gateway.
 
+import { monotonicMs } from '../kernel/clock.ts';
 import { isErrno } from '../kernel/errno.ts';
 import { AF_INET6, familyOf, firstHostOf, splitCidr } from '../kernel/netlink/address-bytes.ts';
 import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
@@ -191,11 +192,11 @@ function completeAddressing(addressing: Addressing, config: BridgeConfig): Addre
  * more; that is the operator's choice, and not waited for.
  */
 function waitForPort(route: NetlinkConnection, hostEnd: Link): void {
-  const deadline = performance.now() + PORT_TIMEOUT_MS;
+  const deadline = monotonicMs() + PORT_TIMEOUT_MS;
   for (let waitMs = 1; ; waitMs = Math.min(waitMs * 2, 50)) {
     const port = findLink(route, hostEnd.index);
     if (port && (bridgePortState(port) ?? BR_STATE_DISABLED) !== BR_STATE_DISABLED) return;
-    if (!port || performance.now() > deadline) {
+    if (!port || monotonicMs() > deadline) {
       throw new CniError(
         ERR_KERNEL_REFUSED,
         `Bridge port "${hostEnd.name}" does not come up: its link is ${port?.operstate ?? 'gone'}`,

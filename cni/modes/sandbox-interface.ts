@@ -1,5 +1,6 @@
 // The container's end: sysctls, addresses, up, routes, as the reference plugins' ConfigureIface orders them.
 
+import { monotonicMs } from '../kernel/clock.ts';
 import { AF_INET, AF_INET6, familyOf, type IpFamily, networkOf } from '../kernel/netlink/address-bytes.ts';
 import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
 import { inNetns } from '../kernel/netns.ts';
@@ -69,7 +70,7 @@ export function trySysctl(key: SysctlKey, value: string): void {
 }
 
 function waitForDuplicateDetection(route: NetlinkConnection, link: Link): void {
-  const deadline = performance.now() + DAD_TIMEOUT_MS;
+  const deadline = monotonicMs() + DAD_TIMEOUT_MS;
   for (;;) {
     const addresses = listAddresses(route, link.index);
     const duplicate = addresses.find(({ flags }) => flags & IFA_F_DADFAILED);
@@ -80,7 +81,7 @@ function waitForDuplicateDetection(route: NetlinkConnection, link: Link): void {
       );
     }
     if (!addresses.some(({ flags }) => flags & IFA_F_TENTATIVE)) return;
-    if (performance.now() > deadline) {
+    if (monotonicMs() > deadline) {
       throw new CniError(
         ERR_KERNEL_REFUSED,
         `Duplicate address detection on "${link.name}" did not end within ${DAD_TIMEOUT_MS} ms`,

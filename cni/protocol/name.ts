@@ -32,13 +32,25 @@ export function validateNetworkName(name: string): void {
   if (!isName(name)) throw new CniError(ERR_INVALID_NETWORK_CONFIG, 'invalid characters found in network name', name);
 }
 
+/** Slash, colon and Unicode's White_Space, spelled out: V8 takes 0.5 ms to build the set of a property. */
+const UNUSABLE = /[/:\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]/;
+
+/** Whether there is a control character (Unicode's Cc) in a text. Not /\p{Cc}/u: V8 takes 0.5 ms to build that set. */
+export function hasControlCharacter(text: string): boolean {
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code < 0x20 || (code >= 0x7f && code < 0xa0)) return true;
+  }
+  return false;
+}
+
 /** Say why a text cannot name an interface; undefined when it can. */
 function interfaceNameFault(name: string): { message: string; details?: string } | undefined {
   if (name === '') return { message: 'interface name is empty' };
   if (new TextEncoder().encode(name).length > INTERFACE_NAME_MAX_BYTES)
     return { message: 'interface name is too long', details: 'interface name should be less than 16 characters' };
   if (name === '.' || name === '..') return { message: 'interface name is . or ..' };
-  if (/[/:\p{White_Space}]/u.test(name)) return { message: 'interface name contains / or : or whitespace characters' };
+  if (UNUSABLE.test(name)) return { message: 'interface name contains / or : or whitespace characters' };
   return undefined;
 }
 

@@ -6,7 +6,6 @@
 // Written whole (temporary file, fsync, rename) before the first change to the kernel, and again after the last. RUNDIR
 // is a tmpfs: a record does not survive a reboot, and neither do the kernel objects it names.
 
-import { hash } from 'node:crypto';
 import {
   accessSync,
   closeSync,
@@ -24,6 +23,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import type { RecordedElement } from '../features/recorded-element.ts';
+import { monotonicMs } from '../kernel/clock.ts';
 import { ensureDirectory } from '../kernel/directory.ts';
 import { isErrno } from '../kernel/errno.ts';
 import { type FileLock, LockTimeoutError, lockFile } from '../kernel/flock.ts';
@@ -71,7 +71,9 @@ function networkDir(runDir: string, network: string): string {
 
 /** A network's or container's name as part of a file name: a very long one ends in a hash behind "~", which no name contains. */
 function fileNamePart(name: string): string {
-  return name.length <= MAX_NAME_BYTES ? name : `${name.slice(0, 64)}~${hash('sha256', name)}`;
+  return name.length <= MAX_NAME_BYTES
+    ? name
+    : `${name.slice(0, 64)}~${process.getBuiltinModule('node:crypto').hash('sha256', name)}`;
 }
 
 /**
@@ -255,14 +257,14 @@ export function removeForsakenFiles(runDir: string, network: string): void {
 export function lockAttachment(runDir: string, key: AttachmentKey, timeoutMs = LOCK_TIMEOUT_MS): FileLock {
   const dir = networkDir(runDir, key.network);
   const path = `${dir}/${fileName(key)}.lock`;
-  for (const deadline = performance.now() + timeoutMs; ; ) {
+  for (const deadline = monotonicMs() + timeoutMs; ; ) {
     ensureDirectory(dir, 0o700);
     let lock: FileLock;
     try {
       lock = lockFile(path, timeoutMs);
     } catch (error) {
       // The last attachment's DEL removed the directory under us.
-      if (isErrno(error, 'ENOENT') && performance.now() < deadline) continue;
+      if (isErrno(error, 'ENOENT') && monotonicMs() < deadline) continue;
       throw error;
     }
     if (isStillThere(path, lock.fd)) return { ...lock, release: () => releaseAttachment(dir, path, lock) };

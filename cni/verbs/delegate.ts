@@ -1,10 +1,10 @@
 // Delegation: running another plugin on behalf of ours, for an IPAM type that is not built in (CNI spec, section 4).
 
-import { spawnSync } from 'node:child_process';
 import { statSync } from 'node:fs';
 import { isErrno } from '../kernel/errno.ts';
 import { CniError, ERR_DELEGATE_FAILED, ERR_INVALID_NETWORK_CONFIG } from '../protocol/errors.ts';
 import { describeValue, isObject } from '../protocol/fields.ts';
+import { hasControlCharacter } from '../protocol/name.ts';
 import type { Command, Environment } from '../protocol/request.ts';
 
 /** Longer than any runtime waits for us. */
@@ -12,7 +12,7 @@ const TIMEOUT_MS = 300_000;
 
 /** Find a plugin's executable in CNI_PATH. Throws CniError 7 for an impossible type, or one that is nowhere. */
 export function findPlugin(type: string, path: readonly string[]): string {
-  if (/[/\p{Cc}]/u.test(type)) {
+  if (type.includes('/') || hasControlCharacter(type)) {
     throw new CniError(
       ERR_INVALID_NETWORK_CONFIG,
       `Invalid "ipam.type": must be the name of a plugin without "/", is ${describeValue(type)}`,
@@ -35,6 +35,8 @@ export function findPlugin(type: string, path: readonly string[]): string {
  * Throws the plugin's own error when it printed one, with its code if that is the specification's; else CniError 103.
  */
 export function runPlugin(plugin: string, command: Command, env: Environment, stdin: string): string {
+  // Not imported: a quarter of a megabyte in the snapshot that nearly no call needs.
+  const { spawnSync } = process.getBuiltinModule('node:child_process');
   const { error, status, signal, stdout } = spawnSync(plugin, [], {
     env: { ...env, CNI_COMMAND: command },
     input: stdin,

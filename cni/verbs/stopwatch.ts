@@ -1,18 +1,20 @@
 // How long the phases of a call take: for `PODLINK_TRACE=1`, which prints them on stderr, and for the call log.
 
+import { monotonicMs } from '../kernel/clock.ts';
+
 export interface Phase {
   readonly name: string;
   readonly ms: number;
 }
 
-/** Times are milliseconds since the process started, as performance.now() counts them. */
+/** Times are milliseconds since the process was started. */
 export class Stopwatch {
   readonly #phases: Phase[] = [];
   #last = 0;
 
   /** End a phase: it began where the one before ended, the first with the process. */
   mark(name: string): void {
-    const now = performance.now();
+    const now = monotonicMs();
     this.#phases.push({ name, ms: now - this.#last });
     this.#last = now;
   }

@@ -20,7 +20,8 @@ export function familyOf(address: string): IpFamily {
 /** 4 or 16 bytes in network order. Throws ip-address's AddressError for text that is no address. */
 export function encodeAddress(address: string): Uint8Array {
   // ip-address takes both and forgets them; a prefix length here is a mistake, and a zone has no place in these bytes.
-  if (/[/%]/.test(address)) throw new AddressError(`Invalid address "${address}": prefix length or zone not allowed`);
+  if (address.includes('/') || address.includes('%'))
+    throw new AddressError(`Invalid address "${address}": prefix length or zone not allowed`);
   return familyOf(address) === AF_INET
     ? Uint8Array.from(new Address4(address).toArray())
     : // Unlike toByteArray() this one always gives all 16 bytes.
@@ -41,9 +42,11 @@ export function splitCidr(cidr: string): { address: string; prefixLength: number
   const bits = bitsOf(familyOf(address));
   if (slash < 0) return { address, prefixLength: bits };
   const digits = cidr.slice(slash + 1);
+  const prefixLength = Number(digits);
   // Number() alone would read "", " 8", "0x8" and "1e1" as well.
-  if (!/^\d{1,3}$/.test(digits) || Number(digits) > bits) throw new RangeError(`Invalid prefix length in "${cidr}"`);
-  return { address, prefixLength: Number(digits) };
+  if (digits !== String(prefixLength) || prefixLength < 0 || prefixLength > bits)
+    throw new RangeError(`Invalid prefix length in "${cidr}"`);
+  return { address, prefixLength };
 }
 
 /** Spell a CIDR as the kernel reports it back: lower case, shortest form. Throws like splitCidr() and encodeAddress(). */

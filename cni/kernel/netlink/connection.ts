@@ -1,5 +1,6 @@
 // Requests and their answers over a transport: one request and its acknowledgement, several in one datagram, dumps.
 
+import { monotonicMs } from '../clock.ts';
 import { EAGAIN, EBADMSG, EBUSY, EINTR, ErrnoError, ETIMEDOUT } from '../errno.ts';
 import { NetlinkError } from './error.ts';
 import {
@@ -109,7 +110,7 @@ export class NetlinkConnection {
     this.#send([{ ...operation, flags: operation.flags | NLM_F_DUMP }]);
     const messages: Message[] = [];
     let isInterrupted = false;
-    for (const deadline = performance.now() + DUMP_TIMEOUT_MS; performance.now() < deadline; ) {
+    for (const deadline = monotonicMs() + DUMP_TIMEOUT_MS; monotonicMs() < deadline; ) {
       for (const message of this.#receive(operation)) {
         if (message.sequence !== this.#sequence) continue;
         if (message.flags & NLM_F_DUMP_INTR) isInterrupted = true;
