@@ -8,7 +8,7 @@ import { fstatSync, readSync, writeSync } from 'node:fs';
 import { basename } from 'node:path';
 import { startupSnapshot } from 'node:v8';
 import { isErrno } from './kernel/errno.ts';
-import { waitUntilReady } from './kernel/syscalls.ts';
+import { exitProcess, waitUntilReady } from './kernel/syscalls.ts';
 import type { CommandOutcome } from './operator/command-line.ts';
 import { loadScript } from './operator/packed-script.ts';
 import { CniError, ERR_IO_FAILURE, formatError, toCniError } from './protocol/errors.ts';
@@ -32,7 +32,7 @@ async function main(): Promise<void> {
     const version = typeof PODLINK_VERSION === 'string' ? PODLINK_VERSION : 'from source';
     process.exit(await serveOperator(args, version));
   }
-  process.exit(await serve(basename(program)));
+  exitProcess(await serve(basename(program)));
 }
 
 /** Whether a runtime called us and forgot CNI_COMMAND, which is its error to hear of; a person sets none of these. */

@@ -13,6 +13,8 @@ import { isErrno } from './errno.ts';
  * Throws node:fs errors: ENOTDIR, EROFS, ENOSPC, ENOENT, …
  */
 export function ensureDirectory(path: string, mode: number): void {
+  // Looked for first: it is there nearly always, and an error of node:fs costs five times as much as a look.
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
   if (makeDirectory(path, mode) === undefined) return;
   const parent = dirname(path);
   if (parent !== path && !isThere(parent)) ensureDirectory(parent, mode);

@@ -4,7 +4,7 @@
 // inode number of that file (namespaces(7)). A netlink socket belongs for ever to the namespace it was opened in, so
 // most work in a sandbox needs no more than opening a socket there.
 
-import { closeSync, constants, fstatSync, openSync, statfsSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, statfsSync, statSync } from 'node:fs';
 import { CLONE_NEWNET, namespaceType, setNamespace } from './syscalls.ts';
 
 /** include/uapi/linux/magic.h: namespace files have shown this file system since Linux 3.19. */
@@ -51,13 +51,23 @@ export function openNetns(path: string): Netns {
   }
 }
 
+const OWN_PATH = '/proc/thread-self/ns/net';
+
 /** Open the calling thread's own namespace. */
 export function openOwnNetns(): Netns {
-  return openNetns('/proc/thread-self/ns/net');
+  return openNetns(OWN_PATH);
 }
 
+/** Whether an open namespace is the calling thread's own. */
+export function isOwnNetns(netns: Netns): boolean {
+  const { dev, ino } = statSync(OWN_PATH, { bigint: true });
+  return isSameNetns(netns, { device: dev, inode: ino });
+}
+
+type Identity = Pick<Netns, 'device' | 'inode'>;
+
 /** Whether two open namespaces are one and the same. */
-export function isSameNetns(a: Netns, b: Netns): boolean {
+export function isSameNetns(a: Identity, b: Identity): boolean {
   return a.device === b.device && a.inode === b.inode;
 }
 
@@ -70,7 +80,8 @@ export function isSameNetns(a: Netns, b: Netns): boolean {
  * the wrong machine.
  */
 export function inNetns<Value>(netns: Netns, work: () => Value): Value {
-  const home = openOwnNetns();
+  // Without openNetns()'s questions: there is nothing else at this path.
+  const home = openSync(OWN_PATH, constants.O_RDONLY);
   try {
     setNamespace(netns.fd, CLONE_NEWNET);
     try {
@@ -79,13 +90,13 @@ export function inNetns<Value>(netns: Netns, work: () => Value): Value {
       return value;
     } finally {
       try {
-        setNamespace(home.fd, CLONE_NEWNET);
+        setNamespace(home, CLONE_NEWNET);
       } catch {
         // Not an error a caller could handle: see above.
         process.abort();
       }
     }
   } finally {
-    home.close();
+    closeSync(home);
   }
 }

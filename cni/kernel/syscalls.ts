@@ -49,6 +49,7 @@ const SIGNATURES = {
   umount2: { arguments: ['string', 'i32'], return: 'i32' },
   flock: { arguments: ['i32', 'i32'], return: 'i32' },
   poll: { arguments: ['pointer', 'u64', 'i32'], return: 'i32' },
+  _exit: { arguments: ['i32'], return: 'i32' },
   getrandom: { arguments: ['buffer', 'u64', 'u32'], return: 'i64' },
 } as const;
 
@@ -186,4 +187,13 @@ export function randomBytes(count: number): Uint8Array {
   const bytes = new Uint8Array(count);
   checked('getrandom', 'Cannot get random bytes', [bytes, BigInt(count), 0]);
   return bytes;
+}
+
+/**
+ * End the process, at once when libc is bound: without V8's and Node's farewell, which takes 0.7 ms and a millisecond of
+ * CPU. Nothing that was written is lost, since all writing here is synchronous.
+ */
+export function exitProcess(code: number): never {
+  if (libc) checked('_exit', 'Cannot exit', [code]);
+  process.exit(code);
 }

@@ -7,7 +7,7 @@
 import { ensureDirectory } from '../kernel/directory.ts';
 import { isErrno } from '../kernel/errno.ts';
 import { type FileLock, lockFile } from '../kernel/flock.ts';
-import { AF_INET, decodeMac, familyOf, networkOf, overlaps } from '../kernel/netlink/address-bytes.ts';
+import { AF_INET, AF_UNSPEC, decodeMac, familyOf, networkOf, overlaps } from '../kernel/netlink/address-bytes.ts';
 import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
 import { addAddress, deleteAddress, IFA_F_NODAD, listAddresses, RT_SCOPE_LINK } from '../kernel/rtnetlink/address.ts';
 import { addBridge, isVlanFiltering } from '../kernel/rtnetlink/bridge.ts';
@@ -15,6 +15,7 @@ import { deleteLink, findLink, type Link, listLinks, setLink } from '../kernel/r
 import { randomBytes } from '../kernel/syscalls.ts';
 import { CniError, ERR_ALREADY_EXISTS, ERR_KERNEL_REFUSED } from '../protocol/errors.ts';
 import type { BridgeConfig } from './bridge-config.ts';
+import { familiesOf } from './gateway.ts';
 import type { Host, Undo } from './mode.ts';
 import { trySysctl } from './sandbox-interface.ts';
 
@@ -129,7 +130,9 @@ export function ensureGatewayAddresses(
   config: BridgeConfig,
   undo: Undo,
 ): void {
-  const present = listAddresses(host.route, link.index)
+  const [family, ...otherFamilies] = familiesOf(gateways);
+  // IPv6 addresses, the link-local one above all, are not asked for where none is needed: they take long to spell.
+  const present = listAddresses(host.route, link.index, otherFamilies.length === 0 ? family : AF_UNSPEC)
     .filter(({ scope }) => scope < RT_SCOPE_LINK)
     .map(({ cidr }) => cidr);
   const missing = gateways.filter((gateway) => !present.includes(gateway));

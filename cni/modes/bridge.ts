@@ -4,8 +4,8 @@ import { monotonicMs } from '../kernel/clock.ts';
 import { isErrno } from '../kernel/errno.ts';
 import { AF_INET6, familyOf, firstHostOf, splitCidr } from '../kernel/netlink/address-bytes.ts';
 import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
-import { BR_STATE_DISABLED, bridgePortState, setBridgePort } from '../kernel/rtnetlink/bridge-port.ts';
-import { deleteLink, findLink, type Link } from '../kernel/rtnetlink/link.ts';
+import { BR_STATE_DISABLED, bridgePortState, portChange } from '../kernel/rtnetlink/bridge-port.ts';
+import { deleteLink, findLink, type Link, linkQuery, readLink } from '../kernel/rtnetlink/link.ts';
 import { RT_TABLE_MAIN } from '../kernel/rtnetlink/route.ts';
 import { withRtnetlink } from '../kernel/rtnetlink/socket.ts';
 import { addVethPair } from '../kernel/rtnetlink/veth.ts';
@@ -78,12 +78,9 @@ function attachToBridge(
 ): Attached {
   return withRtnetlink(sandbox.netns, (route) => {
     const complete = completeAddressing(addressing, config);
-    if (findLink(route, key.ifname)) throw alreadyInSandbox(key, sandbox);
-    const { bridge, hostEnd } = connect(host, sandbox, key, config, complete, undo);
+    const { bridge, hostEnd, sandboxEnd } = connect(host, sandbox, key, config, complete, undo);
     host.mark('link');
     trySysctl(['ipv6', 'conf', hostEnd.name, 'accept_ra'], '0');
-    const sandboxEnd = findLink(route, key.ifname);
-    if (!sandboxEnd) throw vanished(key, sandbox);
     if (!config.disableContainerInterface) {
       configureSandboxInterface(route, sandbox, sandboxEnd, complete, config);
       waitForPort(host.route, hostEnd);
@@ -93,6 +90,9 @@ function attachToBridge(
   });
 }
 
+/** The container's end, as it was made: veth's ends have one MTU to begin with, and each names the other's index. */
+type SandboxEnd = Pick<Link, 'name' | 'index' | 'mac' | 'mtu'>;
+
 /** Everything that needs the bridge to stay: from finding or making it until the container's port is on it. */
 function connect(
   host: Host,
@@ -101,21 +101,28 @@ function connect(
   config: BridgeConfig,
   addressing: Addressing,
   undo: Undo,
-): { bridge: Link; hostEnd: Link } {
+): { bridge: Link; hostEnd: Link; sandboxEnd: SandboxEnd } {
   const name = hostInterfaceName(key);
+  // Chosen here and not by the kernel, so that nobody has to ask for it.
+  const mac = config.mac ?? randomMac();
   const lock = lockBridge(host, config.bridge, 'shared');
   try {
     const bridge = ensureBridge(host, config, undo);
     // Before the pair, so that when both are taken back the port is gone before the addresses' turn comes.
     if (config.isGateway) setUpGateway(host, bridge, config, gatewayCidrs(addressing), undo);
-    addContainerPair(host, sandbox, key, config, bridge, undo);
-    const hostEnd = findLink(host.route, name);
-    if (!hostEnd) throw vanished(key, sandbox);
+    addContainerPair(host, sandbox, key, { ...config, mac }, bridge, undo);
     const flags = { hairpin: config.hairpinMode, isolated: config.portIsolation };
-    setBridgePort(host.route, hostEnd, flags, hostInterfaceAlias(key));
+    const query = linkQuery(name);
+    const [, reply = []] = host.route.executeAll([portChange({ name }, flags, hostInterfaceAlias(key)), query]);
+    const hostEnd = readLink(query, reply);
+    if (hostEnd?.peerIndex === undefined) throw vanished(key, sandbox);
     setPortVlans(host, hostEnd, config);
-    // The address of a bridge that nobody has given one is that of a port, perhaps of the one just added.
-    return { bridge: config.isGateway ? bridge : (findLink(host.route, bridge.index) ?? bridge), hostEnd };
+    return {
+      // The address of a bridge that nobody has given one is that of a port, perhaps of the one just added.
+      bridge: config.isGateway ? bridge : (findLink(host.route, bridge.index) ?? bridge),
+      hostEnd,
+      sandboxEnd: { name: key.ifname, index: hostEnd.peerIndex, mac, mtu: hostEnd.mtu },
+    };
   } finally {
     lock.release();
   }
@@ -137,13 +144,7 @@ function addContainerPair(
 ): void {
   const name = hostInterfaceName(key);
   const mtu = config.mtu === undefined ? {} : { mtu: config.mtu };
-  if (findLink(host.route, name)) {
-    throw new CniError(
-      ERR_ALREADY_EXISTS,
-      `Cannot attach container "${key.containerId}" to network "${key.network}" as "${key.ifname}": it is attached already, by "${name}" on the host (run DEL first)`,
-    );
-  }
-  undo.push(`delete veth "${name}"`, () => deleteLink(host.route, name));
+  const takeBack = (): void => undo.push(`delete veth "${name}"`, () => deleteLink(host.route, name));
   try {
     addVethPair(
       host.route,
@@ -153,9 +154,12 @@ function addContainerPair(
       sandbox.netns.fd,
     );
   } catch (error) {
-    if (isErrno(error, 'EEXIST')) throw alreadyInSandbox(key, sandbox, error);
+    // Nothing was made: one of the two names was there before, and stays.
+    if (isErrno(error, 'EEXIST')) throw alreadyThere(host, key, sandbox, name, error);
+    takeBack();
     throw error;
   }
+  takeBack();
 }
 
 /** The smallest MTU IPv6 works with, in bytes (RFC 8200, section 5); below it the kernel takes IPv6 off the interface. */
@@ -206,7 +210,7 @@ function waitForPort(route: NetlinkConnection, hostEnd: Link): void {
   }
 }
 
-function describeInterfaces(bridge: Link, hostEnd: Link, sandboxEnd: Link, sandbox: Sandbox): Interface[] {
+function describeInterfaces(bridge: Link, hostEnd: Link, sandboxEnd: SandboxEnd, sandbox: Sandbox): Interface[] {
   return [bridge, hostEnd, sandboxEnd].map((link, i) => ({
     name: link.name,
     mac: link.mac,
@@ -215,13 +219,13 @@ function describeInterfaces(bridge: Link, hostEnd: Link, sandboxEnd: Link, sandb
   }));
 }
 
-function alreadyInSandbox(key: AttachmentKey, sandbox: Sandbox, cause?: unknown): CniError {
-  return new CniError(
-    ERR_ALREADY_EXISTS,
-    `Cannot attach container "${key.containerId}" to network "${key.network}": interface "${key.ifname}" already exists in ${sandbox.path}`,
-    '',
-    { cause },
-  );
+/** Which of the two names is taken, for want of a word of the kernel's. */
+function alreadyThere(host: Host, key: AttachmentKey, sandbox: Sandbox, name: string, cause: unknown): CniError {
+  const who = `Cannot attach container "${key.containerId}" to network "${key.network}"`;
+  const why = findLink(host.route, name)
+    ? `${who} as "${key.ifname}": it is attached already, by "${name}" on the host (run DEL first)`
+    : `${who}: interface "${key.ifname}" already exists in ${sandbox.path}`;
+  return new CniError(ERR_ALREADY_EXISTS, why, '', { cause });
 }
 
 function vanished(key: AttachmentKey, sandbox: Sandbox): CniError {

@@ -5,14 +5,14 @@ import { AF_INET, AF_INET6, familyOf, type IpFamily, networkOf } from '../kernel
 import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
 import { inNetns } from '../kernel/netns.ts';
 import {
-  addAddress,
+  addressAddition,
   IFA_F_DADFAILED,
   IFA_F_NODAD,
   IFA_F_TENTATIVE,
   listAddresses,
 } from '../kernel/rtnetlink/address.ts';
-import { type Link, setLink } from '../kernel/rtnetlink/link.ts';
-import { addRoute, type Route as KernelRoute } from '../kernel/rtnetlink/route.ts';
+import { type Link, linkChange } from '../kernel/rtnetlink/link.ts';
+import { type Route as KernelRoute, routeAddition } from '../kernel/rtnetlink/route.ts';
 import { sleep } from '../kernel/syscalls.ts';
 import { ensureSysctl, findSysctl, type SysctlKey, setSysctl } from '../kernel/sysctl.ts';
 import { CniError, ERR_KERNEL_REFUSED } from '../protocol/errors.ts';
@@ -23,6 +23,8 @@ import type { Addressing, Sandbox } from './mode.ts';
 const DAD_TIMEOUT_MS = 5_000;
 const DAD_POLL_MS = 20;
 
+type LinkRef = Pick<Link, 'index' | 'name'>;
+
 export interface SandboxOptions {
   readonly enabledad: boolean;
 }
@@ -31,17 +33,25 @@ export interface SandboxOptions {
 export function configureSandboxInterface(
   route: NetlinkConnection,
   sandbox: Sandbox,
-  link: Link,
+  link: LinkRef,
   addressing: Addressing,
   options: SandboxOptions,
 ): void {
   const hasIpv6 = addressing.ips.some(({ address }) => familyOf(address) === AF_INET6);
   inNetns(sandbox.netns, () => setSandboxSysctls(link.name, hasIpv6, options));
   // IPAM has seen to it that the address is nobody else's, so the kernel need not ask around for a second.
-  for (const { address } of addressing.ips) addAddress(route, link.index, address, options.enabledad ? 0 : IFA_F_NODAD);
-  setLink(route, link, { isUp: true });
-  if (options.enabledad && hasIpv6) waitForDuplicateDetection(route, link);
-  for (const entry of kernelRoutes(addressing, link)) addRoute(route, entry);
+  const flags = options.enabledad ? 0 : IFA_F_NODAD;
+  const ready = addressing.ips.map(({ address }) => addressAddition(link.index, address, flags));
+  ready.push(linkChange(link, { isUp: true }));
+  const routes = kernelRoutes(addressing, link).map(routeAddition);
+  if (options.enabledad && hasIpv6) {
+    route.executeAll(ready);
+    waitForDuplicateDetection(route, link);
+    route.executeAll(routes);
+  } else {
+    // Carried out in this order, and the first refusal is what is reported: those behind it fail for want of it.
+    route.executeAll([...ready, ...routes]);
+  }
 }
 
 function setSandboxSysctls(link: string, hasIpv6: boolean, { enabledad }: SandboxOptions): void {
@@ -63,13 +73,13 @@ function setSandboxSysctls(link: string, hasIpv6: boolean, { enabledad }: Sandbo
 /** As in the reference plugins these are best effort: a kernel without IPv6 does not have them. */
 export function trySysctl(key: SysctlKey, value: string): void {
   try {
-    if (findSysctl(key) !== undefined) setSysctl(key, value);
+    setSysctl(key, value);
   } catch {
-    // A read-only /proc/sys: the network works without.
+    // No such key, or a read-only /proc/sys: the network works without.
   }
 }
 
-function waitForDuplicateDetection(route: NetlinkConnection, link: Link): void {
+function waitForDuplicateDetection(route: NetlinkConnection, link: LinkRef): void {
   const deadline = monotonicMs() + DAD_TIMEOUT_MS;
   for (;;) {
     const addresses = listAddresses(route, link.index);

@@ -3,8 +3,9 @@
 //   RUNDIR/attachments/NETWORK/CONTAINERID.IFNAME.json    the record, mode 0600
 //   RUNDIR/attachments/NETWORK/CONTAINERID.IFNAME.lock    flock'ed during ADD and DEL, gone afterwards
 //
-// Written whole (temporary file, fsync, rename) before the first change to the kernel, and again after the last. RUNDIR
-// is a tmpfs: a record does not survive a reboot, and neither do the kernel objects it names.
+// Written whole (temporary file, rename) before the first change to the kernel, and again after the last. It need not
+// outlive the kernel whose objects it names, so nothing is fsynced: RUNDIR is a tmpfs, and what a crash leaves of a
+// record elsewhere is read as none.
 
 import {
   accessSync,
@@ -12,7 +13,6 @@ import {
   constants,
   existsSync,
   fstatSync,
-  fsyncSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -38,6 +38,7 @@ const LOCK_TIMEOUT_MS = 30_000;
 /** NAME_MAX is 255 bytes; the rest is for the interface, the suffix and a temporary name's. */
 const MAX_NAME_BYTES = 180;
 const TEMPORARY_SUFFIX = '.tmp';
+const WRITE_ANEW = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
 
 export interface AttachmentRecord {
   readonly version: typeof RECORD_VERSION;
@@ -95,16 +96,14 @@ export function ensureRecordsWritable(runDir: string): void {
   accessSync(dir, constants.W_OK);
 }
 
-/** Write a record durably, over the one that is there. */
+/** Write a record whole, over the one that is there: a call that is killed leaves the one or the other. */
 export function writeRecord(runDir: string, record: AttachmentRecord): void {
   const path = recordPath(runDir, record);
   const temporary = `${path}${TEMPORARY_SUFFIX}`;
   // The attachment is locked, so what stands under this name is what a killed call left.
-  unlinkIfThere(temporary);
-  const fd = openSync(temporary, 'wx', 0o600);
+  const fd = openSync(temporary, WRITE_ANEW, 0o600);
   try {
     writeFileSync(fd, JSON.stringify(record));
-    fsyncSync(fd);
     renameSync(temporary, path);
   } catch (error) {
     unlinkIfThere(temporary);

@@ -8,7 +8,7 @@ import { ALL_RULESETS } from '../features/feature-registry.ts';
 import { findElements } from '../features/owned-elements.ts';
 import { ownerComment } from '../features/podlink-table.ts';
 import { disableBridgePort } from '../kernel/rtnetlink/bridge-port.ts';
-import { findLink, type Link } from '../kernel/rtnetlink/link.ts';
+import { findLinks, type Link } from '../kernel/rtnetlink/link.ts';
 import { deleteLinks } from '../kernel/rtnetlink/link-group.ts';
 import { openOwnNetns } from '../kernel/netns.ts';
 import { DEFAULT_MODE, findMode } from '../modes/mode-registry.ts';
@@ -200,12 +200,17 @@ export interface OwnLinks {
 }
 
 export function findOwnLinks(context: Context, { key, mode, objects, features }: Removal): OwnLinks {
-  const find = (links: readonly OwnLink[]): Link[] =>
-    links.flatMap(({ name, kind, alias }) => {
-      const link = findLink(context.route, name);
+  const [ofMode, ofFeatures] = [mode.links(key, objects), featureLinks(key, features)];
+  const found = findLinks(
+    context.route,
+    [...ofMode, ...ofFeatures].map(({ name }) => name),
+  );
+  const own = (links: readonly OwnLink[], from: number): Link[] =>
+    links.flatMap(({ kind, alias }, i) => {
+      const link = found[from + i];
       return link?.kind === kind && (alias === undefined || link.alias === alias) ? [link] : [];
     });
-  return { ofMode: find(mode.links(key, objects)), ofFeatures: find(featureLinks(key, features)) };
+  return { ofMode: own(ofMode, 0), ofFeatures: own(ofFeatures, ofMode.length) };
 }
 
 async function releaseAddresses({ ipam, findOtherIpam }: Removal, context: Context): Promise<void> {

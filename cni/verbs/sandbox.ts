@@ -1,7 +1,7 @@
 // The sandbox CNI_NETNS names, and the questions every verb asks of it.
 
 import { isErrno } from '../kernel/errno.ts';
-import { isSameNetns, NotANamespaceError, openNetns, openOwnNetns } from '../kernel/netns.ts';
+import { isOwnNetns, NotANamespaceError, openNetns } from '../kernel/netns.ts';
 import type { Sandbox } from '../modes/mode.ts';
 import { identityOf } from '../modes/sharing.ts';
 import { CniError, ERR_INVALID_ENVIRONMENT_VARIABLES, ERR_INVALID_NETNS } from '../protocol/errors.ts';
@@ -21,7 +21,7 @@ export function closeSandbox(sandbox: Sandbox | undefined): void {
  */
 export function openSandbox(request: AttachmentRequest): Sandbox {
   const sandbox = open(request);
-  if (!request.netnsOverride && isOwn(sandbox)) {
+  if (!request.netnsOverride && isOwnNetns(sandbox.netns)) {
     closeSandbox(sandbox);
     throw ownNetnsError(request);
   }
@@ -46,7 +46,7 @@ export function findSandbox(
     if (!(error instanceof CniError && isErrno(error.cause, 'ENOENT', 'ENOTDIR'))) warn(messageOf(error));
     return undefined;
   }
-  if (request.netnsOverride || !isOwn(sandbox)) return sandbox;
+  if (request.netnsOverride || !isOwnNetns(sandbox.netns)) return sandbox;
   closeSandbox(sandbox);
   if (!isKnown) throw ownNetnsError(request);
   return undefined;
@@ -79,15 +79,6 @@ function open({ netns: path }: AttachmentRequest): Sandbox {
     throw new CniError(ERR_INVALID_ENVIRONMENT_VARIABLES, `Invalid CNI_NETNS: ${what}`, messageOf(error), {
       cause: error,
     });
-  }
-}
-
-function isOwn(sandbox: Sandbox): boolean {
-  const own = openOwnNetns();
-  try {
-    return isSameNetns(own, sandbox.netns);
-  } finally {
-    own.close();
   }
 }
 

@@ -5,7 +5,7 @@ import { Stopwatch } from './stopwatch.ts';
 const test = suite('stopwatch');
 
 test('mark() counts the first phase from the start of the process, and the others from mark to mark', () => {
-  const before = performance.now();
+  const before = process.uptime() * 1000;
   const stopwatch = new Stopwatch();
   stopwatch.mark('start');
   stopwatch.mark('parse');

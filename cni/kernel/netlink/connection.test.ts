@@ -7,7 +7,7 @@ import { thrownOf } from '../testing/thrown.ts';
 import { NetlinkConnection, type Operation, understand } from './connection.ts';
 import { NetlinkError } from './error.ts';
 import { acknowledge, FakeTransport } from './fake-transport.ts';
-import { NLMSG_NOOP, NLMSG_OVERRUN } from './message.ts';
+import { NLM_F_ACK, NLMSG_NOOP, NLMSG_OVERRUN } from './message.ts';
 import { MalformedMessageError } from './reader.ts';
 
 const test = suite('netlink connection: requests');
@@ -121,6 +121,24 @@ test('executeAll() throws the first failure when all have been answered', () => 
   const operations = ['a', 'b', 'c', 'd'].map((operation) => ({ ...ADD, operation }));
   assert.is(failure(() => connection.executeAll(operations)).message, 'Cannot b: EEXIST');
   assert.is(transport.left, 0, 'the socket is clean');
+});
+
+test('executeAll() asks for no acknowledgement of a query, and takes its object or a refusal for the answer', () => {
+  const query = { ...GET, isQuery: true };
+  const transport = new ScriptedTransport((_, sent) => {
+    const flags = [6, 6 + 20, 6 + 20 + 16].map((at) => new DataView(sent.buffer, sent.byteOffset).getUint16(at, true));
+    assert.equal(
+      flags.map((each) => each & NLM_F_ACK),
+      [NLM_F_ACK, 0, 0],
+    );
+    return [answer(1), message({ type: 50, sequence: 2 }), answer(3, -19)];
+  });
+  const connection = new NetlinkConnection(transport);
+  assert.is(
+    failure(() => connection.executeAll([ADD, query, { ...query, operation: 'get z' }])).message,
+    'Cannot get z: ENODEV',
+  );
+  assert.is(transport.left, 0);
 });
 
 test('executeAll() counts an acknowledgement that comes twice once', () => {

@@ -24,15 +24,24 @@ import type { Transport } from './transport.ts';
 /** A request and the words that an error about it begins with, e.g. `add link "cni0"`. */
 export interface Operation extends Request {
   readonly operation: string;
+  /** It asks for one object, which is answer enough: without an acknowledgement behind it there is one less to receive. */
+  readonly isQuery?: boolean;
 }
 
+/** What the kernel said to one of several requests. */
+export interface Answer {
+  /** All that came before the acknowledgement. */
+  readonly messages: Message[];
+  readonly failure?: NetlinkError;
+}
+
+/** A dump of a million elements takes a few seconds. */
+const DUMP_TIMEOUT_MS = 60_000;
 /**
  * How often a dump is asked for again when the kernel says that its objects changed under it. Under a burst of pods
  * every other dump of links is interrupted; the reference plugins give up after 5 and use what they have
  * (https://github.com/containernetworking/plugins/issues/1121).
  */
-/** A dump of a million elements takes a few seconds. */
-const DUMP_TIMEOUT_MS = 60_000;
 const DUMP_ATTEMPTS = 30;
 
 export class NetlinkConnection {
@@ -44,7 +53,8 @@ export class NetlinkConnection {
   }
 
   /**
-   * Send one request and wait for its acknowledgement. Returns the messages that came before it (the object, for a GET).
+   * Send one request and wait for its answer. Returns the messages that came before the acknowledgement: the object, for
+   * a GET.
    *
    * Throws NetlinkError with the kernel's errno and words; EBADMSG when the answer cannot be understood, ETIMEDOUT when
    * none comes.
@@ -54,34 +64,50 @@ export class NetlinkConnection {
   }
 
   /**
-   * Send several requests in one datagram and wait for all acknowledgements. The kernel carries them out in order and
+   * Send several requests in one datagram and wait for all answers. The kernel carries them out in order and
    * does not stop at one that fails; the first failure is thrown, when all have been answered.
    */
   executeAll(operations: readonly Operation[]): Message[][] {
+    const answers = this.attemptAll(operations);
+    const failed = answers.find(({ failure }) => failure !== undefined);
+    if (failed?.failure) throw failed.failure;
+    return answers.map(({ messages }) => messages);
+  }
+
+  /**
+   * Like executeAll(), and say of each request what became of it. Throws NetlinkError only when answers do not come, or
+   * cannot be understood.
+   */
+  attemptAll(operations: readonly Operation[]): Answer[] {
     if (operations.length === 0) return []; // the kernel refuses an empty datagram
     const first = this.#sequence + 1;
-    this.#send(operations.map((operation) => ({ ...operation, flags: operation.flags | NLM_F_ACK })));
-    const replies: Message[][] = operations.map(() => []);
+    this.#send(
+      operations.map(({ type, flags, payload, isQuery }) => ({
+        type,
+        flags: isQuery ? flags : flags | NLM_F_ACK,
+        payload,
+      })),
+    );
+    const answers = operations.map((): Answer & { failure?: NetlinkError } => ({ messages: [] }));
     const unanswered = new Set(operations.keys());
-    let failure: NetlinkError | undefined;
     while (unanswered.size > 0) {
       const [next] = unanswered;
       for (const message of this.#receive(operations[next ?? 0])) {
         const i = message.sequence - first;
-        const operation = operations[i];
-        if (operation === undefined) continue; // the late answer to a request that was given up
+        const [operation, answer] = [operations[i], answers[i]];
+        if (operation === undefined || answer === undefined) continue; // the late answer to a request that was given up
         if (message.type !== NLMSG_ERROR) {
-          replies[i]?.push(message);
+          answer.messages.push(message);
+          if (operation.isQuery) unanswered.delete(i);
           continue;
         }
         const acknowledgement = understand(operation, () => decodeAcknowledgement(message));
         if (unanswered.delete(i) && acknowledgement.errno !== 0) {
-          failure ??= new NetlinkError(operation.operation, acknowledgement);
+          answer.failure = new NetlinkError(operation.operation, acknowledgement);
         }
       }
     }
-    if (failure) throw failure;
-    return replies;
+    return answers;
   }
 
   /**

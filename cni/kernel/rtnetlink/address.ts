@@ -14,10 +14,11 @@ import {
   decodeAddress,
   encodeAddress,
   familyOf,
+  type IpFamily,
   splitCidr,
 } from '../netlink/address-bytes.ts';
 import { isErrno } from '../errno.ts';
-import { type NetlinkConnection, understand } from '../netlink/connection.ts';
+import { type NetlinkConnection, type Operation, understand } from '../netlink/connection.ts';
 import { type Message, NLM_F_CREATE, NLM_F_EXCL } from '../netlink/message.ts';
 import { Attributes, ByteReader, MalformedMessageError } from '../netlink/reader.ts';
 import { MessageWriter } from '../netlink/writer.ts';
@@ -89,12 +90,17 @@ export function decodeLinkAddress(message: Message): LinkAddress {
  * Throws NetlinkError EEXIST when the link has it already.
  */
 export function addAddress(route: NetlinkConnection, linkIndex: number, cidr: string, flags = 0): void {
-  route.execute({
+  route.execute(addressAddition(linkIndex, cidr, flags));
+}
+
+/** The request of addAddress(), to be sent together with others. */
+export function addressAddition(linkIndex: number, cidr: string, flags: number): Operation {
+  return {
     operation: `add address ${cidr}`,
     type: RTM_NEWADDR,
     flags: NLM_F_CREATE | NLM_F_EXCL,
     payload: encodeLinkAddress(linkIndex, cidr, flags),
-  });
+  };
 }
 
 /** Delete an address of a link. False when the link does not have it. */
@@ -110,10 +116,14 @@ export function deleteAddress(route: NetlinkConnection, linkIndex: number, cidr:
   }
 }
 
-/** The addresses of one link, of both families. Throws NetlinkError ENODEV when there is no such link. */
-export function listAddresses(route: NetlinkConnection, linkIndex: number): LinkAddress[] {
+/** The addresses of one link, of both families or of one. Throws NetlinkError ENODEV when there is no such link. */
+export function listAddresses(
+  route: NetlinkConnection,
+  linkIndex: number,
+  family: IpFamily | typeof AF_UNSPEC = AF_UNSPEC,
+): LinkAddress[] {
   const operation = `list addresses of link ${linkIndex}`;
-  const payload = new MessageWriter().u8(AF_UNSPEC).u8(0).u8(0).u8(0).u32(linkIndex).finish();
+  const payload = new MessageWriter().u8(family).u8(0).u8(0).u8(0).u32(linkIndex).finish();
   return route
     .dump({ operation, type: RTM_GETADDR, flags: 0, payload })
     .map((message) => understand({ operation }, () => decodeLinkAddress(message)))

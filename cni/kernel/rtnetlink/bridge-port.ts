@@ -7,7 +7,7 @@
 
 import { isErrno } from '../errno.ts';
 import { AF_BRIDGE } from '../netlink/address-bytes.ts';
-import type { NetlinkConnection } from '../netlink/connection.ts';
+import type { NetlinkConnection, Operation } from '../netlink/connection.ts';
 import { MessageWriter } from '../netlink/writer.ts';
 import {
   encodeLink,
@@ -47,7 +47,17 @@ export function setBridgePort(
   flags: BridgePortFlags,
   alias?: string,
 ): void {
-  const writer = encodeLink(new MessageWriter(), port.index, alias === undefined ? {} : { alias });
+  route.execute(portChange(port, flags, alias));
+}
+
+/** The request of setBridgePort(), to be sent together with others; a port without an index is found by its name. */
+export function portChange(
+  port: { readonly index?: number; readonly name: string },
+  flags: BridgePortFlags,
+  alias?: string,
+): Operation {
+  const change = { ...(port.index === undefined && { name: port.name }), ...(alias !== undefined && { alias }) };
+  const writer = encodeLink(new MessageWriter(), port.index ?? 0, change);
   writer.nested(IFLA_LINKINFO, (info) =>
     info
       .attributeString(IFLA_INFO_SLAVE_KIND, 'bridge')
@@ -57,12 +67,7 @@ export function setBridgePort(
           .attributeU8(IFLA_BRPORT_ISOLATED, Number(flags.isolated)),
       ),
   );
-  route.execute({
-    operation: `set bridge port "${port.name}"`,
-    type: RTM_NEWLINK,
-    flags: 0,
-    payload: writer.finish(),
-  });
+  return { operation: `set bridge port "${port.name}"`, type: RTM_NEWLINK, flags: 0, payload: writer.finish() };
 }
 
 /** A port's flags, as findLink() and listLinks() see them; undefined when the link is no bridge port. */

@@ -58,6 +58,16 @@ test('deleteLinks() deletes all of them with their other ends, and nothing else'
   assert.equal(names(world), ['a3', 'b3', 'br0', 'lo']);
 });
 
+test('deleteLinks() deletes more than fit into one datagram and its answers', (world) => {
+  const ends = Array.from({ length: 300 }, (_, i) => `a${i}`);
+  ip(world, ...ends.map((name, i) => `link add ${name} type veth peer name b${i}`));
+  deleteLinks(
+    world.route,
+    ends.map((name) => linkOf(world, name)),
+  );
+  assert.equal(names(world), ['lo']);
+});
+
 test('deleteLinks() takes what is gone already for deleted, and does nothing for none', (world) => {
   ip(world, 'link add a1 type veth peer name b1', 'link add a2 type veth peer name b2');
   const links = [linkOf(world, 'a1'), linkOf(world, 'a2')];

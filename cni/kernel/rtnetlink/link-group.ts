@@ -6,7 +6,7 @@
 // Source: include/uapi/linux/if_link.h, rtnl_group_dellink() in net/core/rtnetlink.c (v6.12). Host order.
 
 import { isErrno } from '../errno.ts';
-import type { NetlinkConnection } from '../netlink/connection.ts';
+import type { NetlinkConnection, Operation } from '../netlink/connection.ts';
 import { MessageWriter } from '../netlink/writer.ts';
 import { randomBytes } from '../syscalls.ts';
 import { deleteLink, encodeLink, IFLA_GROUP, type Link, RTM_DELLINK, RTM_SETLINK } from './link.ts';
@@ -20,30 +20,27 @@ export function deleteLinks(route: NetlinkConnection, links: readonly Pick<Link,
     return;
   }
   const group = randomGroup();
-  for (const link of links) setGroup(route, link, group);
+  const requests = links.map((link) => groupChange(link, group));
   const payload = encodeLink(new MessageWriter(), 0, {}).attributeU32(IFLA_GROUP, group).finish();
-  try {
-    route.execute({
-      operation: `delete the ${links.length} links of group ${group}`,
-      type: RTM_DELLINK,
-      flags: 0,
-      payload,
-    });
-  } catch (error) {
-    if (!isErrno(error, 'ENODEV')) throw error; // all of them were gone
+  const operation = `delete the ${links.length} links of group ${group}`;
+  requests.push({ operation, type: RTM_DELLINK, flags: 0, payload });
+  // The kernel carries them out one after the other, and goes on after one that it refuses.
+  for (let i = 0; i < requests.length; i += MAX_REQUESTS) {
+    for (const { failure } of route.attemptAll(requests.slice(i, i + MAX_REQUESTS))) {
+      if (failure && !isErrno(failure, 'ENODEV')) throw failure; // all of them may be gone, and the group with them
+    }
   }
 }
+
+/** In one datagram. Each acknowledgement takes some 800 bytes of a receive buffer of 208 KiB, and those beyond are lost. */
+const MAX_REQUESTS = 64;
 
 /** One that nobody has: 0 is every link's, and people number theirs from below. */
 function randomGroup(): number {
   return (new DataView(randomBytes(4).buffer).getUint32(0, true) | 0x4000_0000) >>> 0;
 }
 
-function setGroup(route: NetlinkConnection, link: Pick<Link, 'index' | 'name'>, group: number): void {
+function groupChange(link: Pick<Link, 'index' | 'name'>, group: number): Operation {
   const payload = encodeLink(new MessageWriter(), link.index, {}).attributeU32(IFLA_GROUP, group).finish();
-  try {
-    route.execute({ operation: `put link "${link.name}" into group ${group}`, type: RTM_SETLINK, flags: 0, payload });
-  } catch (error) {
-    if (!isErrno(error, 'ENODEV')) throw error;
-  }
+  return { operation: `put link "${link.name}" into group ${group}`, type: RTM_SETLINK, flags: 0, payload };
 }

@@ -9,7 +9,7 @@
 
 import { AF_UNSPEC, decodeMac, encodeMac } from '../netlink/address-bytes.ts';
 import { isErrno } from '../errno.ts';
-import { type NetlinkConnection, understand } from '../netlink/connection.ts';
+import { type NetlinkConnection, type Operation, understand } from '../netlink/connection.ts';
 import { type Message, NLM_F_CREATE, NLM_F_EXCL } from '../netlink/message.ts';
 import { type Attributes, ByteReader, Attributes as List, MalformedMessageError } from '../netlink/reader.ts';
 import { MessageWriter } from '../netlink/writer.ts';
@@ -161,18 +161,39 @@ export function decodeLink(message: Message): Link {
  * Throws NetlinkError for anything else the kernel has against it.
  */
 export function findLink(route: NetlinkConnection, which: string | number): Link | undefined {
-  const operation = `get link "${which}"`;
-  const writer = new MessageWriter();
-  if (typeof which === 'number') encodeLink(writer, which, {});
-  else encodeLink(writer, 0, { name: which });
-  writer.attributeU32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+  const query = linkQuery(which);
   try {
-    const [message] = route.execute({ operation, type: RTM_GETLINK, flags: 0, payload: writer.finish() });
-    return message && understand({ operation }, () => decodeLink(message));
+    return readLink(query, route.execute(query));
   } catch (error) {
     if (isErrno(error, 'ENODEV')) return undefined;
     throw error;
   }
+}
+
+/** Like findLink(), for several at once. */
+export function findLinks(route: NetlinkConnection, which: readonly (string | number)[]): (Link | undefined)[] {
+  const queries = which.map(linkQuery);
+  const answers = route.attemptAll(queries);
+  return queries.map((query, i) => {
+    const { messages = [], failure } = answers[i] ?? {};
+    if (failure && !isErrno(failure, 'ENODEV')) throw failure;
+    return readLink(query, messages);
+  });
+}
+
+/** The request for one link, to be sent together with others. */
+export function linkQuery(which: string | number): Operation {
+  const writer = new MessageWriter();
+  if (typeof which === 'number') encodeLink(writer, which, {});
+  else encodeLink(writer, 0, { name: which });
+  writer.attributeU32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+  const operation = `get link "${which}"`;
+  return { operation, type: RTM_GETLINK, flags: 0, payload: writer.finish(), isQuery: true };
+}
+
+/** The link in the answer to linkQuery(). Throws NetlinkError EBADMSG. */
+export function readLink(query: Operation, [message]: readonly Message[]): Link | undefined {
+  return message && understand(query, () => decodeLink(message));
 }
 
 /** All links of the namespace. */
@@ -204,12 +225,17 @@ export function addLink(
 
 /** Change a link. Throws NetlinkError ENODEV when it is gone. */
 export function setLink(route: NetlinkConnection, link: { index: number; name: string }, change: LinkChange): void {
-  route.execute({
+  route.execute(linkChange(link, change));
+}
+
+/** The request of setLink(), to be sent together with others. */
+export function linkChange(link: { index: number; name: string }, change: LinkChange): Operation {
+  return {
     operation: `change link "${link.name}"`,
     type: RTM_SETLINK,
     flags: 0,
     payload: encodeLink(new MessageWriter(), link.index, change).finish(),
-  });
+  };
 }
 
 /** Delete a link, by name or index. One end of a veth pair takes the other with it. False when there is none. */

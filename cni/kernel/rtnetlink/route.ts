@@ -9,7 +9,7 @@
 
 import { AF_INET, decodeAddress, encodeAddress, familyOf, type IpFamily, splitCidr } from '../netlink/address-bytes.ts';
 import { isErrno } from '../errno.ts';
-import { type NetlinkConnection, understand } from '../netlink/connection.ts';
+import { type NetlinkConnection, type Operation, understand } from '../netlink/connection.ts';
 import { type Message, NLM_F_APPEND, NLM_F_CREATE } from '../netlink/message.ts';
 import { Attributes, ByteReader } from '../netlink/reader.ts';
 import { MessageWriter } from '../netlink/writer.ts';
@@ -120,12 +120,17 @@ export function describeRoute(route: Route): string {
  * the link.
  */
 export function addRoute(connection: NetlinkConnection, route: Route): void {
-  connection.execute({
+  connection.execute(routeAddition(route));
+}
+
+/** The request of addRoute(), to be sent together with others. */
+export function routeAddition(route: Route): Operation {
+  return {
     operation: `add ${describeRoute(route)}`,
     type: RTM_NEWROUTE,
     flags: NLM_F_CREATE | NLM_F_APPEND,
     payload: encodeRoute(route),
-  });
+  };
 }
 
 /** Delete a route like those addRoute() makes; one of a routing daemon or the kernel itself is none. False when there is none. */
