@@ -19,7 +19,7 @@ import {
 import type { Network } from './network-list.ts';
 
 /** What everything works from on (README). */
-const OLDEST: readonly [major: number, minor: number] = [5, 6];
+const OLDEST: readonly [major: number, minor: number] = [5, 7];
 
 /** Groups of features, and what is not to be had without one of them. */
 const GROUPS: readonly {

@@ -22,7 +22,10 @@ test('skipFunction() changes the first instruction of the function and nothing e
   const dir = mkdtempSync(join(tmpdir(), 'podlink-skip-'));
   try {
     writeFileSync(join(dir, 'node'), changed, { mode: 0o755 });
-    assert.is(execFileSync(join(dir, 'node'), ['-p', '6 * 7'], { encoding: 'utf8' }), '42\n');
+    assert.is(
+      execFileSync(join(dir, 'node'), ['-e', 'process.stdout.write(String(6 * 7))'], { encoding: 'utf8' }),
+      '42',
+    );
   } finally {
     rmSync(dir, { recursive: true });
   }
