@@ -3,7 +3,7 @@
 //   "exclude": ["10.1.2.7", "10.1.2.64/26", "10.1.2.200-10.1.2.220"]
 
 import { describeValue, FieldError, type Fields } from '../cni/protocol/fields.ts';
-import { familyOf, type IpAddress, type IpFamily, parseAddress, parseCidr } from './address.ts';
+import { firstNumberOf, type IpAddress, type IpFamily, lastNumberOf, parseAddress, parseCidr } from './address.ts';
 
 /** From `start` to `end`, both included. */
 export interface AddressSpan {
@@ -33,15 +33,15 @@ function parseSpan(path: string, value: unknown): ExcludedSpan {
       path,
       `must be an address, a CIDR, or two addresses with "-" between them, is ${describeValue(value)}`,
     );
-  if (familyOf(start) !== familyOf(end)) throw new FieldError(path, `"${text}" mixes address families`);
-  const span = last === undefined ? wholeOf(start) : { start: start.bigInt(), end: end.bigInt() };
+  if (start.family !== end.family) throw new FieldError(path, `"${text}" mixes address families`);
+  const span = last === undefined ? wholeOf(start) : { start: start.number, end: end.number };
   if (span.start > span.end) throw new FieldError(path, `"${text}" ends before it starts`);
-  return { family: familyOf(start), ...span, path, text };
+  return { family: start.family, ...span, path, text };
 }
 
 /** All of a CIDR: network and broadcast address too. */
 function wholeOf(cidr: IpAddress): AddressSpan {
-  return { start: cidr.startAddress().bigInt(), end: cidr.endAddress().bigInt() };
+  return { start: firstNumberOf(cidr), end: lastNumberOf(cidr) };
 }
 
 /** What is left of a span without the others, in order. */

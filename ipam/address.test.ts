@@ -1,11 +1,14 @@
+import { Address4 } from 'ip-address';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { FieldError } from '../cni/protocol/fields.ts';
 import {
-  familyOf,
   formatAddress,
+  firstNumberOf,
   formatCidr,
+  formatNumber,
   isInSubnet,
+  lastNumberOf,
   parseAddress,
   parseAddressAt,
   parseCidr,
@@ -74,9 +77,59 @@ test('parseCidr() keeps the host bits and wants a plain prefix length', () => {
   }
 });
 
-test('familyOf() takes an IPv4-mapped address for the IPv6 address it is', () => {
-  assert.is(familyOf(parseAddressAt('x', '::ffff:10.1.2.3')), 6);
-  assert.is(familyOf(parseAddressAt('x', '10.1.2.3')), 4);
+test('parseAddress() takes an IPv4-mapped address for the IPv6 address it is', () => {
+  assert.is(parseAddressAt('x', '::ffff:10.1.2.3').family, 6);
+  assert.is(parseAddressAt('x', '10.1.2.3').family, 4);
+});
+
+test('IPv4 is read and written as ip-address does it, also where a text is wrong', () => {
+  const parts = [
+    '0',
+    '1',
+    '9',
+    '10',
+    '99',
+    '100',
+    '249',
+    '255',
+    '256',
+    '1000',
+    '00',
+    '01',
+    '',
+    ' 1',
+    '-1',
+    'a',
+    '1a',
+    '+1',
+  ];
+  const texts = parts.flatMap((one) =>
+    parts.flatMap((other) => [
+      `${one}.2.3.${other}`,
+      `1.${one}.${other}.4`,
+      `${one}.${other}.3`,
+      `1.2.3.${one}.${other}`,
+    ]),
+  );
+  for (const text of texts) {
+    assert.is(
+      parseAddress(text)?.number,
+      Address4.isValid(text) ? new Address4(text).bigInt() : undefined,
+      `"${text}"`,
+    );
+    for (const prefixLength of [0, 1, 8, 15, 24, 31, 32]) {
+      const cidr = parseCidr(`${text}/${prefixLength}`);
+      assert.is(cidr !== undefined, Address4.isValid(text), `"${text}"`);
+      if (!cidr) continue;
+      const expected = new Address4(`${text}/${prefixLength}`);
+      const edges = [firstNumberOf(cidr), lastNumberOf(cidr)];
+      assert.equal(edges, [expected.startAddress().bigInt(), expected.endAddress().bigInt()]);
+      assert.equal(
+        edges.map((number) => formatNumber(4, number)),
+        [expected.startAddress().correctForm(), expected.endAddress().correctForm()],
+      );
+    }
+  }
 });
 
 test('isInSubnet() never answers across families, whatever the bits', () => {

@@ -59,10 +59,10 @@ function stretches(set: RangeSet, from: IpAddress | undefined): (readonly [Addre
   const current = set.ranges[i];
   if (from === undefined || current === undefined) return set.ranges.map(whole);
   return [
-    [current, from.bigInt() + 1n, current.end],
+    [current, from.number + 1n, current.end],
     ...set.ranges.slice(i + 1).map(whole),
     ...set.ranges.slice(0, i).map(whole),
-    [current, current.start, from.bigInt()],
+    [current, current.start, from.number],
   ];
 }
 
@@ -236,7 +236,7 @@ export function fillOf(store: Store, set: RangeSet, gateways: ReadonlySet<string
   const list = store.countTaken ? undefined : store.list();
   let [size, taken] = [0n, 0];
   for (const range of set.ranges) {
-    const inside = numbers.filter((gateway) => isInRange(gateway, range)).map((gateway) => gateway.bigInt());
+    const inside = numbers.filter((gateway) => isInRange(gateway, range)).map((gateway) => gateway.number);
     const gaps = [...range.excluded, ...inside.map((number) => ({ start: number, end: number }))];
     for (const { start, end } of subtractSpans(range, gaps)) {
       size += end - start + 1n;
@@ -249,6 +249,6 @@ export function fillOf(store: Store, set: RangeSet, gateways: ReadonlySet<string
 function countListed(list: readonly Reservation[] = [], range: AddressRange, start: bigint, end: bigint): number {
   return list.filter(({ address }) => {
     const parsed = parseAddress(address);
-    return parsed && isInRange(parsed, range) && parsed.bigInt() >= start && parsed.bigInt() <= end;
+    return parsed && isInRange(parsed, range) && parsed.number >= start && parsed.number <= end;
   }).length;
 }

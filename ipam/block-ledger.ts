@@ -288,7 +288,7 @@ function blockOfAddress(text: string, sizes: BlockSizes): Block {
   const address = parseAddress(text);
   if (address === undefined) throw new RangeError(`Not an address: "${text}"`);
   const family = text.includes(':') ? 6 : 4;
-  return blockAt(family, address.bigInt(), sizes[family]);
+  return blockAt(family, address.number, sizes[family]);
 }
 
 function includes(blocks: readonly Block[], wanted: Block): boolean {

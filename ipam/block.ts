@@ -2,7 +2,7 @@
 // pool it is cut from, so that two blocks either are disjoint or one lies within the other.
 
 import { Address4, Address6 } from 'ip-address';
-import { familyOf, formatNumber, type IpAddress, type IpFamily, parseAddress, parseCidr } from './address.ts';
+import { formatNumber, type IpAddress, type IpFamily, parseAddress, parseCidr } from './address.ts';
 import { subtractSpans } from './address-span.ts';
 import { gatewaysOf } from './allocator.ts';
 import type { AddressRange } from './range.ts';
@@ -39,9 +39,9 @@ export function formatBlock(block: Block): string {
 /** Parse what formatBlock() wrote; undefined for anything else. */
 export function parseBlock(text: string): Block | undefined {
   const cidr = parseCidr(text);
-  if (cidr === undefined || cidr.subnetMask < SHORTEST_PREFIX[familyOf(cidr)]) return undefined;
-  const block = blockAt(familyOf(cidr), cidr.bigInt(), cidr.subnetMask);
-  return block.start === cidr.bigInt() ? block : undefined;
+  if (cidr === undefined || cidr.prefixLength < SHORTEST_PREFIX[cidr.family]) return undefined;
+  const block = blockAt(cidr.family, cidr.number, cidr.prefixLength);
+  return block.start === cidr.number ? block : undefined;
 }
 
 /** Text of an address that sorts as its number does: `010.022.000.064`, `fd00:0000:…:0040`. */
@@ -64,7 +64,7 @@ export function parseSortable(text: string): Block | undefined {
   const plain = text.includes(':') ? text : text.replace(/\b0+(?=\d+[./])/g, '');
   const [address = '', length = ''] = plain.split('/');
   const parsed = parseAddress(address);
-  const block = parsed && parseBlock(`${formatNumber(familyOf(parsed), parsed.bigInt())}/${length}`);
+  const block = parsed && parseBlock(`${formatNumber(parsed.family, parsed.number)}/${length}`);
   return block && formatSortable(block) === text ? block : undefined;
 }
 
@@ -83,8 +83,8 @@ export function blocksOverlap(a: Block, b: Block): boolean {
 }
 
 export function isInBlock(address: IpAddress, block: Block): boolean {
-  const number = address.bigInt();
-  return familyOf(address) === block.family && number >= block.start && number <= block.end;
+  const number = address.number;
+  return address.family === block.family && number >= block.start && number <= block.end;
 }
 
 /**
@@ -108,7 +108,7 @@ interface ReservedSpan {
 function gatewaySpans(sets: readonly RangeSet[]): ReservedSpan[] {
   return [...gatewaysOf(sets)].flatMap((text) => {
     const address = parseAddress(text);
-    return address ? [{ family: familyOf(address), start: address.bigInt(), end: address.bigInt() }] : [];
+    return address ? [{ family: address.family, start: address.number, end: address.number }] : [];
   });
 }
 

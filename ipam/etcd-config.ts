@@ -132,13 +132,13 @@ function parseBlockSize(ipam: Fields, family: IpFamily, sets: readonly RangeSet[
     throw new FieldError(ipam.at(key), `is for IPv${family} ranges, of which there is none`);
   let size = given ?? DEFAULT_BLOCK_SIZES[family];
   for (const { subnet } of subnets) {
-    if (subnet.subnetMask <= size) continue;
+    if (subnet.prefixLength <= size) continue;
     if (given !== undefined)
       throw new FieldError(
         ipam.at(key),
-        `must be from ${subnet.subnetMask} to ${longest}, since a block is a part of ${formatCidr(subnet)}; is ${given}`,
+        `must be from ${subnet.prefixLength} to ${longest}, since a block is a part of ${formatCidr(subnet)}; is ${given}`,
       );
-    size = subnet.subnetMask;
+    size = subnet.prefixLength;
   }
   return size;
 }

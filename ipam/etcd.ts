@@ -277,5 +277,5 @@ function describeAddress(text: string, sets: readonly RangeSet[]): IpamAddress {
   const address = parseAddress(text);
   const range = address && sets.map((set) => findRange(set, address)).find((found) => found !== undefined);
   if (range === undefined) throw new RangeError(`${text} is in none of the ranges it was allocated from`);
-  return { address: `${text}/${range.subnet.subnetMask}`, gateway: range.gateway };
+  return { address: `${text}/${range.subnet.prefixLength}`, gateway: range.gateway };
 }

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
@@ -306,6 +306,7 @@ test('every method gives the lock back when it fails', () => {
 
 test('allocate() ends in "locked" when another process keeps the lock', () => {
   const directory = mkdtempSync(join(tmpdir(), 'podlink-host-local-'));
+  mkdirSync(join(directory, 'pods'));
   try {
     const busy: IpamRequest = {
       ...request({ ipam: { ...POOL, dataDir: directory } }),

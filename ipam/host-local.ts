@@ -118,7 +118,7 @@ export function dataDirOf({ ipam }: Pick<IpamNetworkRequest, 'ipam'>): string {
 /** The directory of one network. Throws FieldError. */
 export function directoryOf({ ipam, owner }: Pick<IpamNetworkRequest, 'ipam' | 'owner'>): string {
   const { network } = owner;
-  if (/^\.{0,2}$|\//.test(network) || network === INDEX_DIRECTORY)
+  if (['', '.', '..', INDEX_DIRECTORY].includes(network) || network.includes('/'))
     throw new RangeError(`Not a network name: "${network}"`);
   return join(dataDirOf({ ipam }), network);
 }
@@ -127,7 +127,7 @@ function describeAddress(text: string, sets: readonly RangeSet[]): IpamAddress {
   const address = parseAddressAt('address', text);
   const range = sets.map((set) => findRange(set, address)).find((found) => found !== undefined);
   if (range === undefined) throw new RangeError(`${text} is in none of the ranges it was allocated from`);
-  return { address: `${text}/${range.subnet.subnetMask}`, gateway: range.gateway };
+  return { address: `${text}/${range.subnet.prefixLength}`, gateway: range.gateway };
 }
 
 /** Release all of them, whatever fails, and then throw what failed. */

@@ -7,12 +7,13 @@ import { formatAddress, parseAddress } from './address.ts';
 import { fillOf, gatewaysOf } from './allocator.ts';
 import { formatBlock, restrictToBlocks } from './block.ts';
 import { findNotedBlocks } from './block-file.ts';
-import { LAST_RESERVED_PREFIX, LOCK_FILE, openDiskStore, OWN_FILE_PREFIX } from './disk-store.ts';
+import { LOCK_FILE, openDiskStore, OWN_FILE_PREFIX } from './disk-store.ts';
 import type { IpamNetworkRequest } from './driver.ts';
 import { IpamError } from './errors.ts';
 import { dataDirOf, directoryOf } from './host-local.ts';
 import { findRange, formatRangeSet, parseRangeSets, type RangeSet } from './range-set.ts';
 import { describeHolder, type OwnerName, parseOwner, type Reservation, type ReservationFacts } from './reservation.ts';
+import { LAST_RESERVED_PREFIX } from './last-reserved.ts';
 import { parseAddressName, readReservationFile, unlessMissing } from './reservation-file.ts';
 import type { Store } from './store.ts';
 
@@ -194,7 +195,7 @@ function byAddress(a: HeldAddress, b: HeldAddress): number {
   const [one, other] = [parseAddress(a.address), parseAddress(b.address)];
   if (!one || !other) return 0;
   const family = Number(a.address.includes(':')) - Number(b.address.includes(':'));
-  return family || (one.bigInt() < other.bigInt() ? -1 : 1);
+  return family || (one.number < other.number ? -1 : 1);
 }
 
 function reading<Result>(directory: string, work: () => Result): Result {

@@ -8,15 +8,21 @@ import { readFileSync } from 'node:fs';
 export interface NodeIdentity {
   /** /proc/sys/kernel/random/boot_id: a new UUID each time the kernel starts. */
   readonly boot: string;
-  /** /etc/machine-id (machine-id(5)), else the host name. */
+  /** /etc/machine-id (machine-id(5)), else the host name; empty when neither is to be had. */
   readonly machine: string;
 }
 
-/** Read the identity; undefined when the kernel does not tell it, and then no boot is told from another. */
+/** Read the identity; undefined when the kernel does not tell its boot, and then no boot is told from another. */
 export function readNodeIdentity(): NodeIdentity | undefined {
   const boot = readLine('/proc/sys/kernel/random/boot_id');
-  const machine = readLine('/etc/machine-id') || readLine('/proc/sys/kernel/hostname');
-  return boot && machine ? { boot, machine } : undefined;
+  if (boot === '') return undefined;
+  return {
+    boot,
+    // Only when it is asked for: to release an address takes no more than the boot.
+    get machine() {
+      return readLine('/etc/machine-id') || readLine('/proc/sys/kernel/hostname');
+    },
+  };
 }
 
 function readLine(path: string): string {

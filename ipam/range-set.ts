@@ -5,7 +5,7 @@
 // for the ranges of all three; several nodes may share it, so that it may name addresses of no range here.
 
 import { describeValue, FieldError, Fields } from '../cni/protocol/fields.ts';
-import { formatCidr, type IpAddress } from './address.ts';
+import { firstNumberOf, formatCidr, type IpAddress, lastNumberOf } from './address.ts';
 import { type ExcludedSpan, parseExclude } from './address-span.ts';
 import { IpamError } from './errors.ts';
 import { type AddressRange, formatRange, isInRange, parseRange, rangesOverlap } from './range.ts';
@@ -70,7 +70,7 @@ function parseEntry(fields: Fields, excluded: readonly ExcludedSpan[]): AddressR
   const own = parseExclude(fields);
   const range = parseRange(fields, [...own, ...excluded]);
   const { subnet, family } = range;
-  const [first, last] = [subnet.startAddress().bigInt(), subnet.endAddress().bigInt()];
+  const [first, last] = [firstNumberOf(subnet), lastNumberOf(subnet)];
   // In a range's own list that is a slip of the pen.
   const stray = own.find((span) => span.family !== family || span.start > last || span.end < first);
   if (stray) throw new FieldError(stray.path, `${stray.text} is not in network ${formatCidr(subnet)}`);

@@ -10,13 +10,14 @@
 
 import { FieldError, type Fields } from '../cni/protocol/fields.ts';
 import {
-  familyOf,
+  firstNumberOf,
   formatAddress,
   formatCidr,
   formatNumber,
   type IpAddress,
   type IpFamily,
   isInSubnet,
+  lastNumberOf,
   parseAddressAt,
   parseCidrAt,
 } from './address.ts';
@@ -41,45 +42,46 @@ export interface AddressRange {
  */
 export function parseRange(fields: Fields, exclude: readonly ExcludedSpan[] = []): AddressRange {
   const subnet = parseSubnet(fields);
-  const first = subnet.startAddressExclusive();
+  const { family } = subnet;
+  const first = subnet.number + 1n;
   // In IPv6 nothing is broadcast: the very last address is one like any other.
-  const last = familyOf(subnet) === 4 ? subnet.endAddressExclusive() : subnet.endAddress();
+  const last = lastNumberOf(subnet) - (family === 4 ? 1n : 0n);
 
-  const gateway = optionalAddress(fields, 'gateway') ?? first;
-  if (familyOf(gateway) !== familyOf(subnet))
+  const gateway = optionalAddress(fields, 'gateway');
+  if (gateway && gateway.family !== family)
     throw new FieldError(fields.at('gateway'), `must be of the family of subnet ${formatCidr(subnet)}`);
 
   const rangeStart = edge(fields, 'rangeStart', subnet);
   const rangeEnd = edge(fields, 'rangeEnd', subnet);
-  if (rangeStart && rangeEnd && rangeStart.bigInt() > rangeEnd.bigInt())
+  if (rangeStart && rangeEnd && rangeStart.number > rangeEnd.number)
     throw new FieldError(
       fields.at('rangeStart'),
       `RangeStart ${formatAddress(rangeStart)} is after RangeEnd ${formatAddress(rangeEnd)}`,
     );
 
-  const start = largest(rangeStart?.bigInt() ?? first.bigInt(), first.bigInt());
-  const end = smallest(rangeEnd?.bigInt() ?? last.bigInt(), last.bigInt());
+  const start = largest(rangeStart?.number ?? first, first);
+  const end = smallest(rangeEnd?.number ?? last, last);
   if (start > end)
     throw new FieldError(
-      fields.at(rangeStart && rangeStart.bigInt() > last.bigInt() ? 'rangeStart' : 'rangeEnd'),
-      `leaves no address to allocate: those of ${formatCidr(subnet)} are ${formatAddress(first)}-${formatAddress(last)}`,
+      fields.at(rangeStart && rangeStart.number > last ? 'rangeStart' : 'rangeEnd'),
+      `leaves no address to allocate: those of ${formatCidr(subnet)} are ${formatNumber(family, first)}-${formatNumber(family, last)}`,
     );
-  const excluded = exclude.filter((span) => span.family === familyOf(subnet) && span.start <= end && span.end >= start);
+  const excluded = exclude.filter((span) => span.family === family && span.start <= end && span.end >= start);
   if (subtractSpans({ start, end }, excluded).length === 0)
     throw new FieldError(excluded[0]?.path ?? fields.at('exclude'), 'leaves no address of the range to allocate');
-  return { family: familyOf(subnet), subnet, start, end, gateway: formatAddress(gateway), excluded };
+  return { family, subnet, start, end, gateway: formatNumber(family, gateway?.number ?? first), excluded };
 }
 
 function parseSubnet(fields: Fields): IpAddress {
   const path = fields.at('subnet');
   const subnet = parseCidrAt(path, fields.get('subnet'));
-  if (subnet.subnetMask > (familyOf(subnet) === 4 ? 30 : 126))
+  if (subnet.prefixLength > (subnet.family === 4 ? 30 : 126))
     throw new FieldError(path, `Network ${formatCidr(subnet)} too small to allocate from`);
-  const network = subnet.startAddress();
-  if (network.bigInt() !== subnet.bigInt())
+  const network = firstNumberOf(subnet);
+  if (network !== subnet.number)
     throw new FieldError(
       path,
-      `Network has host bits set. For a subnet mask of length ${subnet.subnetMask} the network address is ${formatAddress(network)}`,
+      `Network has host bits set. For a subnet mask of length ${subnet.prefixLength} the network address is ${formatNumber(subnet.family, network)}`,
     );
   return subnet;
 }
@@ -101,14 +103,14 @@ const largest = (a: bigint, b: bigint) => (a > b ? a : b);
 const smallest = (a: bigint, b: bigint) => (a < b ? a : b);
 
 export function isInRange(address: IpAddress, range: AddressRange): boolean {
-  if (familyOf(address) !== range.family) return false;
-  const number = address.bigInt();
+  if (address.family !== range.family) return false;
+  const number = address.number;
   return number >= range.start && number <= range.end;
 }
 
 /** Whether an address of the range is excluded from it by the configuration. */
 export function isExcluded(address: IpAddress, range: AddressRange): boolean {
-  const number = address.bigInt();
+  const number = address.number;
   return range.excluded.some(({ start, end }) => number >= start && number <= end);
 }
 

@@ -2,7 +2,16 @@
 // Each is an address, alone or with a prefix length, which host-local ignores: its ranges say what it is.
 
 import { describeValue, FieldError, type Fields } from '../cni/protocol/fields.ts';
-import { formatAddress, type IpAddress, isInSubnet, parseAddress, parseCidr } from './address.ts';
+import {
+  firstNumberOf,
+  formatAddress,
+  formatCidr,
+  type IpAddress,
+  isInSubnet,
+  lastNumberOf,
+  parseAddress,
+  parseCidr,
+} from './address.ts';
 import { gatewaysOf } from './allocator.ts';
 import { IpamError } from './errors.ts';
 import { isExcluded } from './range.ts';
@@ -78,8 +87,7 @@ function parseList(fields: Fields, key: string): IpAddress[] {
 function outsideEveryRange(text: string, address: IpAddress, sets: readonly RangeSet[]): IpamError {
   const range = sets.map(formatRangeSet).join(' and ');
   const subnet = sets.flatMap((set) => set.ranges).find((each) => isInSubnet(address, each.subnet))?.subnet;
-  const isEdge =
-    subnet && [subnet.startAddress(), subnet.endAddress()].some((edge) => edge.bigInt() === address.bigInt());
-  const reason = isEdge ? `the network or broadcast address of ${subnet.networkForm()}` : 'in none of the ranges';
+  const isEdge = subnet && [firstNumberOf(subnet), lastNumberOf(subnet)].includes(address.number);
+  const reason = isEdge ? `the network or broadcast address of ${formatCidr(subnet)}` : 'in none of the ranges';
   return new IpamError('argument', `Requested IP ${text} is ${reason}: choose one of ${range}`, { range });
 }

@@ -1,6 +1,17 @@
 // The files of a reservation directory: written whole, read whole.
 
-import { closeSync, constants, fstatSync, fsyncSync, openSync, readSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  fsyncSync,
+  lstatSync,
+  openSync,
+  readSync,
+  rmSync,
+  type Stats,
+  writeFileSync,
+} from 'node:fs';
 import { formatAddress, type IpAddress, parseAddress } from './address.ts';
 
 /** Container ID, CRLF, interface name: an ID is a file name nearly everywhere, so that this is ample. */
@@ -29,30 +40,53 @@ export function readReservationFile(path: string): ReservationText {
   // O_NONBLOCK: of a pipe that lies in the way, the end comes at once.
   const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
-    const { ino, mtimeMs } = fstatSync(fd);
+    const stats = fstatSync(fd);
     const bytes = Buffer.allocUnsafe(MAX_TEXT_BYTES);
     const length = readSync(fd, bytes);
-    return { text: bytes.toString('utf8', 0, length), ageMs: Date.now() - mtimeMs, identity: `${ino}:${mtimeMs}` };
+    return {
+      text: bytes.toString('utf8', 0, length),
+      ageMs: Date.now() - stats.mtimeMs,
+      identity: identityOf(stats),
+    };
   } finally {
     closeSync(fd);
   }
 }
 
+/** The identity of the file at a path, as in ReservationText; undefined when there is none. Does not follow links. */
+export function identityAt(path: string): string | undefined {
+  const stats = lstatSync(path, { throwIfNoEntry: false });
+  return stats && identityOf(stats);
+}
+
+function identityOf({ ino, mtimeMs }: Stats): string {
+  return `${ino}:${mtimeMs}`;
+}
+
 /** Write a file that is not there afterwards in part: a failure removes it. Returns its identity, as in ReservationText. */
 export function writeNewFile(path: string, text: string, durable: boolean): string {
-  // Remove, never truncate: what a crash left may be the second name of a reservation that is in use.
-  rmSync(path, { force: true });
-  const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
+  const fd = openNewFile(path);
   try {
     writeFileSync(fd, text);
     if (durable) fsyncSync(fd);
-    const { ino, mtimeMs } = fstatSync(fd);
-    return `${ino}:${mtimeMs}`;
+    return identityOf(fstatSync(fd));
   } catch (error) {
     rmSync(path, { force: true });
     throw error;
   } finally {
     closeSync(fd);
+  }
+}
+
+function openNewFile(path: string): number {
+  const open = () => openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
+  try {
+    return open();
+  } catch (error) {
+    if (!hasCode(error, 'EEXIST')) throw error;
+    // Remove, never truncate: what a crash left may be the second name of a reservation that is in use.
+    rmSync(path);
+    return open();
   }
 }
 

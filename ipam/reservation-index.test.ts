@@ -1,7 +1,7 @@
 // The index beside the reservations: that it is used, that whatever others do to the files is noticed, and that no state
 // of it makes an answer wrong.
 
-import {
+import fs, {
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -15,6 +15,7 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
@@ -37,6 +38,7 @@ const AFTER_REBOOT = { ...HERE, boot: 'boot-2' };
 const ELSEWHERE = { boot: 'boot-3', machine: 'machine-2' };
 const owner = (containerId: string, ifname = 'eth0') => ({ containerId, ifname });
 const NETNS = { netnsPath: '/run/netns/a', netnsIdentity: '4:4026532281' };
+const COUNTED = ['statSync', 'lstatSync', 'openSync', 'readFileSync', 'unlinkSync', 'rmSync'] as const;
 const numbers = (from: number, to: number) => [4, 0x0a000000n + BigInt(from), 0x0a000000n + BigInt(to)] as const;
 
 test.before.each((context) => {
@@ -64,6 +66,27 @@ function unnoticed({ directory, index }: Context, change: () => void): void {
   const marks = directories.map((path) => statSync(path).mtimeMs / 1000);
   change();
   for (const [i, path] of directories.entries()) utimesSync(path, 0, marks[i] ?? 0);
+}
+
+/** How often an action calls these functions of node:fs. */
+function countCalls(action: () => void): Record<(typeof COUNTED)[number], number> {
+  const originals = COUNTED.map((name) => [name, fs[name]] as const);
+  const counts = { statSync: 0, lstatSync: 0, openSync: 0, readFileSync: 0, unlinkSync: 0, rmSync: 0 };
+  for (const [name, original] of originals) {
+    const counting = (...args: unknown[]): unknown => {
+      counts[name]++;
+      return Reflect.apply(original, fs, args);
+    };
+    Object.assign(fs, { [name]: counting });
+  }
+  syncBuiltinESMExports();
+  try {
+    action();
+  } finally {
+    for (const [name, original] of originals) Object.assign(fs, { [name]: original });
+    syncBuiltinESMExports();
+  }
+  return counts;
 }
 
 /** Some owners, with the index made and marked. */
@@ -202,6 +225,54 @@ test('reading without the lock answers the same with and without an index, and w
   ]);
 });
 
+test('where the machine has no name, no reservation of another boot is taken for one of its own', (context) => {
+  const nameless = (boot: string) => context.open({ boot, machine: '' });
+  const store = nameless('boot-1');
+  store.locked(() => store.findByOwner(owner('a')));
+  store.locked(() => store.reserveFirst(['10.0.0.2'], owner('a')));
+  const later = nameless('boot-2');
+  const [reservation] = later.list();
+  assert.is(reservation && later.isOutlived?.(reservation), false);
+  assert.equal(owned(later, 'a'), ['10.0.0.2']);
+});
+
+test('an owner is found by what its file is, and not by a name that leads to another file', (context) => {
+  const store = fill(context);
+  const path = (name: string) => join(context.directory, name);
+  // Nobody does it unnoticed; but what an entry says must not be enough to give away another's address.
+  unnoticed(context, () => {
+    unlinkSync(path('10.0.0.2'));
+    writeFileSync(path('10.0.0.2'), 'thief\r\neth0');
+  });
+  assert.equal(owned(store, 'a'), ['fd00::2']);
+  assert.equal(owned(store, 'thief'), ['10.0.0.2']);
+});
+
+test('with the index at hand, no file is opened that tells nothing new', (context) => {
+  const store = fill(context);
+  // As after a DEL of the last container: what follows is an ADD and a DEL on a node in use.
+  const calls = countCalls(() => {
+    store.locked(() => {
+      store.findByOwner(owner('n'));
+      const last = store.getLastReserved(0);
+      store.skipTaken?.(...numbers(4, 9));
+      store.reserveFirst(['10.0.0.4'], owner('n'));
+      store.setLastReserved(0, last ?? '10.0.0.4');
+    });
+  });
+  assert.ok(calls.statSync <= 2 && calls.lstatSync === 0 && calls.rmSync === 0, JSON.stringify(calls));
+  const released = countCalls(() => {
+    store.locked(() => {
+      for (const { address } of store.findByOwner(owner('n'))) store.release(address);
+    });
+  });
+  assert.equal(
+    [released.statSync, released.lstatSync, released.openSync, released.readFileSync, released.unlinkSync],
+    [2, 1, 1, 1, 2],
+    JSON.stringify(released),
+  );
+});
+
 test('without a boot ID there is no index, and everything works', ({ directory, index }) => {
   const store = openDiskStore(
     directory,
@@ -235,7 +306,9 @@ test('an owner of any name has its entry', (context) => {
     assert.equal(owned(store, name, 'eth0.5'), []);
   }
   assert.equal(readdirSync(join(context.index, 'owners')), []);
-  assert.equal(readdirSync(join(context.index, 'taken')), []);
+  // A page that was used stays, without a bit.
+  assert.equal(readdirSync(join(context.index, 'taken')), ['4-a000']);
+  assert.is(store.countTaken?.(...numbers(0, 4095)), 0);
 });
 
 test('findFacts() tells where the owner lived and when, and keeps it when the index is made anew', (context) => {
@@ -302,8 +375,12 @@ test('rebuild() removes what is of no use, and writes only what has changed', (c
   assert.not.ok(existsSync(path('gone:eth0')));
   assert.is(readFileSync(join(context.index, 'nobody'), 'utf8'), '["10.0.0.8"]');
   const index = new ReservationIndex(context.directory, HERE);
-  assert.is(index.isTrusted(), true);
-  assert.is(new ReservationIndex(context.directory, AFTER_REBOOT).isTrusted(), false, 'another boot makes its own');
+  assert.is(index.isTrusted(false), true);
+  assert.is(
+    new ReservationIndex(context.directory, AFTER_REBOOT).isTrusted(false),
+    false,
+    'another boot makes its own',
+  );
 });
 
 test.run();

@@ -18,30 +18,34 @@
 import {
   closeSync,
   constants,
+  existsSync,
   ftruncateSync,
   openSync,
   readdirSync,
   readFileSync,
+  readSync,
   rmSync,
   statSync,
   unlinkSync,
   utimesSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { ensureDirectory } from '../cni/kernel/directory.ts';
-import { familyOf, parseAddress } from './address.ts';
+import { parseAddress } from './address.ts';
 import type { NodeIdentity } from './node-identity.ts';
 import { type NetnsFacts, type OwnerName, parseOwner, type ReservationFacts } from './reservation.ts';
 import { parseAddressName, readReservationFile, unlessMissing } from './reservation-file.ts';
-import { emptyTakenMap, PAGE_BYTES, TakenMap } from './taken-map.ts';
+import { emptyTakenMap, PAGE_BYTES, type PageChange, TakenMap } from './taken-map.ts';
+import { formatUtc } from './utc.ts';
 
 /** Beside the networks' directories: a CNI network's name begins with a letter or digit. */
 export const INDEX_DIRECTORY = '.podlink';
 
 type IndexOwner = Pick<OwnerName, 'containerId'> & { readonly ifname?: string };
 
-interface Entry extends IndexOwner, ReservationFacts {
+export interface Entry extends IndexOwner, ReservationFacts {
   readonly addresses: readonly string[];
   /** Identity of the file that the facts are about: of another file at the same address they say nothing. */
   readonly file?: string;
@@ -53,39 +57,58 @@ export class ReservationIndex {
   readonly #owners: string;
   readonly #node: NodeIdentity | undefined;
   #taken: TakenMap;
+  /** By name what was read since isTrusted(); undefined is an entry that is not there. */
+  readonly #entries = new Map<string, Entry | undefined>();
+  #isLocked = false;
+  /** The page read last, open to be written. */
+  #page: { readonly name: string; readonly fd: number } | undefined;
 
   constructor(directory: string, node: NodeIdentity | undefined) {
     this.#directory = directory;
-    this.#root = join(dirname(directory), INDEX_DIRECTORY, basename(directory));
-    this.#owners = join(this.#root, 'owners');
+    this.#root = `${dirname(directory)}/${INDEX_DIRECTORY}/${basename(directory)}`;
+    this.#owners = `${this.#root}/owners`;
     this.#node = node;
     this.#taken = this.#openTaken();
   }
 
-  /** Whether the index agrees with the reservations. What was read of it before is forgotten. */
-  isTrusted(): boolean {
-    this.#taken = this.#openTaken();
+  /**
+   * Whether the index agrees with the reservations. What was read of it before is forgotten.
+   *
+   * With the lock held it may be changed from then on, until forget().
+   */
+  isTrusted(isLocked: boolean): boolean {
+    this.forget();
+    this.#isLocked = isLocked;
+    if (this.#node === undefined) return false;
     const mark = statSync(this.#directory, { throwIfNoEntry: false })?.mtimeMs;
-    if (mark === undefined || this.#node === undefined) return false;
-    if (Math.floor(mark / 1000) !== markSeconds(this.#node)) return false;
+    if (mark === undefined || Math.floor(mark / 1000) !== markSeconds(this.#node)) return false;
     return statSync(this.#owners, { throwIfNoEntry: false })?.mtimeMs === mark;
+  }
+
+  /** Forget what was read, because others may change it now. */
+  forget(): void {
+    this.#isLocked = false;
+    this.#entries.clear();
+    this.#closePage();
+    this.#taken = this.#openTaken();
   }
 
   /** Say that index and reservations agree. Call under the lock, after all changes. */
   mark(): void {
     if (this.#node === undefined) return;
     const mark = markSeconds(this.#node) + Math.floor(Math.random() * 1000) / 1000;
-    for (const directory of [this.#directory, this.#owners]) utimesSync(directory, Date.now() / 1000, mark);
+    const now = Date.now() / 1000;
+    utimesSync(this.#directory, now, mark);
+    utimesSync(this.#owners, now, mark);
   }
 
   get taken(): TakenMap {
     return this.#taken;
   }
 
-  /** The addresses of an owner; of one without an interface in the oldest format only if there are no others. */
-  addressesOf(owner: OwnerName): readonly string[] {
-    const entry = this.#read(owner) ?? this.#read({ containerId: owner.containerId });
-    return entry?.addresses ?? [];
+  /** What an owner has; of one without an interface in the oldest format only if there is nothing else. */
+  entryOf(owner: OwnerName): Entry | undefined {
+    return this.#read(owner) ?? this.#read({ containerId: owner.containerId });
   }
 
   /** What is known of the reservation that the file with this identity is; true whether or not the index is. */
@@ -98,7 +121,8 @@ export class ReservationIndex {
 
   isFromAnotherBoot(facts: ReservationFacts | undefined): boolean {
     if (facts?.boot === undefined || this.#node === undefined) return false;
-    return facts.machine === this.#node.machine && facts.boot !== this.#node.boot;
+    if (facts.boot === this.#node.boot) return false;
+    return facts.machine !== '' && facts.machine === this.#node.machine;
   }
 
   /** Addresses that were worth a second look when the index was made. */
@@ -118,7 +142,7 @@ export class ReservationIndex {
       file,
       ...this.#node,
       ...netns,
-      reservedAt: new Date().toISOString(),
+      reservedAt: formatUtc(Date.now()),
     });
     this.#setTaken(address, true);
   }
@@ -127,13 +151,15 @@ export class ReservationIndex {
     const entry = owner.containerId === '' ? undefined : this.#read(owner);
     const addresses = entry?.addresses.filter((other) => other !== address) ?? [];
     if (entry && addresses.length > 0) this.#write({ ...entry, addresses });
-    else if (entry) unlinkSync(join(this.#owners, nameOf(owner)));
+    else if (entry) this.#delete(nameOf(owner));
     this.#setTaken(address, false);
   }
 
   /** Make the index from the reservations, keeping what it knows of those that are still the same. Then mark it. */
   rebuild(): void {
     if (this.#node === undefined) throw new Error('The kernel does not tell its boot ID');
+    this.#entries.clear();
+    this.#closePage();
     ensureDirectory(this.#owners, 0o755);
     const found = readReservations(this.#directory);
     const known = new Set(readdirSync(this.#owners));
@@ -155,10 +181,19 @@ export class ReservationIndex {
   }
 
   #read(owner: IndexOwner): Entry | undefined {
-    const text = unlessMissing(() => readFileSync(join(this.#owners, nameOf(owner)), 'utf8'));
-    if (text === 'missing') return undefined;
+    const name = nameOf(owner);
+    const known = this.#entries.get(name);
+    if (known || this.#entries.has(name)) return known;
+    const path = `${this.#owners}/${name}`;
+    // An ADD asks for two that are not there, and to throw ENOENT takes ten times as long as to say no.
+    const entry = existsSync(path) ? this.#parse(name, readFileSync(path, 'utf8')) : undefined;
+    this.#entries.set(name, entry);
+    return entry;
+  }
+
+  #parse(name: string, text: string): Entry {
     const entry = JSON.parse(text) as Entry | null;
-    if (!Array.isArray(entry?.addresses)) throw new Error(`"${nameOf(owner)}" in "${this.#owners}" is no entry`);
+    if (!Array.isArray(entry?.addresses)) throw new Error(`"${name}" in "${this.#owners}" is no entry`);
     return entry;
   }
 
@@ -172,9 +207,21 @@ export class ReservationIndex {
     }
   }
 
+  /** In place: as long as this is not done, there is no mark. */
   #write(entry: Entry): void {
-    // In place: as long as this is not done, there is no mark.
-    writeOver(join(this.#owners, nameOf(entry)), Buffer.from(JSON.stringify(entry)));
+    const name = nameOf(entry);
+    const path = `${this.#owners}/${name}`;
+    const text = JSON.stringify(entry);
+    const isNew = this.#entries.has(name) && this.#entries.get(name) === undefined;
+    // 'wx' makes the file: opened, written and closed by one call of Node's.
+    if (isNew) writeFileSync(path, text, { flag: 'wx', mode: 0o600 });
+    else writeOver(path, Buffer.from(text));
+    this.#entries.set(name, entry);
+  }
+
+  #delete(name: string): void {
+    unlinkSync(`${this.#owners}/${name}`);
+    this.#entries.set(name, undefined);
   }
 
   #writeList(name: string, addresses: readonly string[]): void {
@@ -185,33 +232,71 @@ export class ReservationIndex {
   #setTaken(text: string, taken: boolean): void {
     const address = parseAddress(text);
     if (address === undefined) return;
-    const { name, bytes } = this.#taken.set(familyOf(address), address.bigInt(), taken);
-    if (bytes) this.#writePage(name, bytes);
-    else rmSync(join(this.#root, 'taken', name), { force: true });
+    const change = this.#taken.set(address.family, address.number, taken);
+    if (change.isNew) this.#writePage(change.name, change.bytes);
+    else this.#writeByte(change);
   }
 
   #writePage(name: string, bytes: Buffer): void {
-    const path = join(this.#root, 'taken', name);
+    const path = this.#pagePath(name);
     if (unlessMissing(() => writeOver(path, bytes)) !== 'missing') return;
     ensureDirectory(dirname(path), 0o755);
     writeOver(path, bytes);
   }
 
+  /** The one byte that is another: the rest of the page is as it was read. */
+  #writeByte({ name, bytes, position }: PageChange): void {
+    const isOpen = this.#page?.name === name;
+    const fd = isOpen && this.#page ? this.#page.fd : this.#openPage(name, constants.O_RDWR);
+    try {
+      writeSync(fd, bytes, position, 1, position);
+    } finally {
+      if (isOpen) this.#page = undefined;
+      closeSync(fd);
+    }
+  }
+
+  #openPage(name: string, access: number): number {
+    return openSync(this.#pagePath(name), access | constants.O_NOFOLLOW);
+  }
+
+  #pagePath(name: string): string {
+    return `${this.#root}/taken/${name}`;
+  }
+
   #openTaken(): TakenMap {
-    const directory = join(this.#root, 'taken');
     return new TakenMap({
-      read(name) {
-        const bytes = unlessMissing(() => readFileSync(join(directory, name)));
-        if (bytes === 'missing') return undefined;
-        if (bytes.length !== PAGE_BYTES)
-          throw new Error(`"${name}" has ${bytes.length} bytes, must have ${PAGE_BYTES}`);
-        return bytes;
+      read: (name) => {
+        const bytes = unlessMissing(() => this.#readPage(name));
+        return bytes === 'missing' ? undefined : bytes;
       },
-      names() {
-        const names = unlessMissing(() => readdirSync(directory));
+      names: () => {
+        const names = unlessMissing(() => readdirSync(`${this.#root}/taken`));
         return names === 'missing' ? [] : names;
       },
     });
+  }
+
+  /** With the lock held, the page read last stays open: it is the one in which a bit will be set or cleared. */
+  #readPage(name: string): Buffer {
+    this.#closePage();
+    const fd = this.#openPage(name, this.#isLocked ? constants.O_RDWR : constants.O_RDONLY);
+    let isKept = false;
+    try {
+      const bytes = Buffer.alloc(PAGE_BYTES + 1);
+      const length = readSync(fd, bytes);
+      if (length !== PAGE_BYTES) throw new Error(`"${name}" has ${length} bytes or more, must have ${PAGE_BYTES}`);
+      if (this.#isLocked) this.#page = { name, fd };
+      isKept = this.#isLocked;
+      return bytes.subarray(0, PAGE_BYTES);
+    } finally {
+      if (!isKept) closeSync(fd);
+    }
+  }
+
+  #closePage(): void {
+    if (this.#page) closeSync(this.#page.fd);
+    this.#page = undefined;
   }
 }
 
@@ -227,19 +312,22 @@ function writeOver(path: string, bytes: Buffer): void {
 }
 
 /** Even, for file systems that count in steps of two seconds; 1985 to 1990. */
-function markSeconds({ boot, machine }: NodeIdentity): number {
+function markSeconds({ boot }: NodeIdentity): number {
   let hash = 0x811c9dc5; // FNV-1a
-  for (const byte of Buffer.from(boot + machine)) hash = Math.imul(hash ^ byte, 0x01000193);
+  for (let i = 0; i < boot.length; i++) hash = Math.imul(hash ^ boot.charCodeAt(i), 0x01000193);
   return 500_000_000 + 2 * (hash & 0x3ff_ffff);
 }
 
 /** `ID:IFNAME`, `ID:` for one of the oldest format. The percent encoding leaves the colon to us. */
 function nameOf({ containerId, ifname = '' }: IndexOwner): string {
-  const encode = (text: string) => encodeURIComponent(text.trim().toWellFormed());
-  const name = `${encode(containerId)}:${encode(ifname)}`;
+  const name = `${encodeName(containerId)}:${encodeName(ifname)}`;
   if (name.length <= 255) return name;
   // Rare, and only then worth loading it.
   return `${process.getBuiltinModule('node:crypto').createHash('sha256').update(name).digest('hex')}:long`;
+}
+
+function encodeName(text: string): string {
+  return encodeURIComponent(text.trim().toWellFormed());
 }
 
 interface FoundReservations {
@@ -255,7 +343,7 @@ function readReservations(directory: string): FoundReservations {
     const address = parseAddressName(entry.name);
     if (address === undefined) continue;
     // A name is taken, whatever it is the name of.
-    found.taken.set(familyOf(address), address.bigInt(), true);
+    found.taken.set(address.family, address.number, true);
     if (!entry.isFile()) continue;
     const { text, identity } = readReservationFile(join(directory, entry.name));
     const owner = parseOwner(text);

@@ -2,7 +2,7 @@
 // (mtu, advmss, priority, table, scope; SPEC.md "ADD Success").
 
 import { FieldError, type Fields } from '../cni/protocol/fields.ts';
-import { familyOf, formatAddress, formatCidr, parseAddressAt, parseCidrAt } from './address.ts';
+import { firstNumberOf, formatAddress, formatCidr, formatNumber, parseAddressAt, parseCidrAt } from './address.ts';
 
 export interface IpamRoute {
   /** The destination's network, as CIDR. */
@@ -25,19 +25,16 @@ export function parseRoutes(ipam: Fields): IpamRoute[] {
 
 function parseRoute(fields: Fields): IpamRoute {
   const dst = parseCidrAt(fields.at('dst'), fields.get('dst'));
-  const network = dst.startAddress();
+  const network = `${formatNumber(dst.family, firstNumberOf(dst))}/${dst.prefixLength}`;
   // The kernel refuses such a route in IPv4 (fib_table_insert) and masks it silently in IPv6.
-  if (familyOf(dst) === 4 && network.bigInt() !== dst.bigInt())
-    throw new FieldError(
-      fields.at('dst'),
-      `${formatCidr(dst)} has host bits set, the network is ${formatAddress(network)}/${dst.subnetMask}`,
-    );
-  const route: IpamRoute = { dst: `${formatAddress(network)}/${dst.subnetMask}` };
+  if (dst.family === 4 && firstNumberOf(dst) !== dst.number)
+    throw new FieldError(fields.at('dst'), `${formatCidr(dst)} has host bits set, the network is ${network}`);
+  const route: IpamRoute = { dst: network };
 
   const gateway = fields.get('gw');
   if (gateway !== undefined && gateway !== '') {
     const gw = parseAddressAt(fields.at('gw'), gateway);
-    if (familyOf(gw) !== familyOf(dst))
+    if (gw.family !== dst.family)
       throw new FieldError(fields.at('gw'), `${formatAddress(gw)} is not of the family of dst ${route.dst}`);
     route.gw = formatAddress(gw);
   }

@@ -5,7 +5,6 @@
 
 import { FieldError, type Fields } from '../cni/protocol/fields.ts';
 import {
-  familyOf,
   formatAddress,
   formatCidr,
   type IpAddress,
@@ -71,7 +70,7 @@ function parseIps(request: IpamNetworkRequest): IpamAddress[] {
   const addresses = replacements[0] ?? configured;
   checkAddressesPerFamily(
     request.cniVersion,
-    addresses.map(({ cidr }) => familyOf(cidr)),
+    addresses.map(({ cidr }) => cidr.family),
   );
   const ips = addresses.map(({ cidr, gateway }) => ({
     address: formatCidr(cidr),
@@ -107,7 +106,7 @@ function parseEntry(fields: Fields): StaticAddress {
   const gateway = fields.get('gateway');
   if (gateway === undefined || gateway === '') return { cidr };
   const parsed = parseAddressAt(fields.at('gateway'), gateway);
-  if (familyOf(parsed) !== familyOf(cidr))
+  if (parsed.family !== cidr.family)
     throw new FieldError(fields.at('gateway'), `must be of the family of address ${formatCidr(cidr)}`);
   return { cidr, gateway: formatAddress(parsed) };
 }

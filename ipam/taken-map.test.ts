@@ -39,16 +39,20 @@ test('countTaken() counts between two addresses, also over a range of more pages
   assert.is(map.countTaken(4, 0n, 2n ** 32n - 1n), 1);
 });
 
-test('set() tells what to keep, nothing when the page has no bit left', () => {
+test('set() tells which byte of which page has changed, and whether the page is new', () => {
   const map = emptyTakenMap();
-  const { name, bytes } = map.set(4, 0x0a100009n, true);
-  assert.is(name, '4-a100');
-  assert.is(bytes?.length, PAGE_BYTES);
-  assert.is(bytes?.[1], 2);
+  const { bytes, ...change } = map.set(4, 0x0a100009n, true);
+  assert.equal(change, { name: '4-a100', position: 1, isNew: true });
+  assert.is(bytes.length, PAGE_BYTES);
+  assert.is(bytes[1], 2);
   assert.is(map.isTaken(4, 0x0a100009n), true);
   assert.equal(map.entries(), [['4-a100', bytes]]);
-  assert.equal(map.set(4, 0x0a100009n, false), { name: '4-a100', bytes: undefined });
-  assert.equal(map.entries(), []);
+  assert.equal(map.set(4, 0x0a10000an, true), { name: '4-a100', bytes, position: 1, isNew: false });
+  assert.is(bytes[1], 6);
+  map.set(4, 0x0a100009n, false);
+  map.set(4, 0x0a10000an, false);
+  assert.is(map.isTaken(4, 0x0a100009n), false);
+  assert.equal(map.entries(), [['4-a100', Buffer.alloc(PAGE_BYTES)]], 'an empty page stays');
 });
 
 test('pages are read once, and only those that are asked about', () => {

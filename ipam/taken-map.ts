@@ -1,7 +1,8 @@
 // Which addresses are taken, a bit each, so that the next free one is found without walking over those that are not.
 //
 // A page is 4096 neighbouring addresses in 512 bytes, named by family and the address's number without its last 12 bits:
-// `4-a0100` is 10.16.0.0-10.16.15.255. A page without any bit does not exist: a /64 costs what is used of it. Bit n of a
+// `4-a0100` is 10.16.0.0-10.16.15.255. A page in which no bit was ever set does not exist: a /64 costs what is used of it.
+// One whose last bit is cleared stays, for the next address of a round robin is nearly always of the same page. Bit n of a
 // page is bit n % 8 of byte n / 8.
 
 import type { IpFamily } from './address.ts';
@@ -18,6 +19,16 @@ export interface PageSource {
   read(name: string): Buffer | undefined;
   /** The names of all pages. */
   names(): readonly string[];
+}
+
+/** A page of which one byte is another now. */
+export interface PageChange {
+  readonly name: string;
+  readonly bytes: Buffer;
+  /** Of the byte that has changed. */
+  readonly position: number;
+  /** Whether the source has no such page yet. */
+  readonly isNew: boolean;
 }
 
 export class TakenMap {
@@ -58,19 +69,20 @@ export class TakenMap {
     return page !== undefined && isSet(page, bitOf(number));
   }
 
-  /** Set or clear a bit. Returns what to keep: the page's name and bytes, without bytes when no bit is left in it. */
-  set(family: IpFamily, number: bigint, taken: boolean): { name: string; bytes: Buffer | undefined } {
+  /** Set or clear a bit. Returns what to keep. */
+  set(family: IpFamily, number: bigint, taken: boolean): PageChange {
     const name = pageName(family, number);
-    const page = this.#page(name) ?? Buffer.alloc(PAGE_BYTES);
+    const page = this.#page(name);
+    const bytes = page ?? Buffer.alloc(PAGE_BYTES);
     const bit = bitOf(number);
-    const byte = page[bit >> 3] ?? 0;
-    page[bit >> 3] = taken ? byte | (1 << (bit & 7)) : byte & ~(1 << (bit & 7));
-    const bytes = taken || page.some((each) => each !== 0) ? page : undefined;
-    this.#pages.set(name, bytes);
-    return { name, bytes };
+    const position = bit >> 3;
+    const byte = bytes[position] ?? 0;
+    bytes[position] = taken ? byte | (1 << (bit & 7)) : byte & ~(1 << (bit & 7));
+    if (page === undefined) this.#pages.set(name, bytes);
+    return { name, bytes, position, isNew: page === undefined };
   }
 
-  /** The pages that are in memory and not empty: all that were touched. */
+  /** The pages that are in memory. */
   entries(): [string, Buffer][] {
     return [...this.#pages].flatMap(([name, bytes]) => (bytes ? [[name, bytes] as [string, Buffer]] : []));
   }

@@ -17,6 +17,7 @@ import { measureNetavark } from './netavark.ts';
 import { measureBridge, measureChain } from './one-pod.ts';
 import type { Plan } from './options.ts';
 import { measurePhases } from './phases.ts';
+import { measurePool } from './pool.ts';
 import type { Findings, PhaseColumn, Row } from './report.ts';
 import { measureSandbox } from './sandbox.ts';
 import { roundsOf, type SectionName } from './section.ts';
@@ -28,6 +29,7 @@ const MEASURES: Readonly<Record<Exclude<SectionName, 'phases'>, Measure>> = {
   chain: measureChain,
   burst: measureBurst,
   crowd: measureCrowd,
+  pool: measurePool,
   cost: measureCost,
   sandbox: measureSandbox,
   netavark: measureNetavark,

@@ -13,6 +13,7 @@ export const SECTIONS = [
   { name: 'chain', title: "The kubelet's chain (bridge, two ports, limits, firewall, sysctl)", share: 1 },
   { name: 'burst', title: "Many at once, the kubelet's chain", share: 1 / 5 },
   { name: 'crowd', title: "One beside many, the kubelet's chain", share: 1 / 2 },
+  { name: 'pool', title: 'host-local alone, in a /16', share: 1 / 3 },
   { name: 'cost', title: 'Processor time and memory', share: 1 },
   { name: 'sandbox', title: "containerd, the kubelet's chain (podlink is its loopback plugin, too)", share: 1 / 2 },
   { name: 'netavark', title: 'Against netavark (bridge, masquerading, two ports)', share: 1 },
