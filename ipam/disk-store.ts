@@ -139,6 +139,7 @@ class DiskStore implements Store {
       // No fsync: should a power loss bring the file back, its owner is gone all the more, and GC or a new DEL removes it.
       if (unlessMissing(() => unlinkSync(this.#path(address))) === 'missing') return false;
       if (this.#section) this.#section.isChanged = true;
+      this.#section?.owners.delete(address);
       this.#maintainIndex((index) => index.noteReleased(address, owner ?? { containerId: '' }));
       return true;
     });

@@ -164,8 +164,9 @@ const REQUEST = `
  */
 const WORKER = `
   ${REQUEST}
-  const { existsSync, readFileSync, readdirSync, unlinkSync, writeFileSync } = await import('node:fs');
+  const { existsSync, linkSync, readFileSync, readdirSync, unlinkSync, writeFileSync } = await import('node:fs');
   const [worker, truth, stop] = args;
+  const draft = stop + '.' + worker + '.' + process.pid;
   const held = new Map();
   // What a predecessor held that was killed.
   for (const address of readdirSync(truth)) {
@@ -187,7 +188,10 @@ const WORKER = `
       try {
         const { ips } = await etcdIpam.prepare(request(containerId)).allocate();
         const address = ips[0].address.replace(/[/].*/, '');
-        writeFileSync(truth + '/' + address, containerId, { flag: 'wx' });
+        // Whole at once: a kill between making and writing it would leave a file that names nobody.
+        writeFileSync(draft, containerId);
+        linkSync(draft, truth + '/' + address);
+        unlinkSync(draft);
         held.set(containerId, address);
         counts.added++;
       } catch (error) {

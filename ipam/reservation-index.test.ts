@@ -306,9 +306,7 @@ test('an owner of any name has its entry', (context) => {
     assert.equal(owned(store, name, 'eth0.5'), []);
   }
   assert.equal(readdirSync(join(context.index, 'owners')), []);
-  // A page that was used stays, without a bit.
-  assert.equal(readdirSync(join(context.index, 'taken')), ['4-a000']);
-  assert.is(store.countTaken?.(...numbers(0, 4095)), 0);
+  assert.equal(readdirSync(join(context.index, 'taken')), []);
 });
 
 test('findFacts() tells where the owner lived and when, and keeps it when the index is made anew', (context) => {

@@ -233,15 +233,17 @@ export class ReservationIndex {
     const address = parseAddress(text);
     if (address === undefined) return;
     const change = this.#taken.set(address.family, address.number, taken);
-    if (change.isNew) this.#writePage(change.name, change.bytes);
+    if (change.isEmpty) this.#deletePage(change);
+    else if (change.isNew) this.#writePage(change.name, change.bytes);
     else this.#writeByte(change);
   }
 
   #writePage(name: string, bytes: Buffer): void {
     const path = this.#pagePath(name);
-    if (unlessMissing(() => writeOver(path, bytes)) !== 'missing') return;
+    const write = () => writeFileSync(path, bytes, { flag: 'wx', mode: 0o600 });
+    if (unlessMissing(write) !== 'missing') return;
     ensureDirectory(dirname(path), 0o755);
-    writeOver(path, bytes);
+    write();
   }
 
   /** The one byte that is another: the rest of the page is as it was read. */
@@ -256,6 +258,11 @@ export class ReservationIndex {
     }
   }
 
+  #deletePage({ name, isNew }: PageChange): void {
+    this.#closePage();
+    if (!isNew) unlinkSync(this.#pagePath(name));
+  }
+
   #openPage(name: string, access: number): number {
     return openSync(this.#pagePath(name), access | constants.O_NOFOLLOW);
   }
@@ -266,10 +273,8 @@ export class ReservationIndex {
 
   #openTaken(): TakenMap {
     return new TakenMap({
-      read: (name) => {
-        const bytes = unlessMissing(() => this.#readPage(name));
-        return bytes === 'missing' ? undefined : bytes;
-      },
+      // Where nothing is reserved it is missing each time, and to ask before takes less than to throw ENOENT.
+      read: (name) => (existsSync(this.#pagePath(name)) ? this.#readPage(name) : undefined),
       names: () => {
         const names = unlessMissing(() => readdirSync(`${this.#root}/taken`));
         return names === 'missing' ? [] : names;

@@ -39,20 +39,24 @@ test('countTaken() counts between two addresses, also over a range of more pages
   assert.is(map.countTaken(4, 0n, 2n ** 32n - 1n), 1);
 });
 
-test('set() tells which byte of which page has changed, and whether the page is new', () => {
+test('set() tells which byte of which page has changed, and when there is no bit left in it', () => {
   const map = emptyTakenMap();
   const { bytes, ...change } = map.set(4, 0x0a100009n, true);
-  assert.equal(change, { name: '4-a100', position: 1, isNew: true });
+  assert.equal(change, { name: '4-a100', position: 1, isNew: true, isEmpty: false });
   assert.is(bytes.length, PAGE_BYTES);
   assert.is(bytes[1], 2);
   assert.is(map.isTaken(4, 0x0a100009n), true);
   assert.equal(map.entries(), [['4-a100', bytes]]);
-  assert.equal(map.set(4, 0x0a10000an, true), { name: '4-a100', bytes, position: 1, isNew: false });
+  const again = { name: '4-a100', bytes, position: 1, isNew: false };
+  assert.equal(map.set(4, 0x0a10000an, true), { ...again, isEmpty: false });
   assert.is(bytes[1], 6);
-  map.set(4, 0x0a100009n, false);
-  map.set(4, 0x0a10000an, false);
+  assert.equal(map.set(4, 0x0a100010n, true), { ...again, position: 2, isEmpty: false });
+  assert.equal(map.set(4, 0x0a100009n, false), { ...again, isEmpty: false });
+  assert.equal(map.set(4, 0x0a10000an, false), { ...again, isEmpty: false }, 'another byte has a bit');
+  assert.equal(map.set(4, 0x0a100010n, false), { ...again, position: 2, isEmpty: true });
   assert.is(map.isTaken(4, 0x0a100009n), false);
-  assert.equal(map.entries(), [['4-a100', Buffer.alloc(PAGE_BYTES)]], 'an empty page stays');
+  assert.equal(map.entries(), []);
+  assert.is(map.set(4, 0x0a100009n, true).isNew, true);
 });
 
 test('pages are read once, and only those that are asked about', () => {

@@ -1,8 +1,7 @@
 // Which addresses are taken, a bit each, so that the next free one is found without walking over those that are not.
 //
 // A page is 4096 neighbouring addresses in 512 bytes, named by family and the address's number without its last 12 bits:
-// `4-a0100` is 10.16.0.0-10.16.15.255. A page in which no bit was ever set does not exist: a /64 costs what is used of it.
-// One whose last bit is cleared stays, for the next address of a round robin is nearly always of the same page. Bit n of a
+// `4-a0100` is 10.16.0.0-10.16.15.255. A page without any bit does not exist: a /64 costs what is used of it. Bit n of a
 // page is bit n % 8 of byte n / 8.
 
 import type { IpFamily } from './address.ts';
@@ -29,6 +28,8 @@ export interface PageChange {
   readonly position: number;
   /** Whether the source has no such page yet. */
   readonly isNew: boolean;
+  /** Whether no bit is left in it, so that it is not to be kept. */
+  readonly isEmpty: boolean;
 }
 
 export class TakenMap {
@@ -78,11 +79,12 @@ export class TakenMap {
     const position = bit >> 3;
     const byte = bytes[position] ?? 0;
     bytes[position] = taken ? byte | (1 << (bit & 7)) : byte & ~(1 << (bit & 7));
-    if (page === undefined) this.#pages.set(name, bytes);
-    return { name, bytes, position, isNew: page === undefined };
+    const isEmpty = bytes[position] === 0 && bytes.equals(Buffer.alloc(PAGE_BYTES));
+    this.#pages.set(name, isEmpty ? undefined : bytes);
+    return { name, bytes, position, isNew: page === undefined, isEmpty };
   }
 
-  /** The pages that are in memory. */
+  /** The pages that are in memory and not empty: all that were touched. */
   entries(): [string, Buffer][] {
     return [...this.#pages].flatMap(([name, bytes]) => (bytes ? [[name, bytes] as [string, Buffer]] : []));
   }

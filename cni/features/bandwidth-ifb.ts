@@ -5,7 +5,8 @@ import { decodeMac } from '../kernel/netlink/address-bytes.ts';
 import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
 import { isErrno } from '../kernel/errno.ts';
 import { addIfb } from '../kernel/rtnetlink/ifb.ts';
-import { deleteLink, findLink, type Link } from '../kernel/rtnetlink/link.ts';
+import { deleteLink, findLink } from '../kernel/rtnetlink/link.ts';
+import type { QueueLink } from '../kernel/rtnetlink/traffic-control.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
 import { digestOf } from '../protocol/digest.ts';
 import { CniError, ERR_ALREADY_EXISTS, ERR_KERNEL_REFUSED } from '../protocol/errors.ts';
@@ -40,24 +41,24 @@ export function ifbAlias({ network, containerId, ifname }: AttachmentKey): strin
 }
 
 /**
- * Make the ifb of an attachment, still down. One that is there was left behind by an ADD that was killed: it makes way.
+ * Make the ifb of an attachment, still down and without its alias. One that is there was left behind by an ADD that was killed: it makes way.
  *
  * Throws CniError 102 when another kind of link has its name, CniError 100 when the kernel has no ifb.
  */
-export function replaceIfb(route: NetlinkConnection, key: AttachmentKey, mtu: number): Link {
+export function replaceIfb(route: NetlinkConnection, key: AttachmentKey, mtu: number): QueueLink {
   const name = ifbName(key);
-  const properties = { name, mtu, mac: ifbMac(key), alias: ifbAlias(key) };
+  const properties = { name, mtu, mac: ifbMac(key) };
+  let index: number | undefined;
   try {
-    addIfb(route, properties);
+    index = addIfb(route, properties);
   } catch (error) {
     if (isErrno(error, 'EOPNOTSUPP')) throw unsupported(key, error);
     if (!isErrno(error, 'EEXIST')) throw error;
     deleteIfb(route, name);
     if (findLink(route, name)) throw inTheWay(key, error);
-    addIfb(route, properties);
+    index = addIfb(route, properties);
   }
-  const link = findLink(route, name);
-  if (link) return link;
+  if (index !== undefined) return { name, index };
   throw new CniError(ERR_KERNEL_REFUSED, `Interface "${name}" vanished while it was being set up`);
 }
 

@@ -129,13 +129,47 @@ test('apply() takes one question and one change to limit what comes to the conta
 test('apply() makes the ifb and its queue before the first packet is sent there, and lists nothing', () => {
   const { transport } = kernel();
   apply(plan({ egressRate: 8e6 }).steps, transport);
-  const ofIfb = ['new link', 'set link', 'get link', 'set link', 'new qdisc'];
+  const ofIfb = ['new link', 'get link', 'set link', 'set link', 'new qdisc'];
   assert.equal(requestsOf(transport), ['get link', ...ofIfb, 'new qdisc', 'new filter']);
   assert.ok(transport.requests.every(({ flags }) => (flags & 0x300) !== 0x300));
   assert.equal(
     transport.requests.slice(4).map(({ payload }) => payload[4]),
     [7, 7, 3, 3],
   );
+});
+
+test('apply() does not ask for an ifb that the kernel tells of when it has made it', () => {
+  const { respond } = kernel();
+  const transport = new FakeTransport((request) =>
+    request.type === 16
+      ? [...(request.flags & 0x8 ? [{ type: 16, payload: link(7, IFB, 'ifb') }] : []), ...respond(request)]
+      : respond(request),
+  );
+  apply(plan({ egressRate: 8e6 }).steps, transport);
+  const ofIfb = ['new link', 'set link', 'set link', 'new qdisc'];
+  assert.equal(requestsOf(transport), ['get link', ...ofIfb, 'new qdisc', 'new filter']);
+  assert.equal(
+    transport.requests.slice(2).map(({ payload }) => payload[4]),
+    [7, 7, 7, 3, 3],
+  );
+});
+
+test('apply() makes everything anew, with the owner alone named, where the kernel has no IPv6', () => {
+  const { respond } = kernel();
+  const hasIpv6Setting = (payload: Uint8Array) => Buffer.from(payload).includes(Buffer.from([0x1a, 0x80]));
+  const transport = new FakeTransport((request) => {
+    if (request.type === 19 && hasIpv6Setting(request.payload)) return [acknowledge(97)];
+    return request.type === 38 ? [acknowledge(2)] : respond(request);
+  });
+  apply(plan({ egressRate: 8e6 }).steps, transport);
+  const isNaming = ({ type, payload }: { type: number; payload: Uint8Array }) =>
+    type === 19 && Buffer.from(payload).includes(ifbAlias(KEY));
+  assert.equal(
+    transport.requests.filter(isNaming).map(({ payload }) => hasIpv6Setting(payload)),
+    [true, false],
+  );
+  assert.equal(requestsOf(transport).filter((request) => request === 'delete link').length, 1);
+  assert.is(requestsOf(transport).at(-1), 'new filter');
 });
 
 test('apply() warns of a burst that it replaces', () => {

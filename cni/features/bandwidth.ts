@@ -5,7 +5,8 @@
 // root qdisc holds the limit. The queues go with the veth pair; the ifb must be deleted.
 
 import { isErrno } from '../kernel/errno.ts';
-import { findLink, type Link, setLink } from '../kernel/rtnetlink/link.ts';
+import { quietIfb } from '../kernel/rtnetlink/ifb.ts';
+import { findLink, type Link, linkChange } from '../kernel/rtnetlink/link.ts';
 import { nanosecondsPerTick } from '../kernel/rtnetlink/packet-clock.ts';
 import { deleteQdisc, findQdisc } from '../kernel/rtnetlink/qdisc.ts';
 import { TC_H_INGRESS, TC_H_ROOT } from '../kernel/rtnetlink/traffic-control.ts';
@@ -17,6 +18,9 @@ import { deleteIfb, ifbAlias, ifbName, replaceIfb } from './bandwidth-ifb.ts';
 import { redirectOperations, rootOperations } from './bandwidth-queues.ts';
 import { type BandwidthShape, shapeOf } from './bandwidth-shape.ts';
 import type { Attachment, Feature, FeatureHost } from './feature.ts';
+
+/** As it is, without IPv6, and over what is left of an earlier one. */
+const ATTEMPTS = 3;
 
 const NO_SUBNETS = { subnets: [], subnetsAre: 'unshaped' } as const;
 
@@ -64,19 +68,29 @@ function limit(host: FeatureHost, key: AttachmentKey, hostInterface: string, lim
   if (!hostEnd) {
     throw new CniError(ERR_KERNEL_REFUSED, `Cannot limit the bandwidth of "${hostInterface}": the interface is gone`);
   }
-  try {
-    makeQueues(host, key, hostEnd, limits);
-  } catch (error) {
-    if (!isErrno(error, 'EEXIST')) throw error;
-    // Repair: what is left of the queues stands in the way.
+  let hasIpv6 = true;
+  for (let left = ATTEMPTS; ; left--) {
+    try {
+      makeQueues(host, key, hostEnd, limits, hasIpv6);
+      return;
+    } catch (error) {
+      if (left === 1 || !isErrno(error, 'EEXIST', 'EAFNOSUPPORT')) throw error;
+      if (isErrno(error, 'EAFNOSUPPORT')) hasIpv6 = false;
+    }
+    // Repair, or again for a kernel without IPv6: what is left of the queues stands in the way.
     for (const parent of [TC_H_ROOT, TC_H_INGRESS]) {
       if (findQdisc(route, hostEnd, parent)) route.execute(deleteQdisc(hostEnd, parent));
     }
-    makeQueues(host, key, hostEnd, limits);
   }
 }
 
-function makeQueues(host: FeatureHost, key: AttachmentKey, hostEnd: Link, limits: BandwidthConfig): void {
+function makeQueues(
+  host: FeatureHost,
+  key: AttachmentKey,
+  hostEnd: Link,
+  limits: BandwidthConfig,
+  hasIpv6: boolean,
+): void {
   const { route, warn } = host;
   const { ingress, egress } = limits;
   const operations = ingress
@@ -84,9 +98,10 @@ function makeQueues(host: FeatureHost, key: AttachmentKey, hostEnd: Link, limits
     : [];
   if (egress) {
     const ifb = replaceIfb(route, key, hostEnd.mtu);
-    // Up, and with its limit, before the first packet is redirected to it.
-    setLink(route, ifb, { isUp: true });
     operations.push(
+      quietIfb(ifb, ifbAlias(key), hasIpv6),
+      // Up, and with its limit, before the first packet is redirected to it.
+      linkChange(ifb, { isUp: true }),
       ...rootOperations(ifb, shapeOf(egress, hostEnd.mtu, warn), NO_SUBNETS, nanosecondsPerTick),
       ...redirectOperations(hostEnd, limits, ifb.index),
     );

@@ -60,10 +60,11 @@ export interface NftablesState {
   /** Without comments: the owner's is put on them. */
   readonly elements: readonly Element[];
   /**
-   * Throw CniError if another owner's elements stand in the way. Whatever it looks at, the elements are added only if
-   * nothing has changed since. Without it, elements take the place of another owner's that they find.
+   * Throw CniError if another owner's elements stand in the way. Returns the generation of the ruleset from before it
+   * looked: the elements are added only if nothing has changed since. Without it, elements take the place of another
+   * owner's that they find.
    */
-  readonly refuse?: (nft: NftablesConnection) => void;
+  readonly refuse?: (nft: NftablesConnection) => number;
 }
 
 /** JSON, as it stands in the record. */

@@ -238,7 +238,13 @@ test('applyElements() adds nothing when the state refuses, and asks it about the
   fake.beforeBatch = () => {
     if (looks === 1) fake.generation++;
   };
-  applyElements(fake.connection, OWNER, { ...masquerading(CIDRS), refuse: () => void looks++ });
+  applyElements(fake.connection, OWNER, {
+    ...masquerading(CIDRS),
+    refuse(nft) {
+      looks++;
+      return nft.getGeneration();
+    },
+  });
   assert.is(looks, 2);
   assert.is(elementsOf(fake).length, 6);
 });

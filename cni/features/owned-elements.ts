@@ -17,6 +17,7 @@ import {
   describeElement,
   type Element,
   findElement,
+  findElementsAt,
   isSameElement,
   listElements,
 } from '../kernel/nftables/element.ts';
@@ -39,13 +40,13 @@ const ATTEMPTS = 200;
 
 /** What several features want, as one. */
 export function joinStates(states: readonly NftablesState[]): NftablesState {
+  const refusals = states.flatMap(({ refuse }) => refuse ?? []);
   return {
     rulesets: [...new Set(states.flatMap(({ rulesets }) => rulesets))],
     elements: states.flatMap(({ elements }) => elements),
-    ...(states.some(({ refuse }) => refuse) && {
-      refuse: (nft: NftablesConnection) => {
-        for (const state of states) state.refuse?.(nft);
-      },
+    ...(refusals.length > 0 && {
+      // All have to look, and the first of them saw the oldest.
+      refuse: (nft: NftablesConnection) => refusals.map((refuse) => refuse(nft))[0] ?? nft.getGeneration(),
     }),
   };
 }
@@ -61,8 +62,7 @@ export function applyElements(nft: NftablesConnection, owner: ElementOwner, stat
   let isRulesetMissing = false;
   let mayReplace = false;
   retryWhileOutdated(() => {
-    const generation = mayReplace || state.refuse ? nft.getGeneration() : undefined;
-    state.refuse?.(nft);
+    const generation = state.refuse?.(nft) ?? (mayReplace ? nft.getGeneration() : undefined);
     const changes = wanted.flatMap((element) => (mayReplace ? replaceElement(nft, element) : [addElement(element)]));
     const rules = isRulesetMissing ? replaceRulesets(state.rulesets) : expectRulesets(state.rulesets);
     try {
@@ -91,11 +91,10 @@ function repairRulesets(nft: NftablesConnection, rulesets: readonly Ruleset[]): 
  */
 export function removeElements(nft: NftablesConnection, elements: readonly Element[]): void {
   retryWhileOutdated(() => {
-    const generation = nft.getGeneration();
-    const deletions = elements.flatMap(({ set, key, comment }) => {
-      const found = findIfThere(nft, set, key);
-      return found && found.comment === comment ? [deleteElement(found)] : [];
-    });
+    const { generation, elements: present } = findElementsAt(nft, elements);
+    const deletions = present.flatMap((found, i) =>
+      found && found.comment === elements[i]?.comment ? [deleteElement(found)] : [],
+    );
     nft.commit(deletions, generation);
     return true;
   });

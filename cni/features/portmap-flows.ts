@@ -5,7 +5,7 @@
 import { isErrno } from '../kernel/errno.ts';
 import { AF_INET, AF_INET6, type IpFamily, splitCidr } from '../kernel/netlink/address-bytes.ts';
 import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
-import { deleteFlows, listFlows, openConntrack } from '../kernel/conntrack/connection.ts';
+import { deleteFlows, flushFlows, listFlows, mayTrack, openConntrack } from '../kernel/conntrack/connection.ts';
 import type { Flow, FlowFilter } from '../kernel/conntrack/flow.ts';
 import { IPPROTO_TCP } from '../kernel/nftables/key.ts';
 import { listAddresses } from '../kernel/rtnetlink/address.ts';
@@ -47,10 +47,11 @@ function forgetFlows(
   answeredBy: (port: PortFlows) => Partial<FlowFilter>,
   isOurs: (flow: Flow) => boolean,
 ): void {
-  if (ports.length === 0) return;
+  const doubtful = ports.filter(({ firstPort, lastPort }) => firstPort !== lastPort || mayTrack(firstPort));
+  if (doubtful.length === 0) return;
   const conntrack = openConntrack();
   try {
-    for (const port of ports) forget(conntrack, port, answeredBy(port), isOurs);
+    for (const port of doubtful) forget(conntrack, port, answeredBy(port), isOurs);
   } finally {
     conntrack.close();
   }
@@ -69,6 +70,8 @@ function forget(
     ...(hostIp !== undefined && { originalDestination: hostIp }),
     ...(firstPort === lastPort && { originalDestinationPort: firstPort }),
   };
+  // Nothing else is meant than the filter says when it is about a single port that leads to the container.
+  if (answeredBy.replySource !== undefined && firstPort === lastPort && flushFlows(conntrack, filter)) return;
   const targets = new Map<string, FlowFilter>();
   for (const flow of listFlows(conntrack, filter)) {
     const { destination, destinationPort: port = 0 } = flow.original;

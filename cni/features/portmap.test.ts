@@ -304,6 +304,26 @@ test('refuse() asks as much with 100 others on the node as with none, for a port
   assert.equal(cost('last', '10.22.0.7/16', 3), alone);
 });
 
+test('refuse() lists maps of single addresses once, and not at all when the kernel says that they are empty', () => {
+  const fake = new FakeNftables();
+  const listings = (): number => {
+    const before = fake.asked.questions;
+    const claims = [80, 81, 82].map((hostPort) => ({ hostPort, containerPort: 1, hostIP: '0.0.0.0' }));
+    const { refuse } = planOf({ portMappings: claims })?.nftables?.(attachmentOf('c1', ['10.22.0.6/16'])) ?? {};
+    assert.is(refuse?.(fake.connection), fake.generation);
+    // The generation, the numbers of elements in two maps, and each of three ports in two maps.
+    return fake.asked.questions - before - 1 - 2 - 3 * 2;
+  };
+  apply(fake, 'first', '10.22.0.5/16', range(1, 1));
+  assert.is(listings(), 2);
+  fake.tellsElementCounts = true;
+  assert.is(listings(), 0);
+  apply(fake, 'second', '10.22.0.7/16', [{ hostPort: 90, containerPort: 1, hostIP: '192.0.2.1' }]);
+  assert.is(listings(), 1);
+  apply(fake, 'third', '10.22.0.8/16', [{ hostPort: 82, containerPort: 1, hostIP: '192.0.2.1' }]);
+  assert.throws(listings, /82\/tcp: 192\.0\.2\.1:82\/tcp is mapped to container "third"/);
+});
+
 test('refuse() names an owner even if the comment is not ours', () => {
   const fake = new FakeNftables();
   apply(fake, 'x'.repeat(150), '10.22.0.5/16', range(80, 80));

@@ -9,8 +9,20 @@ const PORT_LIST = 'ip_local_reserved_ports';
 
 /** Whether the kernel means the same by both. */
 export function isSameSysctlValue(key: SysctlKey, a: string, b: string): boolean {
+  if (a === b) return true;
+  // Most are numbers, for which it does not take two regular expressions and a BigInt: 0.3 ms of an ADD.
+  if (isPlainNumber(a) && isPlainNumber(b)) return false;
   const canonical = key.at(-1) === PORT_LIST ? canonicalPorts : canonicalWords;
   return canonical(a) === canonical(b);
+}
+
+/** Whether a text is a decimal number as the kernel prints it. */
+function isPlainNumber(text: string): boolean {
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code < 0x30 || code > 0x39) return false;
+  }
+  return text.length === 1 || (text.length > 1 && !text.startsWith('0'));
 }
 
 function canonicalWords(value: string): string {

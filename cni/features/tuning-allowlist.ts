@@ -2,7 +2,7 @@
 // expression a line, which has to match some part of the key as it stands in the configuration; without the file every
 // sysctl is allowed, with an empty one none.
 
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { isErrno } from '../kernel/errno.ts';
 import { CniError, ERR_INVALID_NETWORK_CONFIG } from '../protocol/errors.ts';
 import { FieldError } from '../protocol/fields.ts';
@@ -29,6 +29,8 @@ function readAllowlist(path: string): RegExp[] | undefined {
 }
 
 function readIfThere(path: string): string | undefined {
+  // Most nodes have none, and this says so without an exception.
+  if (!statSync(path, { throwIfNoEntry: false })) return undefined;
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {

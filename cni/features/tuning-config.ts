@@ -89,11 +89,10 @@ function parseSysctls(sources: readonly Fields[], ifname: string): SysctlSetting
  * between slashes may hold dots; a name with dots is best written as IFNAME.
  */
 function parseKey(text: string, path: string, ifname: string): SysctlKey {
-  const parts = text.split(/^[^.]*\//.test(text) ? '/' : /[./]/);
-  const isClean = parts.every(
-    (part) => part !== '' && part !== '.' && part !== '..' && !/\s/.test(part) && !hasControlCharacter(part),
-  );
-  if (parts[0] !== 'net' || parts.length < 2 || !isClean) {
+  const isPath = text.includes('/') && !text.slice(0, text.indexOf('/')).includes('.');
+  const parts = isPath ? text.split('/') : text.replaceAll('/', '.').split('.');
+  const isClean = parts.every((part) => part !== '' && part !== '.' && part !== '..');
+  if (parts[0] !== 'net' || parts.length < 2 || !isClean || isSpaced(text)) {
     throw new FieldError(path, 'must be the name of a sysctl below "net", such as "net.ipv4.conf.IFNAME.arp_notify"');
   }
   const key = parts.slice(1);
@@ -106,6 +105,16 @@ function parseKey(text: string, path: string, ifname: string): SysctlKey {
     );
   }
   return key;
+}
+
+/** Whether there is white space or a control character. Regular expressions are for what is not plain ASCII. */
+function isSpaced(text: string): boolean {
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code <= 0x20) return true;
+    if (code >= 0x7f) return /\s/.test(text) || hasControlCharacter(text);
+  }
+  return false;
 }
 
 function parseValue(value: unknown, path: string): string {

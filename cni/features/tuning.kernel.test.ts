@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { inNetns } from '../kernel/netns.ts';
 import { start } from '../kernel/testing/child-process.ts';
 import { type TestNamespace, withHostAndSandbox } from '../kernel/testing/namespaces.ts';
 import { thrown } from '../kernel/testing/thrown.ts';
@@ -9,6 +10,7 @@ import { type AttachmentKey, parseNetworkConfig } from '../protocol/config.ts';
 import { toCniError } from '../protocol/errors.ts';
 import type { Attachment, FeatureHost, FeatureObjects, FeaturePlan } from './feature.ts';
 import { planTuning, tuningFeature } from './tuning.ts';
+import { setSysctls } from './tuning-sysctl.ts';
 
 const test = suite('tuning in the kernel');
 
@@ -398,6 +400,18 @@ for (const [key, value, message] of BAD) {
       assert.is(sysctl(sandbox, 'net.ipv4.ip_default_ttl'), '64');
     }));
 }
+
+test('setSysctls() does not read again what is known to need a write, and puts that back', () =>
+  withTuning({ sysctl: { 'net.core.somaxconn': '77' } }, ({ sandbox }) => {
+    const setting = (name: string, value: string) => ({ text: name, path: name, key: name.split('/'), value });
+    const [first, second] = [setting('core/somaxconn', '77'), setting('ipv4/ip_forward', 'no number')];
+    setBy(sandbox, 'net.core.somaxconn=600');
+    const failing = () => inNetns(sandbox.netns, () => setSysctls([first, second], new Map([[first, '500']])));
+    assert.match(thrown(failing).message, 'must be a value that the kernel takes');
+    assert.is(sysctl(sandbox, 'net.core.somaxconn'), '500');
+    inNetns(sandbox.netns, () => setSysctls([first], new Map([[first, '77']])));
+    assert.is(sysctl(sandbox, 'net.core.somaxconn'), '77');
+  }));
 
 test('a sysctl that is read-only in the namespace is refused', () =>
   withTuning({ sysctl: { 'net.ipv4.tcp_available_congestion_control': 'x' } }, ({ add }) => {

@@ -15,10 +15,12 @@ import {
   changesOf,
   checkSysctls,
   isOfLink,
+  readSysctls,
   requireAddressesKept,
   restoreSysctls,
   setSysctls,
   type SysctlChange,
+  type SysctlValues,
 } from './tuning-sysctl.ts';
 
 export const tuningFeature: Feature = {
@@ -41,19 +43,21 @@ export function planTuning(request: FeatureRequest, allowlistPath?: string): Fea
   if (!config) return undefined;
   requireAllowed(config.sysctls, allowlistPath);
   const { ifname } = request.key;
+  let values: SysctlValues | undefined;
   return {
     objects(_host, sandbox, { addresses }, listOthers) {
       if (config.sysctls.length === 0) return { sysctls: [] };
       const others = changesOfOthers(listOthers);
       const changes = inNetns(sandbox, () => {
         requireAddressesKept(config.sysctls, ifname, addresses);
-        return changesOf(config.sysctls, others);
+        values = readSysctls(config.sysctls);
+        return changesOf(config.sysctls, others, values);
       });
       return { sysctls: changes.filter(({ key }) => !isOfLink(key, ifname)) };
     },
     apply(_host, sandbox) {
       tuneLink(sandbox, ifname, config);
-      inNetns(sandbox, () => setSysctls(config.sysctls));
+      if (config.sysctls.length > 0) inNetns(sandbox, () => setSysctls(config.sysctls, values));
     },
     check: (_host, sandbox) => [
       ...checkLink(sandbox, ifname, config),

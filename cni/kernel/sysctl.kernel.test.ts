@@ -39,6 +39,19 @@ test('findSysctl() reads values of several words', () =>
     );
   }));
 
+test('findSysctl() reads a list of ports whole, however long it is', () =>
+  withNamespace((ns) => {
+    const key = ['ipv4', 'ip_local_reserved_ports'];
+    for (const count of [0, 700, 3000, 30000]) {
+      const ports = Array.from({ length: count }, (_, i) => 1024 + 2 * i).join(',');
+      inNetns(ns.netns, () => setSysctl(key, ports === '' ? '\n' : ports));
+      assert.is(
+        inNetns(ns.netns, () => findSysctl(key)),
+        ports,
+      );
+    }
+  }));
+
 test('keys of links whose name has dots', () =>
   withNamespace((ns) => {
     ns.ip('link', 'add', 'eth0.100', 'type', 'bridge');

@@ -1,10 +1,13 @@
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { AF_INET, AF_INET6 } from '../netlink/address-bytes.ts';
 import type { NetlinkConnection } from '../netlink/connection.ts';
 import { type TestNamespace, withNamespace } from '../testing/namespaces.ts';
-import { deleteFlows, listFlows, openConntrack } from './connection.ts';
+import { isErrno } from '../errno.ts';
+import { inNetns } from '../netns.ts';
+import { deleteFlows, flushFlows, listFlows, mayTrack, openConntrack } from './connection.ts';
 import { encodeFlowDump, type FlowFilter } from './flow.ts';
 
 const test = suite('conntrack in the kernel');
@@ -123,6 +126,75 @@ test('deleteFlows() deletes flows of a zone of their own, and leaves the same on
     assert.is(deleteFlows(conntrack, { ...TO_53, replySource: '10.9.9.7' }), 1);
     assert.equal(refereed(ns), ['udp 10.1.2.4:53 > 10.9.9.8:53']);
   }));
+
+test('flushFlows() deletes the flows to a container, and no other, or says that the kernel cannot', () =>
+  withTracking((ns, conntrack) => {
+    for (const address of ['127.0.0.1', '::1']) sendUdp(ns, address, 53);
+    mapTo(ns, '127.0.0.3', 'fd00::2');
+    sendUdp(ns, '127.0.0.1', 53);
+    sendUdp(ns, '127.0.0.1', 54);
+    const flow = ['-s', '127.0.0.1', '-d', '127.0.0.1', '--sport', '1000', '--dport', '53', '-t', '100'];
+    const reply = ['-r', '127.0.0.2', '-q', '127.0.0.1', '--reply-port-src', '53', '--reply-port-dst', '1000'];
+    execute(ns, 'conntrack', '-I', '-p', 'tcp', '--state', 'ESTABLISHED', ...flow, ...reply);
+    const before = refereed(ns);
+    assert.is(before.length, 5);
+    const toContainer: FlowFilter = { ...TO_53, replySource: '127.0.0.2' };
+    const partly: FlowFilter[] = [
+      TO_53,
+      { ...TO_53, replySourceOtherThan: '127.0.0.2' },
+      { ...toContainer, replySourceOtherThan: '127.0.0.3' },
+      { ...TO_53, family: AF_INET6, replySource: 'fd00::2' },
+    ];
+    for (const filter of partly) assert.is(flushFlows(conntrack, filter), false);
+    flushFlows(conntrack, { ...toContainer, originalDestination: '127.0.0.9' });
+    flushFlows(conntrack, { ...toContainer, originalDestinationPort: 54 });
+    assert.equal(refereed(ns), before);
+    const isDone = flushFlows(conntrack, { ...toContainer, originalDestination: '127.0.0.1' });
+    const isMeant = (line: string) => line === 'udp 127.0.0.1:53 > 127.0.0.2:5353';
+    assert.equal(
+      refereed(ns),
+      before.filter((line) => !isDone || !isMeant(line)),
+    );
+    assert.is(flushFlows(conntrack, toContainer), isDone);
+  }));
+
+test('mayTrack() rules out a port only when the table is known to have none', () =>
+  withTracking((ns) => {
+    const asked = (port: number) => inNetns(ns.netns, () => mayTrack(port));
+    assert.is(asked(53), false);
+    sendUdp(ns, '::1', 53);
+    assert.is(asked(53), true);
+    // Without the file there is only the number of flows to go by.
+    const hasFile = canRead('/proc/net/nf_conntrack');
+    assert.is(asked(530), !hasFile);
+    execute(ns, 'bash', '-c', 'for port in {1000..1039}; do echo hello > /dev/udp/127.0.0.1/$port; done');
+    assert.is(asked(530), true);
+    execute(ns, 'conntrack', '-F');
+    assert.is(asked(530), false);
+  }));
+
+test('mayTrack() rules nothing out where the table is full of long lines', () =>
+  withTracking((ns) => {
+    for (let i = 10; i < 26; i++) {
+      const flow = ['-s', `2001:db8:1111:2222:3333:4444:5555:66${i}`, '-d', '2001:db8:1111:2222:3333:4444:5555:6677'];
+      const ports = ['--sport', '40000', '--dport', '50000', '-t', '100', '--state', 'ESTABLISHED'];
+      execute(ns, 'conntrack', '-I', '-p', 'tcp', ...flow, ...ports);
+    }
+    assert.is(
+      inNetns(ns.netns, () => mayTrack(53)),
+      true,
+    );
+  }));
+
+function canRead(path: string): boolean {
+  try {
+    readFileSync(path);
+    return true;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return false;
+    throw error;
+  }
+}
 
 for (const [name, number] of [
   ['tcp', TCP],

@@ -21,8 +21,11 @@ import type { Message } from '../netlink/message.ts';
 import { Attributes, ByteReader, MalformedMessageError } from '../netlink/reader.ts';
 import { MessageWriter, NLA_F_NESTED } from '../netlink/writer.ts';
 
-/** struct nfgenmsg: family u8, version u8 (NFNETLINK_V0 = 0), res_id u16. */
+/** struct nfgenmsg: family u8, version u8, res_id u16. */
 const NFGENMSG_BYTES = 4;
+const NFNETLINK_V0 = 0;
+/** Any other version than 0 makes the family of a deletion count. */
+const FLUSH_VERSION = 1;
 
 export const CTA_TUPLE_ORIG = 1;
 export const CTA_TUPLE_REPLY = 2;
@@ -102,7 +105,22 @@ export function encodeFlowDump(filter: FlowFilter, isFiltering: boolean): Uint8A
       throw new RangeError(`Invalid address "${address}" in a filter of family ${filter.family}`);
     }
   }
-  const writer = writeHeader(filter.family);
+  return encodeFilter(filter, isFiltering, NFNETLINK_V0);
+}
+
+/**
+ * Write the filter for IPCTNL_MSG_CT_DELETE; undefined for one that the kernel cannot apply in full, without which it would
+ * delete more than is meant.
+ */
+export function encodeFlowFlush(filter: FlowFilter): Uint8Array | undefined {
+  const { family, replySourceOtherThan, replySource } = filter;
+  if (family !== AF_INET || replySourceOtherThan !== undefined || replySource === undefined) return undefined;
+  // With version 0 the kernel would not look at the family, and then not at the addresses (ctnetlink_del_conntrack()).
+  return encodeFilter(filter, true, FLUSH_VERSION);
+}
+
+function encodeFilter(filter: FlowFilter, isFiltering: boolean, version: number): Uint8Array {
+  const writer = writeHeader(filter.family, version);
   if (!isFiltering) return writer.finish();
   const { originalDestination, originalDestinationPort: port, replySource } = filter;
   // Of IPv6 the kernel gives out all flows but those with the address: ctnetlink_filter_match_tuple() compares the wrong
@@ -136,8 +154,8 @@ export function encodeFlowDump(filter: FlowFilter, isFiltering: boolean): Uint8A
     .finish();
 }
 
-function writeHeader(family: IpFamily): MessageWriter {
-  return new MessageWriter().u8(family).u8(0).be16(0);
+function writeHeader(family: IpFamily, version = NFNETLINK_V0): MessageWriter {
+  return new MessageWriter().u8(family).u8(version).be16(0);
 }
 
 /**

@@ -12,7 +12,7 @@
 // ended a dump, s32 again, then the same attributes.
 
 import { Attributes, ByteReader, MalformedMessageError } from './reader.ts';
-import { align4, MessageWriter } from './writer.ts';
+import { align4, HOST_IS_LITTLE_ENDIAN, MessageWriter } from './writer.ts';
 
 export const NLMSG_HDRLEN = 16;
 
@@ -87,14 +87,26 @@ export function encodeRequest(request: Request, sequence: number): Uint8Array {
 /** Split a datagram into its messages. Throws MalformedMessageError when a length is wrong. */
 export function decodeMessages(datagram: Uint8Array): Message[] {
   const messages: Message[] = [];
-  const reader = new ByteReader(datagram);
-  while (reader.remaining > 0) {
-    const length = reader.u32();
-    const [type, flags, sequence, portId] = [reader.u16(), reader.u16(), reader.u32(), reader.u32()];
+  // Not with a ByteReader: of the 38 rules that an ADD has listed it makes 600 calls, 0.4 ms for code that never gets warm.
+  const view = new DataView(datagram.buffer, datagram.byteOffset, datagram.length);
+  for (let at = 0; at < datagram.length; ) {
+    const left = datagram.length - at;
+    if (left < NLMSG_HDRLEN) throw new MalformedMessageError(`Truncated message: ${left} bytes left`);
+    const length = view.getUint32(at, HOST_IS_LITTLE_ENDIAN);
     if (length < NLMSG_HDRLEN) throw new MalformedMessageError(`Invalid message length ${length}`);
-    const payload = reader.bytes(length - NLMSG_HDRLEN);
-    reader.skip(Math.min(align4(length) - length, reader.remaining));
-    messages.push({ type, flags, sequence, portId, payload });
+    if (length > left) {
+      const [wanted, there] = [length - NLMSG_HDRLEN, left - NLMSG_HDRLEN];
+      throw new MalformedMessageError(`Truncated message: ${wanted} bytes wanted, ${there} left`);
+    }
+    messages.push({
+      type: view.getUint16(at + 4, HOST_IS_LITTLE_ENDIAN),
+      flags: view.getUint16(at + 6, HOST_IS_LITTLE_ENDIAN),
+      sequence: view.getUint32(at + 8, HOST_IS_LITTLE_ENDIAN),
+      portId: view.getUint32(at + 12, HOST_IS_LITTLE_ENDIAN),
+      payload: datagram.subarray(at + NLMSG_HDRLEN, at + length),
+    });
+    // The last one's padding may be missing.
+    at += align4(length);
   }
   return messages;
 }

@@ -21,7 +21,7 @@ const SO_RCVBUFFORCE = 33;
  * A batch is one datagram, and of a refused one the kernel may report every message. The default of 208 KiB holds 1,500
  * elements, or 250 errors. A limit, not an allocation.
  */
-const NETFILTER_BUFFER_BYTES = 8 * 1024 * 1024;
+const LARGE_BUFFER_BYTES = 8 * 1024 * 1024;
 
 /**
  * The kernel answers before send() returns, so this is never waited for; it turns a reply that for whatever reason
@@ -40,6 +40,8 @@ export interface Transport {
   send(datagram: Uint8Array): void;
   /** Receive one datagram, whole. Throws ErrnoError EAGAIN when none comes. */
   receive(): Uint8Array;
+  /** Make room for datagrams, and for many answers, beyond the 208 KiB that sockets have by default. Throws ErrnoError. */
+  enlarge?(): void;
   close(): void;
 }
 
@@ -54,12 +56,9 @@ export function openTransport(protocol: number): Transport {
   try {
     setSocketOption(fd, SOL_NETLINK, NETLINK_EXT_ACK, 1);
     setSocketOption(fd, SOL_NETLINK, NETLINK_CAP_ACK, 1);
-    setSocketOption(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1);
+    // Only rtnetlink asks for it.
+    if (protocol === NETLINK_ROUTE) setSocketOption(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1);
     setReceiveTimeout(fd, RECEIVE_TIMEOUT_MS);
-    if (protocol === NETLINK_NETFILTER) {
-      setSocketOption(fd, SOL_SOCKET, SO_SNDBUFFORCE, NETFILTER_BUFFER_BYTES);
-      setSocketOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, NETFILTER_BUFFER_BYTES);
-    }
   } catch (error) {
     closeSync(fd);
     throw error;
@@ -74,6 +73,10 @@ export function openTransport(protocol: number): Transport {
       }
       // A copy: replies outlive the buffer.
       return buffer.slice(0, length);
+    },
+    enlarge() {
+      setSocketOption(fd, SOL_SOCKET, SO_SNDBUFFORCE, LARGE_BUFFER_BYTES);
+      setSocketOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, LARGE_BUFFER_BYTES);
     },
     close: () => closeSync(fd),
   };

@@ -39,9 +39,11 @@ export function encodeBatch(operations: readonly Operation[], firstSequence: num
   const last = operations.length - 1;
   const messages = [
     { type: NFNL_MSG_BATCH_BEGIN, flags: 0, payload: begin.finish() },
-    ...operations.map((operation, i) =>
-      i === last ? { ...operation, flags: operation.flags | NLM_F_ACK } : operation,
-    ),
+    ...operations.map(({ type, flags, payload }, i) => ({
+      type,
+      flags: i === last ? flags | NLM_F_ACK : flags,
+      payload,
+    })),
     { type: NFNL_MSG_BATCH_END, flags: 0, payload: end.finish() },
   ];
   return {

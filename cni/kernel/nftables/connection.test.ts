@@ -2,7 +2,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { EINVAL, EMSGSIZE, ENOBUFS, ENOENT, ErrnoError } from '../errno.ts';
 import { acknowledge, type FakeReply, FakeTransport } from '../netlink/fake-transport.ts';
-import type { Message } from '../netlink/message.ts';
+import { type Message, NLM_F_ACK, NLM_F_REQUEST } from '../netlink/message.ts';
 import { bytes, message, s32 } from '../testing/bytes.ts';
 import { ScriptedTransport } from '../testing/scripted-transport.ts';
 import { isOutdated, NftablesConnection } from './connection.ts';
@@ -141,6 +141,60 @@ test('commit() fails when the kernel says nothing, or nonsense', () => {
   assert.match(failureOf(() => silent.commit(OPERATIONS)).message, /did not answer.*ETIMEDOUT/);
   const broken = new NftablesConnection(new ScriptedTransport(() => [bytes('03 00 00 00 02 00')]));
   assert.match(failureOf(() => broken.commit(OPERATIONS)).message, /EBADMSG/);
+});
+
+test('askAll() asks without acknowledgements, and gives undefined for what is not there', () => {
+  const sent: number[] = [];
+  const transport = new FakeTransport(({ payload }) =>
+    payload.includes('b'.charCodeAt(0)) ? [acknowledge(ENOENT)] : [{ type: 0x0a00, payload }],
+  );
+  const send = transport.send.bind(transport);
+  transport.send = (datagram) => {
+    const before = transport.requests.length;
+    send(datagram);
+    sent.push(transport.requests.length - before);
+  };
+  const queries = ['a', 'b', 'c'].map((name) => getTable({ family: NFPROTO_INET, name }));
+  const [a, b, c] = new NftablesConnection(transport).askAll(queries);
+  assert.equal([a?.payload, b, c?.payload], [queries[0]?.payload, undefined, queries[2]?.payload]);
+  assert.equal(sent, [3]);
+  assert.ok(transport.requests.every(({ flags }) => flags === NLM_F_REQUEST));
+  sent.length = 0;
+  assert.is(
+    new NftablesConnection(transport).askAll(Array.from({ length: 40 }, () => getTable({ family: 1, name: 'a' })))
+      .length,
+    40,
+  );
+  assert.equal(sent, [16, 16, 8]);
+  assert.equal(new NftablesConnection(transport).askAll([]), []);
+});
+
+test('askAll() throws the first error that is more than an absence, when all have been answered', () => {
+  const errnos = [ENOENT, EINVAL, ELOOP];
+  const transport = new FakeTransport(() => [acknowledge(errnos.shift())]);
+  const nft = new NftablesConnection(transport);
+  const queries = ['a', 'b', 'c'].map((name) => getTable({ family: NFPROTO_INET, name }));
+  assert.equal(
+    failureOf(() => nft.askAll(queries)),
+    { message: 'Cannot get table inet b: EINVAL', errno: EINVAL },
+  );
+  assert.throws(() => transport.receive(), /no further reply/);
+  errnos.push(ENOENT, EINVAL, ENOENT);
+  assert.equal(nft.askAll(queries, [ENOENT, EINVAL]), [undefined, undefined, undefined]);
+  // An acknowledgement is no answer to a question.
+  assert.match(failureOf(() => nft.askAll(queries)).message, /acknowledged instead of answered.*EBADMSG/);
+});
+
+test('commit() enlarges the buffers of the socket once, for a large batch', () => {
+  let enlarged = 0;
+  const transport = Object.assign(new FakeTransport(({ flags }) => (flags & NLM_F_ACK ? [acknowledge()] : [])), {
+    enlarge: () => void enlarged++,
+  });
+  const nft = new NftablesConnection(transport);
+  nft.commit(OPERATIONS);
+  assert.is(enlarged, 0);
+  for (let i = 0; i < 2; i++) nft.commit(Array.from({ length: 65 }, () => OPERATIONS).flat());
+  assert.is(enlarged, 1);
 });
 
 test('getGeneration() reads the number of the ruleset', () => {

@@ -1,9 +1,16 @@
 // The way to nf_tables: changes in batches, questions one by one.
 
-import { EAGAIN, EBADMSG, EMSGSIZE, ENOBUFS, ErrnoError, ETIMEDOUT } from '../errno.ts';
+import { EAGAIN, EBADMSG, EMSGSIZE, ENOBUFS, ENOENT, ErrnoError, ETIMEDOUT } from '../errno.ts';
 import { NetlinkConnection, type Operation, understand } from '../netlink/connection.ts';
 import { NetlinkError } from '../netlink/error.ts';
-import { decodeAcknowledgement, decodeMessages, type Message, NLMSG_ERROR } from '../netlink/message.ts';
+import {
+  decodeAcknowledgement,
+  decodeMessages,
+  encodeRequest,
+  type Message,
+  NLMSG_ERROR,
+  NLMSG_NOOP,
+} from '../netlink/message.ts';
 import { MalformedMessageError } from '../netlink/reader.ts';
 import { NETLINK_NETFILTER, openTransport, type Transport } from '../netlink/transport.ts';
 import { inNetns, type Netns } from '../netns.ts';
@@ -12,12 +19,30 @@ import { ERESTART, NFT_MSG_GETGEN, NFTA_GEN_ID } from './constants.ts';
 import { attributesOf, nftType, writeHeader } from './message.ts';
 
 /**
- * Batches count from here and questions from 1, on the same socket: an answer that was left unread by the one is
- * nothing to the other.
+ * Batches count from here, questions that are sent together from there and single ones from 1, on the same socket: an
+ * answer that was left unread by the one is nothing to the others.
  */
 const FIRST_BATCH_SEQUENCE = 0x8000_0000;
+const FIRST_QUESTION_SEQUENCE = 0x4000_0000;
+
+/**
+ * The kernel answers all questions of a datagram before any answer is read. Each takes 4.3 KB of the receive buffer, which
+ * has 208 KiB unless the node's net.core.rmem_default is less.
+ */
+const QUESTIONS_AT_ONCE = 16;
+
+/** Operations of a batch whose errors fit that buffer, and which themselves fit the send buffer. */
+const SMALL_BATCH = 64;
 
 const AF_UNSPEC = 0;
+
+const ABSENT = [ENOENT];
+const UNANSWERED = { errno: EBADMSG, text: 'acknowledged instead of answered' };
+
+const GET_GENERATION = 'get the generation of the ruleset';
+
+/** What an error begins with. Of an operation it is put into words only for an error: see element.ts. */
+type Action = Pick<Operation, 'operation'>;
 
 /** Open nf_tables in the given namespace, or in the calling thread's own. Close it after use. */
 export function openNftables(netns?: Netns): NftablesConnection {
@@ -29,6 +54,8 @@ export class NftablesConnection {
   readonly #transport: Transport;
   readonly #questions: NetlinkConnection;
   #sequence = FIRST_BATCH_SEQUENCE;
+  #questionSequence = FIRST_QUESTION_SEQUENCE;
+  #isEnlarged = false;
   #hasLostAnswers = false;
 
   constructor(transport: Transport) {
@@ -40,8 +67,8 @@ export class NftablesConnection {
    * Carry out operations, all or none. None given, nothing is sent.
    *
    * Throws NetlinkError that names the first operation which the kernel refused; ERESTART when `generation` is given
-   * and no longer that of the ruleset (isOutdated()); EMSGSIZE for a batch larger than the socket's send buffer (about
-   * 1,500 elements with the 208 KiB of net.core.wmem_default).
+   * and no longer that of the ruleset (isOutdated()); EMSGSIZE for a batch larger than the socket's send buffer, which is
+   * enlarged to 8 MiB for a large batch.
    *
    * When a batch fails so often that the errors do not fit the receive buffer (some 250 times), the kernel sends
    * nothing more to the socket until all of them are read, and there is no telling when they are. The connection then
@@ -53,22 +80,82 @@ export class NftablesConnection {
     this.#assertUsable(first);
     const batch = encodeBatch(operations, this.#sequence, generation);
     this.#sequence = batch.lastSequence + 1;
-    const action = `commit a batch of ${operations.length} operations (first: ${first.operation})`;
-    try {
-      this.#transport.send(batch.datagram);
-    } catch (error) {
-      if (!(error instanceof ErrnoError) || error.errno !== EMSGSIZE) throw error;
-      const text = `its ${batch.datagram.length} bytes are more than the socket's send buffer holds`;
-      throw new NetlinkError(action, { errno: EMSGSIZE, text });
-    }
+    const action = { operation: `commit a batch of ${operations.length} operations (first: ${first.operation})` };
+    if (operations.length > SMALL_BATCH) this.#enlarge();
+    this.#sendBatch(batch, action);
     const failure = this.#readFailure(batch, operations, action);
     if (failure) throw failure;
+  }
+
+  #sendBatch({ datagram }: Batch, { operation }: Action): void {
+    try {
+      this.#transport.send(datagram);
+    } catch (error) {
+      if (!(error instanceof ErrnoError) || error.errno !== EMSGSIZE) throw error;
+      const text = `its ${datagram.length} bytes are more than the socket's send buffer holds`;
+      throw new NetlinkError(operation, { errno: EMSGSIZE, text });
+    }
+  }
+
+  /** Not for every connection: two system calls, which the few elements of an attachment do not need. */
+  #enlarge(): void {
+    if (this.#isEnlarged) return;
+    this.#transport.enlarge?.();
+    this.#isEnlarged = true;
   }
 
   /** Ask for one object. Throws NetlinkError, ENOENT when it is not there. */
   execute(operation: Operation): Message[] {
     this.#assertUsable(operation);
     return this.#questions.execute(operation);
+  }
+
+  /**
+   * Ask for several objects, as many as possible in one datagram: the answers in the order of the questions, undefined
+   * for an object that is not there. `absent`: the errnos that say so.
+   *
+   * Throws NetlinkError of the first question that was refused for another reason, when all have been answered.
+   */
+  askAll(questions: readonly Operation[], absent: readonly number[] = ABSENT): (Message | undefined)[] {
+    const answers: (Message | undefined)[] = [];
+    for (let i = 0; i < questions.length; i += QUESTIONS_AT_ONCE) {
+      for (const answer of this.#askTogether(questions.slice(i, i + QUESTIONS_AT_ONCE), absent)) answers.push(answer);
+    }
+    return answers;
+  }
+
+  /** Without acknowledgements: an object or an error is answer enough, and each would have to be received. */
+  #askTogether(questions: readonly Operation[], absent: readonly number[]): (Message | undefined)[] {
+    const [action] = questions;
+    if (!action) return [];
+    this.#assertUsable(action);
+    const first = this.#questionSequence;
+    this.#questionSequence += questions.length;
+    this.#transport.send(Buffer.concat(questions.map((question, i) => encodeRequest(question, first + i))));
+    const answers: (Message | undefined)[] = questions.map(() => undefined);
+    const unanswered = new Set(questions.keys());
+    let failure: NetlinkError | undefined;
+    while (unanswered.size > 0) {
+      const messages = this.#receive(action);
+      if (messages === undefined) {
+        this.#hasLostAnswers = true;
+        throw new NetlinkError(action.operation, { errno: ENOBUFS, text: 'the kernel lost answers' });
+      }
+      for (const message of messages) {
+        const i = message.sequence - first;
+        const question = questions[i];
+        if (!question || message.type === NLMSG_NOOP || !unanswered.delete(i)) continue;
+        if (message.type !== NLMSG_ERROR) {
+          answers[i] = message;
+          continue;
+        }
+        const refusal = understand(question, () => decodeAcknowledgement(message));
+        if (absent.includes(refusal.errno)) continue;
+        failure ??= new NetlinkError(question.operation, refusal.errno === 0 ? UNANSWERED : refusal);
+      }
+    }
+    if (failure) throw failure;
+    return answers;
   }
 
   /** Ask for all objects of a kind. */
@@ -79,28 +166,27 @@ export class NftablesConnection {
 
   /** The number of the ruleset's current state: every batch that anyone commits makes it another. */
   getGeneration(): number {
-    const operation = 'get the generation of the ruleset';
-    const payload = writeHeader(AF_UNSPEC).finish();
-    const [message] = this.execute({ operation, type: nftType(NFT_MSG_GETGEN), flags: 0, payload });
-    const generation = message && understand({ operation }, () => attributesOf(message).be32(NFTA_GEN_ID));
-    if (generation === undefined) throw new NetlinkError(operation, { errno: EBADMSG });
-    return generation;
+    const [answer] = this.askAll([generationQuery()]);
+    return readGeneration(answer);
   }
 
   close(): void {
     this.#transport.close();
   }
 
-  #assertUsable({ operation }: Operation): void {
+  #assertUsable(action: Action): void {
     if (!this.#hasLostAnswers) return;
-    throw new NetlinkError(operation, { errno: ENOBUFS, text: 'the connection is full of errors of an earlier batch' });
+    throw new NetlinkError(action.operation, {
+      errno: ENOBUFS,
+      text: 'the connection is full of errors of an earlier batch',
+    });
   }
 
   /**
    * Read the answers to a batch, see batch.ts, up to the one for the last operation. An error for the begin message
    * ends the reading at once: another answer may follow it or not, and if so is passed over by whoever reads next.
    */
-  #readFailure(batch: Batch, operations: readonly Operation[], action: string): NetlinkError | undefined {
+  #readFailure(batch: Batch, operations: readonly Operation[], action: Action): NetlinkError | undefined {
     let failure: NetlinkError | undefined;
     for (;;) {
       const messages = this.#receive(action);
@@ -112,28 +198,41 @@ export class NftablesConnection {
       for (const message of messages) {
         const i = message.sequence - batch.firstSequence - 1;
         if (message.type !== NLMSG_ERROR || i < -1 || i >= operations.length) continue;
-        const operation = operations[i]?.operation ?? action;
-        const acknowledgement = understand({ operation }, () => decodeAcknowledgement(message));
-        if (acknowledgement.errno !== 0) failure ??= new NetlinkError(operation, acknowledgement);
+        const about = operations[i] ?? action;
+        const acknowledgement = understand(about, () => decodeAcknowledgement(message));
+        if (acknowledgement.errno !== 0) failure ??= new NetlinkError(about.operation, acknowledgement);
         if (i === -1 || i === operations.length - 1 || (this.#hasLostAnswers && failure)) return failure;
       }
     }
   }
 
   /** One datagram's messages; undefined when the kernel says that it had to drop some. */
-  #receive(action: string): Message[] | undefined {
+  #receive(action: Action): Message[] | undefined {
     try {
       return decodeMessages(this.#transport.receive());
     } catch (error) {
       if (error instanceof MalformedMessageError) {
-        throw new NetlinkError(action, { errno: EBADMSG, text: error.message });
+        throw new NetlinkError(action.operation, { errno: EBADMSG, text: error.message });
       }
       if (!(error instanceof ErrnoError)) throw error;
       if (error.errno === ENOBUFS) return undefined;
       if (error.errno !== EAGAIN) throw error;
-      throw new NetlinkError(action, { errno: ETIMEDOUT, text: 'the kernel did not answer' });
+      throw new NetlinkError(action.operation, { errno: ETIMEDOUT, text: 'the kernel did not answer' });
     }
   }
+}
+
+/** The question for the generation of the ruleset, to be asked together with others: the first of them. */
+export function generationQuery(): Operation {
+  const payload = writeHeader(AF_UNSPEC).finish();
+  return { operation: GET_GENERATION, type: nftType(NFT_MSG_GETGEN), flags: 0, payload };
+}
+
+/** The generation in the answer to generationQuery(). Throws NetlinkError EBADMSG. */
+export function readGeneration(answer: Message | undefined): number {
+  const generation = answer && understand({ operation: GET_GENERATION }, () => attributesOf(answer).be32(NFTA_GEN_ID));
+  if (generation === undefined) throw new NetlinkError(GET_GENERATION, { errno: EBADMSG });
+  return generation;
 }
 
 /** Whether a batch was refused because the ruleset is no longer of the generation it was made for. */

@@ -92,6 +92,8 @@ export const NFTA_SET_DATA_LEN = 7;
 export const NFTA_SET_DESC = 9;
 export const NFTA_SET_ID = 10;
 export const NFTA_SET_USERDATA = 13;
+/** Not in 6.12 yet (seen with 6.18). */
+export const NFTA_SET_COUNT = 20;
 export const NFTA_SET_DESC_CONCAT = 2;
 export const NFTA_SET_FIELD_LEN = 1;
 export const NFT_SET_INTERVAL = 0x4;

@@ -228,7 +228,7 @@ test('findElement() asks for the point that an interval must contain', () => {
   const point = bytes('0a 00 00 05 0a 00 00 05');
   assert.equal(findElement(nft, EXCEPTIONS, point), EXCEPTION);
   const [request] = transport.requests;
-  assert.equal([request?.type, request?.flags], [0x0a0d, 0x5]);
+  assert.equal([request?.type, request?.flags], [0x0a0d, 0x1]);
   assertBytes(request?.payload ?? bytes(''), encodeElement({ set: EXCEPTIONS, key: point, keyEnd: point }));
 });
 

@@ -1,11 +1,11 @@
 // Elements of named sets and maps: the state of single attachments, with its owner in the comment.
 
-import { isErrno } from '../errno.ts';
+import { EINVAL, ENOENT, isErrno } from '../errno.ts';
 import { type Operation, understand } from '../netlink/connection.ts';
 import { type Message, NLM_F_CREATE, NLM_F_EXCL } from '../netlink/message.ts';
 import { Attributes, MalformedMessageError } from '../netlink/reader.ts';
 import type { MessageWriter } from '../netlink/writer.ts';
-import type { NftablesConnection } from './connection.ts';
+import { generationQuery, type NftablesConnection, readGeneration } from './connection.ts';
 import {
   NFT_MSG_DELSETELEM,
   NFT_MSG_GETSETELEM,
@@ -59,7 +59,9 @@ function isSameBytes(a: Uint8Array | undefined, b: Uint8Array | undefined): bool
  */
 export function addElement(element: Element): Operation {
   return {
-    operation: `add element ${describeElement(element)} to set ${element.set.name}`,
+    get operation() {
+      return `add element ${describeElement(element)} to set ${element.set.name}`;
+    },
     type: nftType(NFT_MSG_NEWSETELEM),
     flags: NLM_F_CREATE | NLM_F_EXCL,
     payload: encodeElement(element),
@@ -70,7 +72,9 @@ export function addElement(element: Element): Operation {
 export function deleteElement({ set, key, keyEnd }: Element): Operation {
   const element = { set, key, ...(keyEnd && { keyEnd }) };
   return {
-    operation: `delete element ${describeElement(element)} from set ${element.set.name}`,
+    get operation() {
+      return `delete element ${describeElement(element)} from set ${element.set.name}`;
+    },
     type: nftType(NFT_MSG_DELSETELEM),
     flags: 0,
     payload: encodeKeyOf(element),
@@ -83,16 +87,49 @@ export function deleteElement({ set, key, keyEnd }: Element): Operation {
  * Undefined when there is none, nor a set, nor a table.
  */
 export function findElement(nft: NftablesConnection, set: NamedSet, key: Uint8Array): Element | undefined {
-  const operation = `get element ${formatKey(set.key, key)} of set ${set.name}`;
-  const payload = encodeKeyOf(set.interval ? { set, key, keyEnd: key } : { set, key });
-  try {
-    const [message] = nft.execute({ operation, type: nftType(NFT_MSG_GETSETELEM), flags: 0, payload });
-    return message && understand({ operation }, () => decodeElement(set, message));
-  } catch (error) {
-    // ENOENT is the kernel's answer for any of the three.
-    if (isErrno(error, 'ENOENT')) return undefined;
-    throw error;
-  }
+  const query = elementQuery({ set, key });
+  // ENOENT is the kernel's answer for any of the three.
+  const [answer] = nft.askAll([query]);
+  return readElementAt(set, query, answer);
+}
+
+/** Where an element may be. */
+export type ElementPlace = Pick<Element, 'set' | 'key'>;
+
+/** The question of findElement(), to be asked together with others. */
+export function elementQuery({ set, key }: ElementPlace): Operation {
+  return {
+    get operation() {
+      return `get element ${formatKey(set.key, key)} of set ${set.name}`;
+    },
+    type: nftType(NFT_MSG_GETSETELEM),
+    flags: 0,
+    payload: encodeKeyOf(set.interval ? { set, key, keyEnd: key } : { set, key }),
+  };
+}
+
+/** The element in the answer to elementQuery(). Throws NetlinkError EBADMSG. */
+export function readElementAt(set: NamedSet, query: Operation, answer: Message | undefined): Element | undefined {
+  return answer && understand(query, () => decodeElement(set, answer));
+}
+
+/**
+ * The elements at several places, and the generation that the ruleset had just before they were looked at. Undefined where
+ * findElement() finds none, and also where somebody has put a set of another type in the place of ours.
+ *
+ * All in one datagram: one by one, the six elements of a container with two mapped ports took 1.5 ms of a DEL.
+ */
+export function findElementsAt(
+  nft: NftablesConnection,
+  places: readonly ElementPlace[],
+): { readonly generation: number; readonly elements: (Element | undefined)[] } {
+  const queries = places.map(elementQuery);
+  const [generation, ...answers] = nft.askAll([generationQuery(), ...queries], [ENOENT, EINVAL]);
+  const elements = queries.map((query, i) => {
+    const set = places[i]?.set;
+    return set && readElementAt(set, query, answers[i]);
+  });
+  return { generation: readGeneration(generation), elements };
 }
 
 /**

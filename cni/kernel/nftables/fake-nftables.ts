@@ -5,7 +5,7 @@ import { EEXIST, EINVAL, ENOENT } from '../errno.ts';
 import { acknowledge, done, type FakeReply, FakeTransport } from '../netlink/fake-transport.ts';
 import { type Message, NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL } from '../netlink/message.ts';
 import type { Attributes } from '../netlink/reader.ts';
-import { align4 } from '../netlink/writer.ts';
+import { align4, MessageWriter } from '../netlink/writer.ts';
 import { NftablesConnection } from './connection.ts';
 import * as nft from './constants.ts';
 import { attributesOf, nftType, writeHeader } from './message.ts';
@@ -37,6 +37,8 @@ export class FakeNftables {
   generation = 1;
   /** What was asked of it so far: batches that were sent, whether they succeeded or not, and single questions. */
   readonly asked = { batches: 0, questions: 0 };
+  /** Whether it says how many elements a set has, as newer kernels do. */
+  tellsElementCounts = false;
   /** Called before a batch is looked at: the place for a test to be somebody else who changes the ruleset. */
   beforeBatch: () => void = () => undefined;
   readonly connection = new NftablesConnection(new FakeTransport((request) => this.#respond(request)));
@@ -94,11 +96,19 @@ export class FakeNftables {
     return answers;
   }
 
+  #describeSet(set: FakeSet | undefined): Uint8Array | undefined {
+    if (!set || !this.tellsElementCounts) return set?.payload;
+    const writer = new MessageWriter().bytes(set.payload).pad();
+    return writer.attributeBe32(nft.NFTA_SET_COUNT, set.elements.length).finish();
+  }
+
   #answer(request: Message): FakeReply[] {
     const attributes = attributesOf(request);
     const table = this.state.get(attributes.string(1) ?? '');
     const found = (payload: Uint8Array | undefined, message: number): FakeReply[] =>
-      payload ? [{ type: nftType(message), payload }, acknowledge()] : [acknowledge(ENOENT)];
+      payload
+        ? [{ type: nftType(message), payload }, ...(request.flags & NLM_F_ACK ? [acknowledge()] : [])]
+        : [acknowledge(ENOENT)];
     switch (request.type & 0xff) {
       case nft.NFT_MSG_GETGEN:
         return found(writeHeader(0).attributeBe32(nft.NFTA_GEN_ID, this.generation).finish(), nft.NFT_MSG_NEWGEN);
@@ -107,7 +117,10 @@ export class FakeNftables {
       case nft.NFT_MSG_GETCHAIN:
         return found(table?.chains.get(attributes.string(nft.NFTA_CHAIN_NAME) ?? '')?.payload, nft.NFT_MSG_NEWCHAIN);
       case nft.NFT_MSG_GETSET:
-        return found(table?.sets.get(attributes.string(nft.NFTA_SET_NAME) ?? '')?.payload, nft.NFT_MSG_NEWSET);
+        return found(
+          this.#describeSet(table?.sets.get(attributes.string(nft.NFTA_SET_NAME) ?? '')),
+          nft.NFT_MSG_NEWSET,
+        );
       case nft.NFT_MSG_GETRULE: {
         const chain = attributes.string(nft.NFTA_RULE_CHAIN);
         const chains = [...(table?.chains ?? [])].filter(([name]) => chain === undefined || name === chain);

@@ -14,7 +14,7 @@ import { MessageWriter } from '../netlink/writer.ts';
 import { NFNL_SUBSYS_NFTABLES } from './constants.ts';
 
 const NFNETLINK_V0 = 0;
-const NFGENMSG_BYTES = 4;
+export const NFGENMSG_BYTES = 4;
 
 /** The netlink type of an NFT_MSG_*. */
 export function nftType(message: number): number {

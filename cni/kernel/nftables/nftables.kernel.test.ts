@@ -16,7 +16,7 @@ import {
   NFPROTO_IPV4,
   NFT_JUMP,
 } from './constants.ts';
-import { addElement, deleteElement, type Element, findElement } from './element.ts';
+import { addElement, deleteElement, type Element, findElement, findElementsAt } from './element.ts';
 import { giveVerdict } from './expressions/immediate.ts';
 import { loadSource, matchFamily } from './expressions/ip-header.ts';
 import { lookUp } from './expressions/lookup.ts';
@@ -24,7 +24,7 @@ import { masquerade } from './expressions/masq.ts';
 import { encodeKey, IPV4_ADDR, IPV6_ADDR } from './key.ts';
 import { addRule } from './rule.ts';
 import { checkRuleset, repairRuleset, replaceRulesets, type Ruleset } from './ruleset.ts';
-import { addSet, expectSet, type NamedSet } from './set.ts';
+import { addSet, expectSet, getSet, type NamedSet, readElementCount } from './set.ts';
 import { addTable, deleteTable, getTable } from './table.ts';
 import { COMMENT_MAX_BYTES } from './userdata.ts';
 
@@ -318,6 +318,57 @@ test('deleteTable() removes the table with all in it', (world) => {
     () => world.nft.commit([deleteTable(table)]),
     (error: unknown) => isErrno(error, 'ENOENT'),
   );
+});
+
+test('findElementsAt() finds many at once, and the generation that a batch is bound to', (world) => {
+  const { nft } = world;
+  const present = Array.from({ length: 50 }, (_, i) => address(`10.0.0.${i}`, `owner ${i}`));
+  nft.commit([...replaceRulesets([RULESET]), ...present.map(addElement)]);
+  const places = present.flatMap((element, i) => [element, address(`10.0.1.${i}`)]);
+  const { generation, elements } = findElementsAt(nft, places);
+  assert.equal(
+    elements,
+    present.flatMap((element) => [element, undefined]),
+  );
+  assert.is(generation, nft.getGeneration());
+  nftTool(world, 'add', 'table', 'ip', 'other');
+  try {
+    nft.commit([deleteElement(address('10.0.0.1'))], generation);
+    assert.unreachable();
+  } catch (error) {
+    assert.ok(isOutdated(error));
+  }
+});
+
+test('findElementsAt() finds nothing in a set of another type, nor in none, nor without a table', (world) => {
+  const { nft } = world;
+  const range = network('fd00::5', 'fd00::', 'fd00::ff', 'owner');
+  const places = [address('10.0.0.5'), range];
+  assert.equal(findElementsAt(nft, places).elements, [undefined, undefined]);
+  nft.commit([addTable(table)]);
+  assert.equal(findElementsAt(nft, places).elements, [undefined, undefined]);
+  nft.commit([addSet({ ...ADDRESSES, key: [IPV6_ADDR] }, 1), addSet(NETWORKS, 2), addElement(range)]);
+  assert.equal(findElementsAt(nft, places).elements, [undefined, range]);
+});
+
+test('readElementCount() is the number of elements, or unknown to the kernel', ({ nft }) => {
+  const count = () => readElementCount(nft.askAll([getSet(ADDRESSES)])[0]);
+  assert.is(count(), 0);
+  nft.commit(replaceRulesets([RULESET]));
+  const isTold = count() !== undefined;
+  assert.is(count(), isTold ? 0 : undefined);
+  nft.commit([addElement(address('10.0.0.5')), addElement(address('10.0.0.6'))]);
+  assert.is(count(), isTold ? 2 : undefined);
+  nft.commit([deleteElement(address('10.0.0.5')), deleteElement(address('10.0.0.6'))]);
+  assert.is(count(), isTold ? 0 : undefined);
+});
+
+test('a batch of thousands of operations goes through a socket that was small', ({ nft }) => {
+  const elements = Array.from({ length: 5000 }, (_, i) => address(`10.1.${i >> 8}.${i & 255}`, 'x'.repeat(100)));
+  nft.commit([...replaceRulesets([RULESET]), ...elements.map(addElement)]);
+  const again = messageOf(() => nft.commit(elements.map(addElement)));
+  assert.match(again, 'add element 10.1.0.0 to set addresses');
+  assert.is(findElementsAt(nft, [address('10.1.19.135')]).elements[0]?.comment?.length, 100);
 });
 
 test.run();

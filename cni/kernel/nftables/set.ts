@@ -2,7 +2,7 @@
 // elements of a map have a value as well, which the look-up gives to the rule.
 
 import type { Operation } from '../netlink/connection.ts';
-import { NLM_F_CREATE } from '../netlink/message.ts';
+import { type Message, NLM_F_CREATE } from '../netlink/message.ts';
 import {
   NFT_MSG_GETSET,
   NFT_MSG_NEWSET,
@@ -10,6 +10,7 @@ import {
   NFT_SET_INTERVAL,
   NFT_SET_MAP,
   NFTA_LIST_ELEM,
+  NFTA_SET_COUNT,
   NFTA_SET_DATA_LEN,
   NFTA_SET_DATA_TYPE,
   NFTA_SET_DESC,
@@ -24,7 +25,7 @@ import {
   NFTA_SET_USERDATA,
 } from './constants.ts';
 import { type DataType, keyLength, keyType } from './key.ts';
-import { nftType, writeHeader } from './message.ts';
+import { attributesOf, nftType, writeHeader } from './message.ts';
 import { describeTable, type Table } from './table.ts';
 import { encodeComment, HOST_ORDER_KEY, SET_COMMENT } from './userdata.ts';
 
@@ -67,6 +68,14 @@ export function getSet(set: NamedSet): Operation {
     .attributeString(NFTA_SET_NAME, set.name)
     .finish();
   return operation('get', NFT_MSG_GETSET, set, payload);
+}
+
+/**
+ * How many elements the answer to getSet() tells of: 0 without an answer, when there is no such set; undefined where the
+ * kernel tells no number. Throws MalformedMessageError.
+ */
+export function readElementCount(answer: Message | undefined): number | undefined {
+  return answer ? attributesOf(answer).be32(NFTA_SET_COUNT) : 0;
 }
 
 /** The definition of a set: what the kernel must answer to getSet(), and with an ID what addSet() asks for. */
