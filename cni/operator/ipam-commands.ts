@@ -1,6 +1,6 @@
 // `ipam ls|show|release`: who holds which address, and to have one free again.
 
-import { parseAddress } from '../../ipam/address.ts';
+import { formatAddress, parseAddress } from '../../ipam/address.ts';
 import {
   findHeldAddress,
   type HeldAddress,
@@ -90,7 +90,7 @@ export const ipamReleaseCommand: Command = {
 /** Throws UsageError for what is no address. */
 function addressArgument({ args }: Call): string {
   const address = parseAddress(args[0] ?? '');
-  if (address) return address.correctForm();
+  if (address) return formatAddress(address);
   throw new UsageError(`ADDRESS must be an IP address, is "${printable(args[0] ?? '')}"`);
 }
 
