@@ -4,6 +4,7 @@
 // configuration before anything changes. Then the record is written, and only then the kernel is touched. Any failure
 // after that takes everything back.
 
+import { formatUtc } from '../../ipam/utc.ts';
 import type { Attached, Sandbox } from '../modes/mode.ts';
 import { identityOf } from '../modes/sharing.ts';
 import { UndoStack } from '../modes/undo-stack.ts';
@@ -137,7 +138,7 @@ function beginRecord(request: AttachmentRequest, plan: Plan, sandbox: Sandbox): 
     elements: [],
     config,
     cniArgs: Array.from(request.args, ([name, value]) => `${name}=${value}`).join(';'),
-    created: new Date().toISOString(),
+    created: formatUtc(Date.now()),
   };
 }
 
