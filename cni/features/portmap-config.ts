@@ -185,12 +185,13 @@ function joinPorts(entries: readonly PortClaim[]): PortClaim[] {
   return joined;
 }
 
+/** Any order will do that keeps the ports of one address together. Not localeCompare(): its first use takes ICU 13 ms. */
 function compareClaims(a: PortClaim, b: PortClaim): number {
-  const texts = [a, b].map(({ hostIp = '' }) => hostIp);
+  const [hostA = '', hostB = ''] = [a.hostIp, b.hostIp];
   return (
     a.family - b.family ||
     a.protocol - b.protocol ||
-    (texts[0] ?? '').localeCompare(texts[1] ?? '') ||
+    Number(hostA > hostB) - Number(hostA < hostB) ||
     a.firstPort - b.firstPort
   );
 }
