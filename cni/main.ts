@@ -119,12 +119,15 @@ async function answer(request: Request, programName: string, stopwatch: Stopwatc
         break;
       case 'CHECK':
         await role.check(request, context);
+        stopwatch.mark('check');
         break;
       case 'GC':
         await role.gc(request, context);
+        stopwatch.mark('gc');
         break;
       case 'STATUS':
         await role.status(request, context);
+        stopwatch.mark('status');
         break;
     }
   } finally {

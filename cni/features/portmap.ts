@@ -45,7 +45,7 @@ function planPortmap(portmap: PortmapConfig, fields: Fields): FeaturePlan {
     objects(host, _sandbox, attachment) {
       const ports = servedOf(attachment);
       warnOfUnserved(host, portmap, attachment);
-      if (portmap.snat && !hasHairpin) warnOfHairpin(host, ports);
+      if (portmap.snat && !hasHairpin) warnOfHairpin(host, attachment, ports);
       return { ports: ports.filter(needsFlush).map(flowsOf) };
     },
     apply(host, _sandbox, attachment) {
@@ -147,10 +147,10 @@ function seesBridgedPackets(family: IpFamily): boolean {
  * Where bridged packets pass the hooks of IP, those of a container to its own mapped port are bridged, and turned back
  * to the port they came from only with `hairpinMode`.
  */
-function warnOfHairpin(host: FeatureHost, served: readonly ServedClaim[]): void {
+function warnOfHairpin(host: FeatureHost, { key }: Attachment, served: readonly ServedClaim[]): void {
   if (!served.some(({ family }) => seesBridgedPackets(family))) return;
   host.warn(
-    'The container does not reach itself by its mapped ports: net.bridge.bridge-nf-call-iptables is 1, which takes "hairpinMode": true',
+    `Container "${key.containerId}" will not reach itself by its own mapped ports: net.bridge.bridge-nf-call-iptables is 1, so network "${key.network}" needs "hairpinMode": true`,
   );
 }
 

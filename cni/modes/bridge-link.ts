@@ -46,7 +46,7 @@ export function ensureBridge(host: Host, config: BridgeConfig, undo: Undo): Link
   if (needsVlans && !isVlanFiltering(bridge)) {
     throw new CniError(
       ERR_KERNEL_REFUSED,
-      `Cannot use VLANs on bridge "${config.bridge}": it does not filter by VLAN (turn on its vlan_filtering, or let podlink make the bridge)`,
+      `Cannot use VLANs on bridge "${config.bridge}": it does not filter by VLAN (turn on its vlan_filtering, or let podlink make the bridge; both need a kernel with CONFIG_BRIDGE_VLAN_FILTERING)`,
     );
   }
   if (!bridge.isUp) setLink(host.route, bridge, { isUp: true });

@@ -115,8 +115,10 @@ async function attach(
     context.mark('record again');
     return result;
   } catch (error) {
+    context.mark('failing step');
     context.renewNft();
     const failures = await undo.run();
+    context.mark('undo');
     // Whatever could not be taken back stays on record, for DEL.
     if (failures.length === 0) deleteRecord(context.runDir, key);
     throw afterUndo(error, failures, key);

@@ -31,7 +31,7 @@ test('tells of ADD, CHECK and DEL how long each phase took', ABSENT, (host) => {
   const later = { ...invocation, config: { ...config, prevResult: result } };
   const checked = host.invoke('CHECK', later);
   assert.equal([checked.code, checked.stdout], [0, '']);
-  assert.match(phasesOf(checked.stderr, 'CHECK'), inOrder('start', 'parse', 'print'));
+  assert.match(phasesOf(checked.stderr, 'CHECK'), inOrder('start', 'parse', 'check', 'print'));
   const deleted = host.invoke('DEL', later);
   assert.equal([deleted.code, deleted.stdout], [0, '']);
   assert.match(phasesOf(deleted.stderr, 'DEL'), inOrder('start', 'parse', 'find', 'link', 'ipam', 'print'));
@@ -52,6 +52,14 @@ test('tells of a refused call how far it came', ABSENT, (host) => {
   const unreadable = host.invoke('ADD', { config: '{', container: host.addContainer(), env: TRACED });
   refusalOf(unreadable, 'ADD', 6, /unmarshall/);
   assert.is(phasesOf(unreadable.stderr, 'request'), 'start,failure');
+});
+
+test('tells of an ADD that fails on the way how long it took to get there, and back', ABSENT, (host) => {
+  const container = host.addContainer();
+  container.mustRun('ip', ['link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'other']);
+  const failed = host.invoke('ADD', { config: host.config(), container, env: TRACED });
+  refusalOf(failed, 'ADD', 102, /already exists/);
+  assert.match(phasesOf(failed.stderr, 'ADD'), inOrder('start', 'parse', 'record', 'failing step', 'undo', 'failure'));
 });
 
 test('without it standard error stays empty', ABSENT, (host) => {
