@@ -9,7 +9,8 @@ export const LAST_RESERVED_PREFIX = 'last_reserved_ip.';
 /** Read the address, and how long its file is; undefined when there is none. */
 export function readLastReserved(path: string): { address: string; bytes: number } | undefined {
   try {
-    const text = readFileSync(path, 'utf8');
+    // O_NONBLOCK: what somebody has put there in its place must not hold up a call that has the pool locked.
+    const text = readFileSync(path, { encoding: 'utf8', flag: constants.O_RDONLY | constants.O_NONBLOCK });
     return { address: text.trim(), bytes: Buffer.byteLength(text) };
   } catch {
     // A hint that is missing or unreadable costs the order of addresses this once, nothing else.

@@ -17,8 +17,9 @@ import { describeValue, FieldError, type Fields } from '../protocol/fields.ts';
 
 /** What the kernel can count: a byte a second. */
 const MIN_RATE = 8;
-/** As the reference reads the numbers: uint64. */
-const MAX_NUMBER = 2 ** 64 - 1;
+/** As the reference reads the numbers: uint64. 2^64-1 itself is no number of JavaScript's, the nearest one is 2^64. */
+const MAX_NUMBER = 2 ** 64;
+const MAX_NUMBER_TEXT = '18446744073709551615';
 /** Each is looked at for each packet. */
 const MAX_SUBNETS = 256;
 
@@ -75,8 +76,8 @@ function lowest(limits: readonly (BandwidthLimit | undefined)[]): BandwidthLimit
 
 function parseLimit(fields: Fields, direction: 'ingress' | 'egress'): BandwidthLimit | undefined {
   const [rateKey, burstKey] = [`${direction}Rate`, `${direction}Burst`];
-  const rate = fields.integer(rateKey, 0, MAX_NUMBER) ?? 0;
-  const burst = fields.integer(burstKey, 0, MAX_NUMBER) ?? 0;
+  const rate = parseNumber(fields, rateKey);
+  const burst = parseNumber(fields, burstKey);
   if (rate === 0) {
     if (burst === 0) return undefined;
     throw new FieldError(fields.at(rateKey), `must be given together with "${burstKey}"`);
@@ -85,6 +86,16 @@ function parseLimit(fields: Fields, direction: 'ingress' | 'egress'): BandwidthL
     throw new FieldError(fields.at(rateKey), `must be 0 or at least ${MIN_RATE} bits a second, is ${rate}`);
   }
   return { bitsPerSecond: rate, burstBits: burst === 0 ? undefined : burst, burstPath: fields.at(burstKey) };
+}
+
+/** A whole number of bits; 0 when there is none. */
+function parseNumber(fields: Fields, key: string): number {
+  const value = fields.get(key) ?? 0;
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= MAX_NUMBER) return value;
+  throw new FieldError(
+    fields.at(key),
+    `must be a whole number from 0 to ${MAX_NUMBER_TEXT}, is ${describeValue(value)}`,
+  );
 }
 
 function parseSubnets(fields: Fields): Pick<BandwidthConfig, 'subnetsAre' | 'subnets'> | undefined {

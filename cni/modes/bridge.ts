@@ -78,6 +78,8 @@ function attachToBridge(
 ): Attached {
   return withRtnetlink(sandbox.netns, (route) => {
     const complete = completeAddressing(addressing, config);
+    // The kernel would refuse it, too, but only when the host has been changed.
+    if (findLink(route, key.ifname)) throw alreadyInSandbox(key, sandbox);
     const { bridge, hostEnd, sandboxEnd } = connect(host, sandbox, key, config, complete, undo);
     host.mark('link');
     trySysctl(['ipv6', 'conf', hostEnd.name, 'accept_ra'], '0');
@@ -154,9 +156,10 @@ function addContainerPair(
       sandbox.netns.fd,
     );
   } catch (error) {
-    // Nothing was made: one of the two names was there before, and stays.
+    // One of the two names was there before, and stays.
     if (isErrno(error, 'EEXIST')) throw alreadyThere(host, key, sandbox, name, error);
-    takeBack();
+    // Nothing was made unless the answer got lost.
+    if (isErrno(error, 'ETIMEDOUT', 'EBADMSG', 'ENOBUFS')) takeBack();
     throw error;
   }
   takeBack();
@@ -221,11 +224,22 @@ function describeInterfaces(bridge: Link, hostEnd: Link, sandboxEnd: SandboxEnd,
 
 /** Which of the two names is taken, for want of a word of the kernel's. */
 function alreadyThere(host: Host, key: AttachmentKey, sandbox: Sandbox, name: string, cause: unknown): CniError {
-  const who = `Cannot attach container "${key.containerId}" to network "${key.network}"`;
-  const why = findLink(host.route, name)
-    ? `${who} as "${key.ifname}": it is attached already, by "${name}" on the host (run DEL first)`
-    : `${who}: interface "${key.ifname}" already exists in ${sandbox.path}`;
-  return new CniError(ERR_ALREADY_EXISTS, why, '', { cause });
+  if (!findLink(host.route, name)) return alreadyInSandbox(key, sandbox, cause);
+  return new CniError(
+    ERR_ALREADY_EXISTS,
+    `Cannot attach container "${key.containerId}" to network "${key.network}" as "${key.ifname}": it is attached already, by "${name}" on the host (run DEL first)`,
+    '',
+    { cause },
+  );
+}
+
+function alreadyInSandbox(key: AttachmentKey, sandbox: Sandbox, cause?: unknown): CniError {
+  return new CniError(
+    ERR_ALREADY_EXISTS,
+    `Cannot attach container "${key.containerId}" to network "${key.network}": interface "${key.ifname}" already exists in ${sandbox.path}`,
+    '',
+    { cause },
+  );
 }
 
 function vanished(key: AttachmentKey, sandbox: Sandbox): CniError {

@@ -9,6 +9,8 @@ import { describeLife, type Life } from './liveness.ts';
 import { type Cell, formatTable } from './text-table.ts';
 
 const SHORT_ID = 12;
+/** Of a shared namespace: a node has many addresses. */
+const MAX_ADDRESSES = 2;
 
 export interface Pod {
   readonly namespace: string;
@@ -21,7 +23,7 @@ export const attachmentListCommand: Command = {
   description:
     'STATE: complete; adding, while ADD runs; unfinished, when ADD did not come to its end; stale, when the network namespace is gone from its path. "podlink gc" removes a stale one, unless a process still runs in that namespace: have the runtime run DEL then, or end that process.',
   arguments: [],
-  options: [NETWORK_OPTION, { name: 'no-trunc', summary: 'show container IDs whole' }],
+  options: [NETWORK_OPTION, { name: 'no-trunc', summary: 'show container IDs whole, and every address' }],
   run(call) {
     const now = new Date();
     const rows = listChosenRecords(call.context.runDir, call.valueOf(NETWORK_OPTION.name))
@@ -38,9 +40,7 @@ export const attachmentListCommand: Command = {
             shorten(record.containerId),
             record.ifname,
             record.mode,
-            addressesOf(record)
-              .map(({ address }) => address)
-              .join(', '),
+            formatAddresses(record, call.isSet('no-trunc')),
             formatPod(podOf(record)),
             formatAge(record.created, now),
             stateCell(state),
@@ -81,6 +81,15 @@ export function compareRecords(a: AttachmentRecord, b: AttachmentRecord): number
 /** The addresses a container is reached by: those that ADD reported or, before it has, those that IPAM gave. */
 export function addressesOf({ result, addresses }: AttachmentRecord): readonly Ip[] {
   return result && result.ips.length > 0 ? result.ips : addresses.map((address) => ({ address }));
+}
+
+/** Of a namespace that is the host's or another container's the first few will do. */
+export function formatAddresses(record: AttachmentRecord, isWhole: boolean): string {
+  const addresses = addressesOf(record).map(({ address }) => address);
+  const isShared = record.mode === 'host' || record.mode === 'container';
+  const shown = isShared && !isWhole ? addresses.slice(0, MAX_ADDRESSES) : addresses;
+  const more = addresses.length - shown.length;
+  return [...shown, ...(more > 0 ? [`+${more} more`] : [])].join(', ');
 }
 
 /** The MAC address of the container's own interface. */

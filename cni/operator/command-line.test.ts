@@ -152,6 +152,11 @@ test('the completion for bash knows commands, options and what stands in their p
   assert.equal(complete('network', 'ls', '--'), ['--conf-dir', '--help', '--json']);
   assert.equal(complete('gc', '--d'), ['--data-dir', '--dry-run']);
   assert.equal(complete('completion', ''), ['bash']);
+  assert.equal(complete('help', ''), complete(''));
+  assert.equal(complete('help', 'net'), ['network']);
+  assert.equal(complete('help', 'network', ''), ['inspect', 'ls']);
+  assert.equal(complete('help', 'validate', ''), []);
+  assert.equal(complete('help', '--'), ['--help']);
   assert.equal(complete('network', 'ls', '--conf-dir', '/et'), ['/etc']);
   assert.equal(
     complete('validate', '/etc/passw'),

@@ -13,10 +13,13 @@ export function formatBashCompletion(commands: readonly Command[]): string {
   const subcommands = [...families].filter(([, words]) => words.length > 0);
   return `# bash completion for podlink: source <(podlink completion bash)
 _podlink() {
-  local word=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD-1]} command=\${COMP_WORDS[1]}
-  local options= words= kind=
+  local word=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD-1]} at=1
+  local options= words= kind= command
   COMPREPLY=()
-  if (( COMP_CWORD == 1 )); then
+  # What follows "help" is a command.
+  if (( COMP_CWORD > 1 )) && [[ \${COMP_WORDS[1]} == help && $word != -* ]]; then at=2; fi
+  command=\${COMP_WORDS[at]}
+  if (( COMP_CWORD == at )); then
     COMPREPLY=($(compgen -W '${[...families.keys()].join(' ')}' -- "$word"))
     return
   fi
@@ -24,13 +27,14 @@ _podlink() {
 ${subcommands.map(([first, words]) => `    ${first}) words='${words.join(' ')}' ;;`).join('\n')}
   esac
   if [[ -n $words ]]; then
-    if (( COMP_CWORD == 2 )); then
+    if (( COMP_CWORD == at + 1 )); then
       COMPREPLY=($(compgen -W "$words" -- "$word"))
       return
     fi
-    command+=" \${COMP_WORDS[2]}"
+    command+=" \${COMP_WORDS[at+1]}"
     words=
   fi
+  if (( at > 1 )); then return; fi
   case $command in
 ${commands.map(formatCase).join('\n')}
   esac
@@ -49,7 +53,7 @@ complete -o filenames -F _podlink podlink`;
 function formatCase(command: Command): string {
   const options = optionsOf(command).map(({ name }) => `--${name}`);
   const last = command.arguments.at(-1);
-  const completes: Completion | undefined = command.name === 'help' ? undefined : last?.completes;
+  const completes = last?.completes;
   const set = completes === undefined ? '' : ` ${assignment(completes)}`;
   return `    '${command.name}') options='${options.join(' ')}'${set} ;;`;
 }

@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { checkConf } from './conf-check.ts';
@@ -68,7 +71,102 @@ const ROWS: readonly (readonly [what: string, value: unknown, faults: readonly R
   ],
   ['has no ranges', list({ ipam: { type: 'host-local' } }), [/^error .*No IP ranges/]],
   ['gets its ranges from the runtime', list({ ipam: { type: 'host-local' }, capabilities: { ipRanges: true } }), []],
-  ["has another plugin's ipam", list({ ipam: { type: 'whereabouts', anything: 1 } }), []],
+  [
+    "has another plugin's ipam",
+    list({ ipam: { type: 'whereabouts', anything: 1 } }),
+    [/^warning .*IPAM plugin "whereabouts" is not built in, and must be in CNI_PATH$/],
+  ],
+  [
+    'has a slip in the type of ipam',
+    list({ ipam: { type: 'hostlocal' } }),
+    [/"hostlocal" is not built in.*did you mean "host-local"\?$/],
+  ],
+  [
+    'has an mtu too small for its IPv6 range, beside another error and a gateway out of reach',
+    list({
+      ...{ mtu: 1000, ipMasq: 'yes', isDefaultGateway: true },
+      ipam: { ...IPAM, ranges: [[{ subnet: '10.1.0.0/16', gateway: '10.2.0.1' }], [{ subnet: 'fd00::/64' }]] },
+    }),
+    [
+      /^error .*Invalid "ipMasq"/,
+      /^error .*Invalid "mtu": must be at least 1280 for an IPv6 address, is 1000$/,
+      /^warning .*"ipam\.ranges\[0\]\[0\]\.gateway" 10\.2\.0\.1 is not in 10\.1\.0\.0\/16/,
+    ],
+  ],
+  [
+    'has a static IPv6 address and an mtu in args.cni too small for it',
+    list({ args: { cni: { mtu: 1279 } }, ipam: { type: 'static', addresses: [{ address: 'fd00::5/64' }] } }),
+    [/^error .*Invalid "mtu".*1279/],
+  ],
+  ['has a small mtu and IPv4 alone', list({ mtu: 1000 }), []],
+  [
+    'has a wrong type, and no ranges',
+    list({ mtu: '1500', ipam: { type: 'host-local' } }),
+    [/^error .*Invalid "mtu"/, /^error .*No IP ranges/],
+  ],
+  [
+    'has a gateway out of reach in the old single range, and a route by it',
+    list({
+      ipam: { type: 'host-local', subnet: '10.1.0.0/16', gateway: '10.2.0.1', routes: [{ dst: '0.0.0.0/0' }] },
+    }),
+    [/^warning .*"ipam\.gateway" 10\.2\.0\.1 is not in 10\.1\.0\.0\/16/],
+  ],
+  [
+    'has a gateway out of reach behind a range that is wrong',
+    list({
+      isDefaultGateway: true,
+      ipam: { ...IPAM, ranges: [[{ subnet: 'x' }, { subnet: '10.1.0.0/16', gateway: '10.2.0.1' }]] },
+    }),
+    [/^error .*"ipam\.ranges\[0\]\[0\]\.subnet"/, /^warning .*"ipam\.ranges\[0\]\[1\]\.gateway" 10\.2\.0\.1/],
+  ],
+  [
+    'has a gateway out of reach that no route goes by',
+    list({ ipam: { type: 'host-local', subnet: '10.1.0.0/16', gateway: '10.2.0.1' } }),
+    [],
+  ],
+  [
+    'has gateways outside of the ranges that are reached all the same',
+    list({
+      isDefaultGateway: true,
+      ipam: {
+        ...IPAM,
+        ranges: [[{ subnet: '10.1.0.0/16', gateway: '169.254.1.1' }], [{ subnet: 'fd00::/64', gateway: 'fe80::1' }]],
+        routes: [{ dst: '169.254.1.1/32', scope: 253 }, { dst: '0.0.0.0/0' }],
+      },
+    }),
+    [],
+  ],
+  [
+    'has in mode host what is for a bridge',
+    list({ mode: 'host', isGateway: true, ipMasq: true }),
+    [/^warning plugins\[0\]: "ipam", "isGateway", "ipMasq" have no effect in mode "host"$/],
+  ],
+  [
+    'has in modes none and host a target',
+    list({ mode: 'none', target: 'infra', ipam: {}, overrides: [{ pod: 'a/*', mode: 'host' }] }),
+    [/^warning plugins\[0\]: "target" has no effect in mode "none" or "host"$/],
+  ],
+  [
+    'has in mode host what is for the pods that get a bridge',
+    list({ mode: 'host', isGateway: true, overrides: [{ pod: 'a/*', mode: 'bridge' }] }),
+    [],
+  ],
+  [
+    'has one error in several modes',
+    list({ ipMasq: 'yes', overrides: [{ pod: 'a/*', mode: 'host' }] }),
+    [/^error plugins\[0\]: Invalid "ipMasq": must be true or false, is "yes"$/],
+  ],
+  [
+    'has one error in the modes of overrides alone',
+    list({
+      capabilities: { 'io.kubernetes.cri.pod-annotations': true },
+      overrides: [
+        { pod: 'a/*', mode: 'container', target: 'nobody' },
+        { pod: 'b/*', mode: 'container', target: 'nobody' },
+      ],
+    }),
+    [/^error .*Invalid "target".* \(for pods in mode "container"\)$/],
+  ],
   ['has an ipam section without a type', list({ ipam: { ranges: RANGES } }), [/^error .*"ipam\.type"/]],
   [
     'has an unreadable resolvConf',
@@ -181,6 +279,34 @@ test('checkConf() holds the ending of the file against what is in it', () => {
   );
   assert.match(check(list({}), 'x.txt').join(), /^warning : runtimes read only files that end in/);
   assert.equal(check({ type: 'loopback' }, '99-loopback.conf'), [], 'a file of another plugin');
+});
+
+test('checkConf() names the modes of overrides that have the same error, once', () => {
+  const entry = { mode: 'none', ipMasq: 1, ipam: undefined, overrides: [] as object[] };
+  const modes = ['bridge', 'host'];
+  entry.overrides = modes.map((mode) => ({ pod: `${mode}/*`, mode }));
+  assert.equal(check(list(entry)), ['error plugins[0]: Invalid "ipMasq": must be true or false, is 1']);
+  const sysctl = { mtu: 1000, ipam: { ...IPAM, ranges: [[{ subnet: 'fd00::/64' }]] } };
+  assert.equal(check(list({ ...entry, ...sysctl, ipMasq: true })), [
+    'error plugins[0]: Invalid "mtu": must be at least 1280 for an IPv6 address, is 1000 (for pods in mode "bridge")',
+  ]);
+});
+
+test('checkConf() looks for the plugin of another ipam where plugins are known to be', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'podlink-plugins-'));
+  try {
+    const text = JSON.stringify(list({ ipam: { type: 'dhcp' } }));
+    const told = () =>
+      checkConf(text, 'x.conflist', { env: ENV, kernel: undefined, pluginDirs: ['/nonexistent', dir] }).faults;
+    assert.equal(
+      told().map(({ message }) => message),
+      [`IPAM plugin "dhcp" is not built in, and is not in /nonexistent, ${dir}`],
+    );
+    writeFileSync(join(dir, 'dhcp'), '');
+    assert.equal(told(), []);
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
 });
 
 test('checkConf() says what the kernel lacks only for what is asked for', () => {

@@ -32,6 +32,8 @@ export interface ConfCheckOptions {
   readonly env: Environment;
   /** Undefined: the kernel is not asked. */
   readonly kernel: KernelFiles | undefined;
+  /** Where plugins are; undefined when that is not known. */
+  readonly pluginDirs?: readonly string[] | undefined;
 }
 
 /** `name`: of the file, whose ending says what runtimes take it for; undefined for standard input. */
@@ -100,7 +102,7 @@ function checkOurs(
   entry: Record<string, unknown>,
   place: string,
   list: Record<string, unknown>,
-  { env, kernel }: ConfCheckOptions,
+  { env, kernel, pluginDirs }: ConfCheckOptions,
 ): Checked {
   const { cniVersion } = list;
   // What is wrong with these is told of the file as a whole.
@@ -109,7 +111,7 @@ function checkOurs(
     name: isUsableName(list.name) ? list.name : 'network',
     cniVersion: typeof cniVersion === 'string' && isSupportedVersion(cniVersion) ? cniVersion : '1.1.0',
   };
-  const faults = [...checkEntry(config, env), ...(kernel ? checkKernel(config, kernel) : [])];
+  const faults = [...checkEntry(config, env, pluginDirs), ...(kernel ? checkKernel(config, kernel) : [])];
   return { entries: 1, faults: faults.map((fault) => ({ ...fault, place })) };
 }
 

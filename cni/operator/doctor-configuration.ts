@@ -1,19 +1,23 @@
 // The files of network configuration that runtimes read: what `validate` says to them.
 
 import { readFileSync } from 'node:fs';
-import { type Call, CONF_DIR_OPTION } from './command.ts';
-import { checkConf } from './conf-check.ts';
+import { binDirsOf, type Call, CONF_DIR_OPTION } from './command.ts';
+import { type ConfCheck, checkConf } from './conf-check.ts';
 import { DEFAULT_CONF_DIR, listConfFiles } from './conf-dir.ts';
 import type { Finding } from './finding.ts';
 import { count } from './text-table.ts';
 
 const subject = 'configuration';
 
+interface CheckedFile extends ConfCheck {
+  readonly file: string;
+}
+
 export function examineConfigurations(call: Call): Finding[] {
   const dir = call.valueOf(CONF_DIR_OPTION.name);
   const files = listConfFiles(dir);
   // What the kernel lacks for them is told under "kernel".
-  const options = { env: call.surroundings.env, kernel: undefined };
+  const options = { env: call.surroundings.env, kernel: undefined, pluginDirs: binDirsOf(call) };
   const checked = files.map((file) => ({ file, ...checkConf(readFileSync(file, 'utf8'), file, options) }));
   const faulty = checked.flatMap(({ file, faults }): Finding[] => {
     if (faults.length === 0) return [];
@@ -37,11 +41,11 @@ export function examineConfigurations(call: Call): Finding[] {
     subject,
     what: `${count(ours.length, 'file')} of ${dir ?? DEFAULT_CONF_DIR} with podlink in it${ours.length === 0 ? ` (${count(files.length, 'file')} in all)` : ''}`,
   };
-  return [sound, ...faulty, ...examineOrder(checked)];
+  return [sound, ...faulty, ...examineOrder(checked), ...examineNames(checked)];
 }
 
 /** containerd and CRI-O take the first file of the directory, whatever is in it. */
-function examineOrder(checked: readonly { file: string; entries: number }[]): Finding[] {
+function examineOrder(checked: readonly CheckedFile[]): Finding[] {
   const [first] = checked;
   if (!first || first.entries > 0 || checked.every(({ entries }) => entries === 0)) return [];
   return [
@@ -53,4 +57,22 @@ function examineOrder(checked: readonly { file: string; entries: number }[]): Fi
       remedy: "rename one of them, if podlink's network is to be the pods'",
     },
   ];
+}
+
+/** One name in several files: which of them a container gets is a matter of their order. */
+function examineNames(checked: readonly CheckedFile[]): Finding[] {
+  const named = checked.filter(({ network }) => network !== undefined);
+  return [...Map.groupBy(named, ({ network }) => network)].flatMap(([network, files]): Finding[] => {
+    const [first, ...others] = files.map(({ file }) => file);
+    if (others.length === 0 || files.every(({ entries }) => entries === 0)) return [];
+    return [
+      {
+        level: 'warn',
+        subject,
+        what: `network "${network}" is in ${first} and in ${others.join(', ')}`,
+        meaning: `the runtime takes the first, ${first}, and nothing of the other${others.length > 1 ? 's' : ''}`,
+        remedy: 'remove what is not meant, or give it another name',
+      },
+    ];
+  });
 }

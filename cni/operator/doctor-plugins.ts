@@ -3,7 +3,7 @@
 // containerd runs a plugin of that name for every pod. The stock one takes `lo` down on DEL, in whatever namespace the
 // path shows: in the host's, for a pod that shares it (https://github.com/kubernetes/kubernetes/issues/100648).
 
-import { realpathSync, statSync } from 'node:fs';
+import { lstatSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { binDirsOf, type Call } from './command.ts';
 import type { Finding } from './finding.ts';
@@ -26,11 +26,15 @@ export function examinePlugins(call: Call, networks: readonly Network[]): Findin
       subject,
       what: `podlink is in none of ${dirs.join(', ')}`,
       meaning: 'a runtime that looks for plugins there cannot run it',
-      remedy: 'put it there, or name the directory of the runtime with --bin-dir',
+      remedy: `\`podlink install ${dirs[0]}\`, or name the directory of the runtime with --bin-dir`,
     });
   }
   const sharing = networks.filter(mayShare).map(({ name }) => `"${name}"`);
-  return [...findings, ...dirs.flatMap((dir) => examineLoopback(dir, sharing))];
+  return [
+    ...findings,
+    ...dirs.flatMap((dir) => [...examineLink(dir, 'podlink'), ...examineLink(dir, 'loopback')]),
+    ...dirs.flatMap((dir) => examineLoopback(dir, sharing)),
+  ];
 }
 
 /** Whether a container of the network may get into a namespace that is not its own. */
@@ -48,6 +52,24 @@ function modeIn(value: unknown): string {
   return typeof mode === 'string' ? mode : '';
 }
 
+/** A link that leads nowhere: the runtime finds a name, and nothing to run. */
+function examineLink(dir: string, name: 'podlink' | 'loopback'): Finding[] {
+  const path = `${dir}/${name}`;
+  if (!lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() || findPlugin(dir, name) !== undefined) return [];
+  return [
+    {
+      level: 'fail',
+      subject,
+      what: `${path} is a link to "${readlinkSync(path)}", which is not there`,
+      meaning:
+        name === 'podlink'
+          ? 'a runtime that looks for plugins there cannot run podlink'
+          : 'containerd runs a plugin of this name for every pod, and without it starts none',
+      remedy: `\`podlink install ${dir} --force\``,
+    },
+  ];
+}
+
 function examineLoopback(dir: string, sharing: readonly string[]): Finding[] {
   const path = findPlugin(dir, 'loopback');
   if (path === undefined) return [];
@@ -61,7 +83,7 @@ function examineLoopback(dir: string, sharing: readonly string[]): Finding[] {
         sharing.length > 0
           ? `network ${sharing.join(', ')} lets pods share a namespace: under containerd, the end of such a pod takes the lo of the host, or of the container it shares, down`
           : 'as soon as a pod in mode host or container ends under containerd, it takes the lo of the host, or of the container it shares, down',
-      remedy: `mv -n ${dir}/loopback ${dir}/loopback.stock && ln -sf podlink ${dir}/loopback`,
+      remedy: `\`podlink install ${dir} --force\` (it keeps this one as loopback.before-podlink, and \`podlink uninstall ${dir}\` puts it back)`,
     },
   ];
 }

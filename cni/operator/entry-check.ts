@@ -1,6 +1,7 @@
 // What is wrong with one podlink entry of a configuration: all that an ADD would refuse, found in one go, and what it
 // would accept although it can hardly be meant.
 
+import { IpamError } from '../../ipam/errors.ts';
 import { findIpamDriver } from '../../ipam/registry.ts';
 import { MODE_NAMES } from '../modes/mode-selection.ts';
 import { type NetworkConfig, parseNetworkConfig } from '../protocol/config.ts';
@@ -9,11 +10,13 @@ import type { Environment } from '../protocol/request.ts';
 import { parseLogPath } from '../verbs/call-log.ts';
 import { Context } from '../verbs/context.ts';
 import { planRequest } from '../verbs/plan.ts';
+import { checkAddressing } from './addressing-check.ts';
 import { checkCapabilities } from './capability-check.ts';
 import { type Fault, valueAt, warning } from './fault.ts';
 import { isConsequence, MutableConfig } from './faulty-value.ts';
 import { ENTRY_KEYS, findUnknownKeys, IPAM_KEYS } from './known-keys.ts';
 import { suggest } from './spelling.ts';
+import { checkUnusedKeys } from './unused-key-check.ts';
 
 /** More errors than that are one: a file of another kind. */
 const MAX_ERRORS = 50;
@@ -22,11 +25,25 @@ const UNREADABLE = /must be a file that can be read/;
 
 type RawConfig = Readonly<Record<string, unknown>>;
 
-/** `config`: the entry as the runtime hands it over, with name and cniVersion. Nothing is changed, no plugin is run. */
-export function checkEntry(config: RawConfig, env: Environment): Fault[] {
+/** A mode that a pod may get by a configuration, and what that comes to then. */
+interface PossibleMode {
+  readonly mode: string;
+  readonly changes: RawConfig;
+  readonly isOverride: boolean;
+}
+
+/**
+ * `config`: the entry as the runtime hands it over, with name and cniVersion. `pluginDirs`: undefined when it is not
+ * known where plugins are. Nothing is changed, no plugin is run.
+ */
+export function checkEntry(config: RawConfig, env: Environment, pluginDirs?: readonly string[]): Fault[] {
   const faults = [
     ...checkKeys(config),
-    ...checkPlans(config, env),
+    ...checkPlans(config, env, pluginDirs),
+    ...checkUnusedKeys(
+      config,
+      modesOf(config).map(({ mode }) => mode),
+    ),
     ...checkRuntimeKeys(config),
     ...checkCapabilities(config),
   ];
@@ -56,15 +73,21 @@ function checkSpellings(object: RawConfig): Fault[] {
 }
 
 /** All that the parsers refuse, in every mode that a pod may get by this configuration. */
-function checkPlans(config: RawConfig, env: Environment): Fault[] {
-  return modesOf(config).flatMap(({ changes, title }) => {
-    const faults = checkPlan(changes, env);
-    return title === '' ? faults : faults.map(({ level, message }) => ({ level, message: `${message}${title}` }));
+function checkPlans(config: RawConfig, env: Environment, pluginDirs: readonly string[] | undefined): Fault[] {
+  const found = modesOf(config).flatMap((possible) =>
+    checkPlan(possible.changes, env, pluginDirs).map((each) => ({ ...possible, fault: each })),
+  );
+  return [...Map.groupBy(found, ({ fault: { message } }) => message)].flatMap(([message, group]) => {
+    const [first] = group;
+    if (!first) return [];
+    if (group.some(({ isOverride }) => !isOverride)) return first.fault;
+    const modes = [...new Set(group.map(({ mode }) => `"${mode}"`))];
+    return { ...first.fault, message: `${message} (for pods in mode ${modes.join(' or ')})` };
   });
 }
 
 /** The configuration itself, and for what `overrides` and `allowModes` let a pod have, what it comes to then. */
-function modesOf(config: RawConfig): { changes: RawConfig; title: string }[] {
+function modesOf(config: RawConfig): PossibleMode[] {
   const base = valueAt(config, 'mode') ?? 'bridge';
   const overrides = valueAt(config, 'overrides');
   const allowed = valueAt(config, 'allowModes');
@@ -77,14 +100,21 @@ function modesOf(config: RawConfig): { changes: RawConfig; title: string }[] {
   const byMode = new Map(others.toReversed().map((other) => [`${String(other.mode)} ${String(other.target)}`, other]));
   const changed = [...byMode.values()].toReversed().map(({ mode, target }) => ({
     changes: { ...withoutWish(without(config, 'mode', 'target', 'overrides', 'allowModes')), mode, target },
-    title: ` (for pods in mode "${String(mode)}")`,
+    mode: String(mode),
+    isOverride: true,
   }));
-  return [{ changes: config, title: '' }, ...changed];
+  return [{ changes: config, mode: String(base), isOverride: false }, ...changed];
+}
+
+function checkPlan(config: RawConfig, env: Environment, pluginDirs: readonly string[] | undefined): Fault[] {
+  const copy = new MutableConfig(config);
+  const faults = findRefusals(copy, env);
+  // Of what is sound in itself.
+  return [...faults, ...checkAddressing(copy.value, pluginDirs, (path) => copy.originalPath(path))];
 }
 
 /** What planning says to it, again and again, each time without what it refused before. */
-function checkPlan(config: RawConfig, env: Environment): Fault[] {
-  const copy = new MutableConfig(config);
+function findRefusals(copy: MutableConfig, env: Environment): Fault[] {
   const faults: Fault[] = [];
   const removed: string[] = [];
   while (removed.length < MAX_ERRORS) {
@@ -94,7 +124,7 @@ function checkPlan(config: RawConfig, env: Environment): Fault[] {
       return [...faults, ...warnings.map(warning)];
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
-      if (!(error instanceof FieldError)) return removed.length === 0 ? [...faults, fault(message)] : faults;
+      if (!(error instanceof FieldError)) return mayFollow(error, removed) ? faults : [...faults, fault(message)];
       const path = copy.originalPath(error.path);
       if (!isConsequence(path, removed)) faults.push(fault(message.replace(`"${error.path}"`, `"${path}"`)));
       removed.push(path);
@@ -102,6 +132,12 @@ function checkPlan(config: RawConfig, env: Environment): Fault[] {
     }
   }
   return faults;
+}
+
+/** Whether an error without a place may be nothing but the consequence of what was taken out. */
+function mayFollow(error: unknown, removed: readonly string[]): boolean {
+  if (error instanceof IpamError) return removed.some((path) => /^(ipam|runtimeConfig|args|cniVersion)\b/i.test(path));
+  return removed.length > 0;
 }
 
 /** As ADD does before it changes anything. Throws what that throws. */

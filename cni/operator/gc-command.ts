@@ -26,7 +26,7 @@ export const gcCommand: Command = {
   name: 'gc',
   summary: 'remove what belongs to no container any more',
   description:
-    'Attachments on record whose network namespace is gone or whose ADD was stopped, nftables elements without an owner, reservations of nobody. What may be in use is kept, and said to be: while a process runs in a namespace its attachment stays, until the runtime runs DEL or that process ends. Run it in the network and mount namespace of the runtime. Exit status 1 when something could not be removed.',
+    'Attachments on record whose network namespace is gone or whose ADD was stopped, nftables elements without an owner, reservations of nobody. What may be in use is kept, and said to be: while a process runs in a namespace its attachment stays, until the runtime runs DEL or that process ends. Run it in the network and mount namespace of the runtime. Exit status 1 when something could not be removed, with --dry-run when there is something to remove.',
   arguments: [],
   options: [
     { name: 'dry-run', short: 'n', summary: 'show what would be removed, and change nothing' },
@@ -53,7 +53,7 @@ export const gcCommand: Command = {
         ...(reason !== undefined && { reason }),
       })),
       text: (style) => describe(collected, isDryRun, style),
-      hasFinding: collected.some(({ outcome }) => outcome === 'failed'),
+      hasFinding: collected.some(({ outcome }) => outcome === 'failed' || outcome === 'stale'),
     };
   },
 };

@@ -1,16 +1,10 @@
 // `ipam ls|show|release`: who holds which address, and to have one free again.
 
 import { formatAddress, parseAddress } from '../../ipam/address.ts';
-import {
-  findHeldAddress,
-  type HeldAddress,
-  type NetworkInventory,
-  releaseAddress,
-  takeInventory,
-} from '../../ipam/inventory.ts';
+import { type HeldAddress, type NetworkInventory, releaseAddress } from '../../ipam/inventory.ts';
 import { describeHolder } from '../../ipam/reservation.ts';
 import { listRecords } from '../verbs/attachment-record.ts';
-import { type AddressBook, DATA_DIR_OPTION, listAddressBooks } from './address-book.ts';
+import { type AddressBook, DATA_DIR_OPTION, findHolder, listAddressBooks, takeStock } from './address-book.ts';
 import { formatAge, formatTime } from './age.ts';
 import { type Call, type Command, CommandError, CONF_DIR_OPTION, NETWORK_OPTION, UsageError } from './command.ts';
 import { count, formatPairs, formatTable, printable, type Style } from './text-table.ts';
@@ -32,7 +26,7 @@ export const ipamListCommand: Command = {
   options: OPTIONS,
   run(call) {
     const inventories = listAddressBooks(call)
-      .map(({ request }) => takeInventory(request))
+      .map(takeStock)
       .filter(({ ranges, reservations, strays }) => ranges.length + reservations.length + strays.length > 0);
     return { json: inventories, text: (style) => describeInventories(inventories, new Date(), style) };
   },
@@ -96,7 +90,7 @@ function addressArgument({ args }: Call): string {
 
 function findHolders(call: Call, address: string): { book: AddressBook; held: HeldAddress }[] {
   return listAddressBooks(call).flatMap((book) => {
-    const held = findHeldAddress(book.request, address);
+    const held = findHolder(book, address);
     return held ? [{ book, held }] : [];
   });
 }

@@ -36,6 +36,18 @@ export const ENTRY_KEYS: KeyTree = {
   ...leaves('log'),
 };
 
+/** The keys of an entry that serve an interface of the container's own: of mode bridge alone. */
+export const BRIDGE_KEYS = Object.keys(ENTRY_KEYS).filter(
+  (key) =>
+    key === 'ipam' ||
+    !(
+      key in OF_SPECIFICATION ||
+      ['mode', 'target', 'targetPaths', 'allowModes', 'overrides', 'log'].includes(key) ||
+      // In a mode without such an interface ADD refuses these, or has a use for them.
+      ['mac', 'sysctl', 'promisc', 'allmulti', 'txQLen'].includes(key)
+    ),
+);
+
 const RANGE = leaves('subnet', 'rangeStart', 'rangeEnd', 'gateway', 'exclude');
 const ROUTES = leaves('dst', 'gw', 'mtu', 'advmss', 'priority', 'table', 'scope');
 

@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { isErrno } from '../kernel/errno.ts';
-import { type Call, type Command, CommandError } from './command.ts';
+import { binDirsOf, type Call, type Command, CommandError } from './command.ts';
 import { type ConfCheck, checkConf } from './conf-check.ts';
 import { readKernelFiles } from './kernel-feature.ts';
 import { count, printable, type Style } from './text-table.ts';
@@ -23,9 +23,12 @@ export const validateCommand: Command = {
   ],
   run(call) {
     const kernel = call.isSet('no-kernel') ? undefined : readKernelFiles();
+    const { env } = call.surroundings;
+    // A runtime's plugins need not be on the machine that validates, unless it says that they are.
+    const pluginDirs = env.CNI_PATH ? binDirsOf(call) : undefined;
     const files = call.args.map((file): CheckedFile => {
       const text = read(call, file);
-      return { file, ...checkConf(text, file === '-' ? undefined : file, { env: call.surroundings.env, kernel }) };
+      return { file, ...checkConf(text, file === '-' ? undefined : file, { env, kernel, pluginDirs }) };
     });
     const faults = files.flatMap((file) => file.faults);
     const counts = call.isSet('strict') ? faults.length : faults.filter(({ level }) => level === 'error').length;

@@ -38,7 +38,6 @@ const LOCK_TIMEOUT_MS = 30_000;
 /** NAME_MAX is 255 bytes; the rest is for the interface, the suffix and a temporary name's. */
 const MAX_NAME_BYTES = 180;
 const TEMPORARY_SUFFIX = '.tmp';
-const WRITE_ANEW = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
 
 export interface AttachmentRecord {
   readonly version: typeof RECORD_VERSION;
@@ -101,7 +100,7 @@ export function writeRecord(runDir: string, record: AttachmentRecord): void {
   const path = recordPath(runDir, record);
   const temporary = `${path}${TEMPORARY_SUFFIX}`;
   // The attachment is locked, so what stands under this name is what a killed call left.
-  const fd = openSync(temporary, WRITE_ANEW, 0o600);
+  const fd = openNew(temporary);
   try {
     writeFileSync(fd, JSON.stringify(record));
     renameSync(temporary, path);
@@ -110,6 +109,16 @@ export function writeRecord(runDir: string, record: AttachmentRecord): void {
     throw error;
   } finally {
     closeSync(fd);
+  }
+}
+
+function openNew(path: string): number {
+  try {
+    return openSync(path, 'wx', 0o600);
+  } catch (error) {
+    if (!isErrno(error, 'EEXIST')) throw error;
+    unlinkSync(path);
+    return openSync(path, 'wx', 0o600);
   }
 }
 

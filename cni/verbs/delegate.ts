@@ -10,10 +10,7 @@ import type { Command, Environment } from '../protocol/request.ts';
 /** Longer than any runtime waits for us. */
 const TIMEOUT_MS = 300_000;
 
-/** There is no such plugin. */
-export class PluginNotFoundError extends CniError {}
-
-/** Find a plugin's executable in CNI_PATH. Throws CniError 7 for an impossible type, PluginNotFoundError (7) for one that is nowhere. */
+/** Find a plugin's executable in CNI_PATH. Throws CniError 7 for an impossible type, or one that is nowhere. */
 export function findPlugin(type: string, path: readonly string[]): string {
   if (type.includes('/') || hasControlCharacter(type)) {
     throw new CniError(
@@ -25,7 +22,7 @@ export function findPlugin(type: string, path: readonly string[]): string {
     const candidate = `${directory}/${type}`;
     if (statSync(candidate, { throwIfNoEntry: false })?.isFile()) return candidate;
   }
-  throw new PluginNotFoundError(
+  throw new CniError(
     ERR_INVALID_NETWORK_CONFIG,
     `Cannot find IPAM plugin "${type}": it is not built in, and not in CNI_PATH ${path.join(':') || '(empty)'}`,
   );

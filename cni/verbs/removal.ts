@@ -22,7 +22,6 @@ import type { Result } from '../protocol/result.ts';
 import { keyOf } from './attachment-key.ts';
 import { type AttachmentRecord, deleteRecord, listAllRecords } from './attachment-record.ts';
 import type { Context } from './context.ts';
-import { PluginNotFoundError } from './delegate.ts';
 import { closeSandbox, openRecordedSandbox } from './sandbox.ts';
 import { type FeatureTraces, featureLinks, featureRemovals, removeOwnElements, tracesOfRecord } from './features.ts';
 import { findIpam, type Ipam } from './ipam.ts';
@@ -84,28 +83,11 @@ export function removalOfRequest(request: AttachmentRequest, context: Context): 
     objects: mode.hasOwnInterface ? {} : sharedObjects(request, context, mode),
     netnsPath: request.netns,
     features: mode.hasOwnInterface ? findTraces(key, context) : { objects: {}, elements: [] },
-    ipam: ifItIsThere(findRequestIpam(request, context), context),
+    ipam: findRequestIpam(request, context),
     findOtherIpam: () => undefined,
     reported: previous?.interfaces.filter((link) => !link.sandbox).map(({ name }) => name) ?? [],
     openSandbox: () => undefined,
   };
-}
-
-/**
- * Without a record ADD did not get far: one that names a plugin which is nowhere was refused at once, and its DEL must
- * not fail for ever. With a record the plugin was there, and holds an address.
- */
-function ifItIsThere(ipam: Ipam | undefined, context: Context): Ipam | undefined {
-  if (!ipam) return undefined;
-  const release = async (): Promise<void> => {
-    try {
-      await ipam.release();
-    } catch (error) {
-      if (!(error instanceof PluginNotFoundError)) throw error;
-      context.warn(`${error.message}; there is no record of an ADD, so nothing is released`);
-    }
-  };
-  return { ...ipam, release };
 }
 
 /** By the elements' own comments: prevResult may be torn, the configuration another one, and the interface gone. */

@@ -139,6 +139,16 @@ for (const [title, ipam] of [
   });
 }
 
+test('three hundred routes, more than the kernel answers for at once', 'same', (host) => {
+  const routes = Array.from({ length: 300 }, (_, i) => ({ dst: `10.${100 + (i >> 8)}.${i & 255}.0/24` }));
+  const pod = addPod(host, host.config({ isGateway: true, ipam: host.hostLocal(['10.77.0.0/24'], { routes }) }));
+  const found = pod.namespace.ipJson<{ dst: string }>('-4', 'route', 'show').map(({ dst }) => dst);
+  mustBeEmpty(
+    routes.filter(({ dst }) => !found.includes(dst)).map(({ dst }) => dst),
+    'missing routes',
+  );
+});
+
 test('pods of a network without ipam talk once they have addresses', 'same', (host) => {
   const config = host.config({ ipam: undefined });
   const pods = [addPod(host, config), addPod(host, config)] as const;

@@ -181,16 +181,4 @@ test('a plugin that is nowhere, or no name of one: code 7 before anything is don
   mustBeEmpty(changes, 'left behind');
 });
 
-test('the DEL of an ADD that was refused for want of the plugin succeeds, and says that nothing is released', {
-  differs: 'its DEL fails as its ADD did, for ever',
-  seen: /DEL/,
-}, (host) => {
-  const container = host.addContainer();
-  const config = fakeConfig(host, { ipam: { type: 'no-such-plugin' } });
-  mustRefuse(host, 'ADD', { config, container }, 7, /IPAM/);
-  const { code, stderr } = host.invoke('DEL', { config, container });
-  assert.is(code, 0);
-  assert.match(stderr, /Cannot find IPAM plugin "no-such-plugin".*nothing is released/);
-});
-
 run();

@@ -64,9 +64,16 @@ test('a reader that closes early is no reason for a stack trace', NO_COMMANDS, (
 });
 
 test('the completion script is good bash', NO_COMMANDS, (host) => {
-  const script = `${mustSay(host, ['completion', 'bash'])}\nCOMP_WORDS=(podlink attachment ''); COMP_CWORD=2; _podlink; echo "\${COMPREPLY[@]}"`;
-  const { stdout, stderr } = spawnSync('bash', ['--norc', '-c', script], { encoding: 'utf8' });
-  assert.equal([stdout, stderr], ['ls inspect\n', '']);
+  const script = mustSay(host, ['completion', 'bash']);
+  for (const [words, offered] of [
+    ["podlink attachment ''", 'ls inspect\n'],
+    ["podlink help attachment ''", 'ls inspect\n'],
+    ['podlink help val', 'validate\n'],
+  ] as const) {
+    const ask = `COMP_WORDS=(${words}); COMP_CWORD=$(( \${#COMP_WORDS[@]} - 1 )); _podlink; echo "\${COMPREPLY[@]}"`;
+    const { stdout, stderr } = spawnSync('bash', ['--norc', '-c', `${script}\n${ask}`], { encoding: 'utf8' });
+    assert.equal([stdout, stderr], [offered, '']);
+  }
 });
 
 run();

@@ -77,6 +77,8 @@ test('what validate calls an error ADD refuses, and what it calls good ADD accep
     [{ ipam: { type: 'host-local' } }, false],
     [{ mode: 'hots' }, false],
     [{ ingressBurst: 5 }, false],
+    [{ mtu: 1000 }, true],
+    [{ mtu: 1000, ipam: host.hostLocal(['10.77.0.0/24', 'fd00:77::/64']) }, false],
   ];
   for (const [entry, isGood] of rows) {
     const config = { ...host.config(), ...entry };
@@ -87,6 +89,14 @@ test('what validate calls an error ADD refuses, and what it calls good ADD accep
     assert.is(host.invoke('ADD', { config: complete, container }).code, isGood ? 0 : 1, JSON.stringify(entry));
     if (isGood) host.invoke('DEL', { config: complete, container });
   }
+});
+
+test('validate warns of a gateway out of reach, which the kernel refuses at ADD', NO_COMMANDS, (host) => {
+  const ipam = { ...host.hostLocal(['10.77.0.0/24']), ranges: [[{ subnet: '10.77.0.0/24', gateway: '10.99.0.1' }]] };
+  const config = host.config({ isDefaultGateway: true, ipam });
+  const { stdout } = mustEnd(host, ['validate', '--no-kernel', '--strict', '-'], 1, JSON.stringify(config));
+  assert.match(stdout, /warning +"ipam\.ranges\[0\]\[0\]\.gateway" 10\.99\.0\.1 is not in 10\.77\.0\.0\/24/);
+  assert.is(host.invoke('ADD', { config, container: host.addContainer() }).code, 1);
 });
 
 test('validate changes nothing, and reads a file that is none', NO_COMMANDS, (host) => {

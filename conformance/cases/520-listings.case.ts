@@ -176,6 +176,44 @@ test('ipam shows who holds an address, and releases it only when nobody uses it'
   assert.match(mustEnd(host, ['ipam', 'show', cart.ipv4, ...dirs], 1).stderr, /nobody has reserved/);
 });
 
+test('attachment ls shows two addresses of a host that has many, and all of them to programs', NO_COMMANDS, (host) => {
+  host.namespace.ip('link', 'add', 'many', 'type', 'bridge');
+  host.namespace.ip('link', 'set', 'many', 'up');
+  for (let i = 1; i <= 4; i++) host.namespace.ip('address', 'add', `10.88.${i}.1/24`, 'dev', 'many');
+  const config = { cniVersion: '1.0.0', name: 'shared', type: 'podlink', mode: 'host' };
+  assert.is(host.invoke('ADD', { config, container: host.addContainer() }).code, 0);
+  const [row] = mustTell<{ addresses: string[] }[]>(host, ['attachment', 'ls']);
+  const all = [1, 2, 3, 4].map((i) => `10.88.${i}.1/24`);
+  assert.equal(row?.addresses, all);
+  assert.match(mustSay(host, ['attachment', 'ls']), / 10\.88\.1\.1\/24, 10\.88\.2\.1\/24, \+2 more /);
+  assert.ok(mustSay(host, ['attachment', 'ls', '--no-trunc']).includes(all.join(', ')));
+});
+
+test('ipam ls shows the ranges that are configured now, and those of attachments from before', NO_COMMANDS, (host) => {
+  const before = host.config({ ipam: host.hostLocal(['10.77.0.0/24']) });
+  const now = host.config({ ipam: host.hostLocal(['10.78.0.0/24', 'fd00:77::/64']) });
+  const dirs = ['--conf-dir', writeConfDir(host, [now])];
+  interface Stock {
+    readonly ranges: readonly { readonly range: string; readonly taken: number }[];
+    readonly reservations: readonly { readonly range?: string }[];
+  }
+  for (let pods = 1; pods <= 2; pods++) {
+    addPod(host, before);
+    const [stock, ...others] = mustTell<Stock[]>(host, ['ipam', 'ls', ...dirs]);
+    assert.is(others.length, 0);
+    assert.equal(
+      stock?.ranges.map(({ range, taken }) => [range.split('-')[0], taken]),
+      [
+        ['10.78.0.1', 0],
+        ['fd00:77::1', 0],
+        ['10.77.0.1', pods],
+      ],
+    );
+    assert.ok(stock?.reservations.every(({ range }) => range?.startsWith('10.77.0.1-')));
+  }
+  assert.match(mustSay(host, ['ipam', 'show', '10.77.0.2', ...dirs]), /^range: +10\.77\.0\.1-/m);
+});
+
 test('no listing changes anything', NO_COMMANDS, (host) => {
   const { cart, dirs } = node(host);
   const before = host.snapshot();

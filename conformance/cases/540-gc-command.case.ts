@@ -66,7 +66,7 @@ test(
     stale.namespace.remove();
     await waitForLinkGone(host, ifname);
     const before = host.snapshot();
-    const text = mustSay(host, ['gc', '--dry-run', ...dirs]);
+    const text = mustEnd(host, ['gc', '--dry-run', ...dirs], 1).stdout;
     assert.match(text, new RegExp(`^stale {2}interface "eth0" of container "${stale.namespace.name}"`, 'm'));
     assert.match(text, /^1 stale object, nothing was changed$/m);
     mustBeEmpty(host.changesSince(before), 'changed by --dry-run');
@@ -76,6 +76,7 @@ test(
     assert.equal(elementOwnersOf(host.namespace), [`pods/${living.namespace.name}/eth0`]);
     checkPod(host, living);
     assert.equal(mustTell(host, ['gc', ...dirs]), []);
+    assert.equal(mustTell(host, ['gc', '--dry-run', ...dirs]), [], 'nothing is left, and the exit status is 0');
   },
 );
 

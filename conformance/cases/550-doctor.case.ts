@@ -7,7 +7,7 @@ import { cases } from '../harness/case.ts';
 import type { Config } from '../harness/document.ts';
 import type { Host } from '../harness/host.ts';
 import { mustEnd, mustSay, mustTell, NO_COMMANDS, writeConfDir } from '../harness/operator-command.ts';
-import { addPod, type Pod } from '../harness/pod.ts';
+import { addPod, delPod, type Pod } from '../harness/pod.ts';
 import { REFERENCE_FOLDER } from '../harness/plugin.ts';
 import { mustBeEmpty } from '../harness/verdict.ts';
 
@@ -98,7 +98,7 @@ test('doctor sees a loopback that is not ours, and how much it matters', NO_COMM
   symlinkSync(join(REFERENCE_FOLDER, 'loopback'), join(bin, 'loopback'));
   const { args } = doctor(host);
   const { remedy } = mustFind(host, [...args, '--bin-dir', bin], 'warn', /loopback is not podlink/);
-  assert.match(remedy ?? '', /ln -sf podlink/);
+  assert.match(remedy ?? '', new RegExp(`^\`podlink install ${bin} --force\` .*loopback\\.before-podlink`));
   const sharing = host.config({ name: 'shared', mode: 'host' });
   writeConfDir(host, [sharing]);
   mustFind(host, [...args, '--bin-dir', bin], 'fail', /loopback is not podlink/);
@@ -108,6 +108,54 @@ test('doctor sees a loopback that is not ours, and how much it matters', NO_COMM
   copyFileSync(join(host.pluginFolder, 'podlink'), join(copied, 'loopback'));
   const findings = mustTell<Finding[]>(host, [...args, '--bin-dir', copied]);
   assert.ok(findings.some(({ level, what }) => level === 'ok' && what === `${copied}/loopback is podlink`));
+});
+
+test('doctor names a remedy for a stock loopback that can be taken back', NO_COMMANDS, (host) => {
+  const bin = join(host.folder, 'debian-bin');
+  mkdirSync(bin);
+  symlinkSync(join(REFERENCE_FOLDER, 'loopback'), join(bin, 'loopback'));
+  const { args, pod } = doctor(host);
+  const asked = [...args, '--bin-dir', bin];
+  const absent = mustFind(host, asked, 'warn', /podlink is in none of/);
+  assert.match(absent.remedy ?? '', new RegExp(`^\`podlink install ${bin}\``));
+  const { remedy = '' } = mustFind(host, asked, 'warn', /loopback is not podlink/);
+  const [, install = '', uninstall = ''] = /^`podlink (.*?)`.*`podlink (.*?)`/.exec(remedy) ?? [];
+  mustSay(host, install.split(' '));
+  mustSay(host, [...asked, '--strict']);
+  delPod(host, pod);
+  mustSay(host, uninstall.split(' '));
+  mustFind(host, asked, 'warn', /loopback is not podlink/);
+});
+
+test('doctor sees links that lead nowhere in the place of the plugins', NO_COMMANDS, (host) => {
+  const bin = join(host.folder, 'dangling-bin');
+  mkdirSync(bin);
+  const { args } = doctor(host);
+  const asked = [...args, '--bin-dir', bin];
+  symlinkSync('podlink', join(bin, 'loopback'));
+  const { remedy, meaning } = mustFind(host, asked, 'fail', /\/loopback is a link to "podlink", which is not there$/);
+  assert.match(meaning ?? '', /containerd runs a plugin of this name for every pod/);
+  assert.is(remedy, `\`podlink install ${bin} --force\``);
+  symlinkSync('/nonexistent/podlink', join(bin, 'podlink'));
+  mustFind(host, asked, 'fail', /\/podlink is a link to "\/nonexistent\/podlink", which is not there$/);
+  mustSay(host, ['install', bin, '--force']);
+  mustSay(host, [...asked, '--strict']);
+});
+
+test('doctor sees one name in two files', NO_COMMANDS, (host) => {
+  const { args } = doctor(host);
+  const dir = join(host.folder, 'net.d');
+  const second = join(dir, '20-again.conflist');
+  writeFileSync(second, JSON.stringify({ cniVersion: '1.0.0', name: 'pods', plugins: [{ type: 'bridge' }] }));
+  const { what, meaning } = mustFind(host, args, 'warn', /^network "pods" is in /);
+  assert.is(what, `network "pods" is in ${dir}/10-pods.conflist and in ${second}`);
+  assert.match(meaning ?? '', /the runtime takes the first, .*10-pods\.conflist/);
+});
+
+test('doctor sees that the plugin of another ipam is not there', NO_COMMANDS, (host) => {
+  const { args } = doctor(host);
+  writeConfDir(host, [host.config({ name: 'leased', ipam: { type: 'no-such-ipam' } })]);
+  mustFind(host, args, 'warn', new RegExp(`"no-such-ipam" is not built in, and is not in ${host.pluginFolder}`));
 });
 
 test('doctor sees what a configuration has wrong', NO_COMMANDS, (host) => {

@@ -123,6 +123,16 @@ test('executeAll() throws the first failure when all have been answered', () => 
   assert.is(transport.left, 0, 'the socket is clean');
 });
 
+test('executeAll() sends no more at once than the answers that fit', () => {
+  const lengths: number[] = [];
+  const transport = new ScriptedTransport((sequence, sent) => {
+    lengths.push(sent.length / 20);
+    return Array.from({ length: sent.length / 20 }, (_, i) => answer(sequence + i));
+  });
+  const replies = new NetlinkConnection(transport).executeAll(Array.from({ length: 70 }, () => ADD));
+  assert.equal([replies.length, lengths], [70, [32, 32, 6]]);
+});
+
 test('executeAll() asks for no acknowledgement of a query, and takes its object or a refusal for the answer', () => {
   const query = { ...GET, isQuery: true };
   const transport = new ScriptedTransport((_, sent) => {

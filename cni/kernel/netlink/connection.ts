@@ -35,6 +35,12 @@ export interface Answer {
   readonly failure?: NetlinkError;
 }
 
+/**
+ * In one datagram. The kernel answers all of it before anything is received: each answer takes some 800 bytes of a receive
+ * buffer of 208 KiB (net.core.rmem_default, which may be less), and those that do not fit are lost with ENOBUFS.
+ */
+const MAX_REQUESTS = 32;
+
 /** A dump of a million elements takes a few seconds. */
 const DUMP_TIMEOUT_MS = 60_000;
 /**
@@ -64,7 +70,7 @@ export class NetlinkConnection {
   }
 
   /**
-   * Send several requests in one datagram and wait for all answers. The kernel carries them out in order and
+   * Send several requests, as many in one datagram as its answers fit, and wait for all of these. The kernel carries them out in order and
    * does not stop at one that fails; the first failure is thrown, when all have been answered.
    */
   executeAll(operations: readonly Operation[]): Message[][] {
@@ -79,7 +85,14 @@ export class NetlinkConnection {
    * cannot be understood.
    */
   attemptAll(operations: readonly Operation[]): Answer[] {
-    if (operations.length === 0) return []; // the kernel refuses an empty datagram
+    const answers: Answer[] = [];
+    for (let i = 0; i < operations.length; i += MAX_REQUESTS) {
+      answers.push(...this.#attemptTogether(operations.slice(i, i + MAX_REQUESTS)));
+    }
+    return answers;
+  }
+
+  #attemptTogether(operations: readonly Operation[]): Answer[] {
     const first = this.#sequence + 1;
     this.#send(
       operations.map(({ type, flags, payload, isQuery }) => ({

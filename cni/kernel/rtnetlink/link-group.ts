@@ -25,15 +25,10 @@ export function deleteLinks(route: NetlinkConnection, links: readonly Pick<Link,
   const operation = `delete the ${links.length} links of group ${group}`;
   requests.push({ operation, type: RTM_DELLINK, flags: 0, payload });
   // The kernel carries them out one after the other, and goes on after one that it refuses.
-  for (let i = 0; i < requests.length; i += MAX_REQUESTS) {
-    for (const { failure } of route.attemptAll(requests.slice(i, i + MAX_REQUESTS))) {
-      if (failure && !isErrno(failure, 'ENODEV')) throw failure; // all of them may be gone, and the group with them
-    }
+  for (const { failure } of route.attemptAll(requests)) {
+    if (failure && !isErrno(failure, 'ENODEV')) throw failure; // all of them may be gone, and the group with them
   }
 }
-
-/** In one datagram. Each acknowledgement takes some 800 bytes of a receive buffer of 208 KiB, and those beyond are lost. */
-const MAX_REQUESTS = 64;
 
 /** One that nobody has: 0 is every link's, and people number theirs from below. */
 function randomGroup(): number {

@@ -24,7 +24,7 @@ export class ScriptedTransport implements Transport {
   }
 
   send(datagram: Uint8Array): void {
-    const sent = datagram.slice();
+    const sent = new Uint8Array(datagram); // not slice(), which of a Buffer makes no copy
     this.sent.push(sent);
     const sequence = new DataView(sent.buffer).getUint32(8, true);
     this.#datagrams.push(...this.#script(sequence, sent));
