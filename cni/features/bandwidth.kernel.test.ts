@@ -89,6 +89,18 @@ function assertLimited(rate: number, limit: number): void {
   assert.ok(rate > limit * 0.9 && rate < limit * 1.1, `${Math.round(rate / 1e4) / 100} of ${limit / MBIT} Mbit/s`);
 }
 
+/** Of a rate that is too low a busy machine may be the reason, and only the third time it counts; never of one too high. */
+async function mustBeLimited(
+  from: TestNamespace,
+  to: TestNamespace,
+  connections: readonly string[],
+  limit: number,
+): Promise<void> {
+  let rate = 0;
+  for (let attempt = 0; attempt < 3 && rate <= limit * 0.9; attempt++) rate = await measure(from, to, connections);
+  assertLimited(rate, limit);
+}
+
 /** What tc(8) prints of a namespace. */
 function tc(ns: TestNamespace, ...args: readonly string[]): string {
   return execFileSync('tc', ['-n', ns.name, ...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
@@ -199,8 +211,8 @@ for (const rate of [8 * MBIT, 80 * MBIT]) {
   test(`apply() holds ${rate / MBIT} Mbit/s in both directions, for IPv4 and IPv6 together`, () =>
     withWorld(async (host, pod, outside) => {
       const { check, warnings } = limit(host, pod, 'pod0', { ingressRate: rate, egressRate: rate });
-      assertLimited(await measure(outside, pod, INGRESS), rate);
-      assertLimited(await measure(pod, outside, EGRESS), rate);
+      await mustBeLimited(outside, pod, INGRESS, rate);
+      await mustBeLimited(pod, outside, EGRESS, rate);
       assert.equal([check(), warnings], [[], []]);
       // The packets went where they should.
       for (const link of ['pod0', ifbsOf(host)[0] ?? '']) {
@@ -218,7 +230,7 @@ test('apply() limits each of two families alone', () =>
       [outside, pod, INGRESS],
       [pod, outside, EGRESS],
     ] as const) {
-      for (const name of names) assertLimited(await measure(from, to, [name]), rate);
+      for (const name of names) await mustBeLimited(from, to, [name], rate);
     }
   }));
 
@@ -236,7 +248,7 @@ for (const [key, limited, free] of [
         [0, outside, pod],
         [1, pod, outside],
       ] as const) {
-        assertLimited(await measure(from, to, limited[i]), rate);
+        await mustBeLimited(from, to, limited[i], rate);
         for (const name of free[i]) {
           assert.ok((await measure(from, to, [name], { warmMs: 200, windowMs: 300 })) > 5 * rate, name);
         }
@@ -256,9 +268,9 @@ test('apply() limits two interfaces of one container, each by itself', () =>
     const second = limit(host, pod, 'pod1', { egressRate: 40 * MBIT }, 'eth1');
     assert.is(ifbsOf(host).length, 2);
     const [slow, fast] = ['10.22.0.5 192.0.2.2', '10.23.0.5 198.51.100.2'];
-    assertLimited(await measure(pod, outside, [slow]), 8 * MBIT);
-    assertLimited(await measure(pod, outside, [fast]), 40 * MBIT);
-    assertLimited(await measure(pod, outside, [slow, fast]), 48 * MBIT);
+    await mustBeLimited(pod, outside, [slow], 8 * MBIT);
+    await mustBeLimited(pod, outside, [fast], 40 * MBIT);
+    await mustBeLimited(pod, outside, [slow, fast], 48 * MBIT);
     second.remove();
     assert.equal(ifbsOf(host), [ifbName({ network: 'pods', containerId: 'c1', ifname: 'eth0' })]);
   }));
