@@ -41,7 +41,8 @@ export function ifbAlias({ network, containerId, ifname }: AttachmentKey): strin
 }
 
 /**
- * Make the ifb of an attachment, still down and without its alias. One that is there was left behind by an ADD that was killed: it makes way.
+ * Make the ifb of an attachment, still down and without its alias. One that is there was left behind by an ADD that was
+ * killed: it makes way.
  *
  * Throws CniError 102 when another kind of link has its name, CniError 100 when the kernel has no ifb.
  */

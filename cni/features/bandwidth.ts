@@ -24,9 +24,6 @@ const ATTEMPTS = 3;
 
 const NO_SUBNETS = { subnets: [], subnetsAre: 'unshaped' } as const;
 
-/** Operations a datagram: the kernel's answers to all of them must fit the receive buffer of the socket, 208 KiB. */
-const BATCH = 100;
-
 export const bandwidthFeature: Feature = {
   name: 'bandwidth',
   rulesets: [],
@@ -106,7 +103,7 @@ function makeQueues(
       ...redirectOperations(hostEnd, limits, ifb.index),
     );
   }
-  for (let i = 0; i < operations.length; i += BATCH) route.executeAll(operations.slice(i, i + BATCH));
+  route.executeAll(operations);
 }
 
 function checkLimits(host: FeatureHost, key: AttachmentKey, hostInterface: string, limits: BandwidthConfig): string[] {

@@ -70,8 +70,8 @@ export class NetlinkConnection {
   }
 
   /**
-   * Send several requests, as many in one datagram as its answers fit, and wait for all of these. The kernel carries them out in order and
-   * does not stop at one that fails; the first failure is thrown, when all have been answered.
+   * Send several requests, as many in one datagram as its answers fit, and wait for all answers. The kernel carries them
+   * out in order and does not stop at one that fails; the first failure is thrown, when all have been answered.
    */
   executeAll(operations: readonly Operation[]): Message[][] {
     const answers = this.attemptAll(operations);
