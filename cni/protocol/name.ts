@@ -47,7 +47,7 @@ export function hasControlCharacter(text: string): boolean {
 /** Say why a text cannot name an interface; undefined when it can. */
 function interfaceNameFault(name: string): { message: string; details?: string } | undefined {
   if (name === '') return { message: 'interface name is empty' };
-  if (new TextEncoder().encode(name).length > INTERFACE_NAME_MAX_BYTES)
+  if (Buffer.byteLength(name, 'utf8') > INTERFACE_NAME_MAX_BYTES)
     return { message: 'interface name is too long', details: 'interface name should be less than 16 characters' };
   if (name === '.' || name === '..') return { message: 'interface name is . or ..' };
   if (UNUSABLE.test(name)) return { message: 'interface name contains / or : or whitespace characters' };

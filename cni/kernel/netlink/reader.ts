@@ -1,6 +1,7 @@
 // Reads netlink messages: fixed structures through a cursor, attributes through a list that keeps unknown ones.
 // Every length is checked before it is trusted; bytes that lie about their length are a MalformedMessageError.
 
+import { decodeText } from './text.ts';
 import { align4, HOST_IS_LITTLE_ENDIAN, NLA_TYPE_MASK } from './writer.ts';
 
 /** Bytes from a netlink socket that do not keep to the format. */
@@ -97,58 +98,81 @@ export interface Attribute {
  * size than they read. Of an attribute that stands twice the last counts, as in the kernel's own nla_parse().
  */
 export class Attributes {
-  readonly all: readonly Attribute[];
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  /** Type, offset of the payload and its length, of one attribute after the other. A link has 60, of which ten are read. */
+  readonly #places: readonly number[];
 
   constructor(bytes: Uint8Array) {
-    const all: Attribute[] = [];
-    const reader = new ByteReader(bytes);
-    while (reader.remaining >= 4) {
-      const length = reader.u16();
-      const type = reader.u16() & NLA_TYPE_MASK;
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    const places: number[] = [];
+    let at = 0;
+    while (bytes.length - at >= 4) {
+      const length = view.getUint16(at, HOST_IS_LITTLE_ENDIAN);
       if (length < 4) throw new MalformedMessageError(`Invalid attribute length ${length}`);
-      const payload = reader.bytes(length - 4);
+      const left = bytes.length - at;
+      if (length > left)
+        throw new MalformedMessageError(`Truncated message: ${length - 4} bytes wanted, ${left - 4} left`);
+      places.push(view.getUint16(at + 2, HOST_IS_LITTLE_ENDIAN) & NLA_TYPE_MASK, at + 4, length - 4);
       // The last attribute's padding may be missing.
-      reader.skip(Math.min(align4(length) - length, reader.remaining));
-      all.push({ type, payload });
+      at = Math.min(at + align4(length), bytes.length);
     }
-    if (reader.remaining > 0) throw new MalformedMessageError(`${reader.remaining} stray bytes after the attributes`);
-    this.all = all;
+    if (at < bytes.length) throw new MalformedMessageError(`${bytes.length - at} stray bytes after the attributes`);
+    this.#bytes = bytes;
+    this.#view = view;
+    this.#places = places;
+  }
+
+  get all(): Attribute[] {
+    const places = this.#places;
+    return Array.from({ length: places.length / 3 }, (_, i) => ({
+      type: places[3 * i] ?? 0,
+      payload: this.#payload(3 * i),
+    }));
   }
 
   has(type: number): boolean {
-    return this.bytes(type) !== undefined;
+    return this.#find(type) >= 0;
   }
 
   bytes(type: number): Uint8Array | undefined {
-    return this.all.findLast((attribute) => attribute.type === type)?.payload;
+    const place = this.#find(type);
+    return place < 0 ? undefined : this.#payload(place);
   }
 
   u8(type: number): number | undefined {
-    return this.#exactly(type, 1)?.u8();
+    const at = this.#exactly(type, 1);
+    return at < 0 ? undefined : this.#view.getUint8(at);
   }
 
   u16(type: number): number | undefined {
-    return this.#exactly(type, 2)?.u16();
+    const at = this.#exactly(type, 2);
+    return at < 0 ? undefined : this.#view.getUint16(at, HOST_IS_LITTLE_ENDIAN);
   }
 
   u32(type: number): number | undefined {
-    return this.#exactly(type, 4)?.u32();
+    const at = this.#exactly(type, 4);
+    return at < 0 ? undefined : this.#view.getUint32(at, HOST_IS_LITTLE_ENDIAN);
   }
 
   s32(type: number): number | undefined {
-    return this.#exactly(type, 4)?.s32();
+    const at = this.#exactly(type, 4);
+    return at < 0 ? undefined : this.#view.getInt32(at, HOST_IS_LITTLE_ENDIAN);
   }
 
   u64(type: number): bigint | undefined {
-    return this.#exactly(type, 8)?.u64();
+    const at = this.#exactly(type, 8);
+    return at < 0 ? undefined : this.#view.getBigUint64(at, HOST_IS_LITTLE_ENDIAN);
   }
 
   be32(type: number): number | undefined {
-    return this.#exactly(type, 4)?.be32();
+    const at = this.#exactly(type, 4);
+    return at < 0 ? undefined : this.#view.getUint32(at, false);
   }
 
   be64(type: number): bigint | undefined {
-    return this.#exactly(type, 8)?.be64();
+    const at = this.#exactly(type, 8);
+    return at < 0 ? undefined : this.#view.getBigUint64(at, false);
   }
 
   /** UTF-8 text up to its first zero byte, or all of it. */
@@ -156,7 +180,7 @@ export class Attributes {
     const payload = this.bytes(type);
     if (payload === undefined) return undefined;
     const end = payload.indexOf(0);
-    return new TextDecoder().decode(end < 0 ? payload : payload.subarray(0, end));
+    return decodeText(end < 0 ? payload : payload.subarray(0, end));
   }
 
   nested(type: number): Attributes | undefined {
@@ -164,12 +188,24 @@ export class Attributes {
     return payload && new Attributes(payload);
   }
 
-  #exactly(type: number, size: number): ByteReader | undefined {
-    const payload = this.bytes(type);
-    if (payload === undefined) return undefined;
-    if (payload.length !== size) {
-      throw new MalformedMessageError(`Attribute ${type} has ${payload.length} bytes instead of ${size}`);
-    }
-    return new ByteReader(payload);
+  /** Where in #places the last attribute of a type is; negative when there is none. */
+  #find(type: number): number {
+    let place = this.#places.length - 3;
+    while (place >= 0 && this.#places[place] !== type) place -= 3;
+    return place;
+  }
+
+  #payload(place: number): Uint8Array {
+    const start = this.#places[place + 1] ?? 0;
+    return this.#bytes.subarray(start, start + (this.#places[place + 2] ?? 0));
+  }
+
+  /** The offset of an attribute's payload, which has so many bytes; negative when it is absent. */
+  #exactly(type: number, size: number): number {
+    const place = this.#find(type);
+    if (place < 0) return -1;
+    const length = this.#places[place + 2];
+    if (length !== size) throw new MalformedMessageError(`Attribute ${type} has ${length} bytes instead of ${size}`);
+    return this.#places[place + 1] ?? 0;
   }
 }

@@ -9,6 +9,8 @@
 //
 // nla_len counts header and payload, not the padding to NLA_ALIGNTO = 4.
 
+import { encodeText } from './text.ts';
+
 /** Both architectures the executable is built for are little-endian, so "host order" is little-endian here. */
 export const HOST_IS_LITTLE_ENDIAN = true;
 
@@ -169,7 +171,7 @@ export class MessageWriter {
   /** UTF-8 text with its terminating zero, as NLA_NUL_STRING wants it. Throws RangeError for text that holds a zero. */
   attributeString(type: number, text: string): this {
     if (text.includes('\0')) throw new RangeError('Cannot write a string that contains a zero byte');
-    return this.attribute(type, (writer) => writer.bytes(new TextEncoder().encode(text)).u8(0));
+    return this.attribute(type, (writer) => writer.bytes(encodeText(text)).u8(0));
   }
 
   /** Overwrite four bytes written earlier, e.g. a length that was not known. Host order. */

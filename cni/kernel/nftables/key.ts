@@ -4,6 +4,7 @@
 // Source: nftables include/datatype.h (1.0.6) for the numbers, include/net/netfilter/nf_tables.h for the padding.
 
 import { decodeAddress, decodeMac } from '../netlink/address-bytes.ts';
+import { decodeText, encodeText } from '../netlink/text.ts';
 import { align4, MessageWriter } from '../netlink/writer.ts';
 
 export interface DataType {
@@ -75,7 +76,7 @@ export function formatKey(types: readonly DataType[], start: Uint8Array, end = s
 
 /** Write the name of a network interface as a field of a key. Throws RangeError for one that no interface can have. */
 export function encodeInterfaceName(name: string): Uint8Array {
-  const text = new TextEncoder().encode(name);
+  const text = encodeText(name);
   if (text.length === 0 || text.length >= IFNAME.bytes) {
     throw new RangeError(`Cannot write interface name "${name}": it must have 1 to ${IFNAME.bytes - 1} bytes`);
   }
@@ -86,7 +87,7 @@ export function encodeInterfaceName(name: string): Uint8Array {
 
 function formatInterfaceName(bytes: Uint8Array): string {
   const end = bytes.indexOf(0);
-  return `"${new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end))}"`;
+  return `"${decodeText(end < 0 ? bytes : bytes.subarray(0, end))}"`;
 }
 
 /** Write a port as a field of a key. Throws RangeError for a number that is none. */

@@ -9,6 +9,7 @@
 // Source: libnftnl include/libnftnl/udata.h (1.2.4).
 
 import { ByteReader } from '../netlink/reader.ts';
+import { decodeText, encodeText } from '../netlink/text.ts';
 
 /** NFTNL_UDATA_RULE_COMMENT and NFTNL_UDATA_SET_ELEM_COMMENT. */
 export const RULE_COMMENT = 0;
@@ -33,7 +34,7 @@ const DIGEST_CHARACTERS = 16;
 
 /** Write a comment. Throws RangeError for one that nft could not read, which fitComment() prevents. */
 export function encodeComment(type: number, comment: string): Uint8Array {
-  const text = new TextEncoder().encode(comment);
+  const text = encodeText(comment);
   if (text.length > COMMENT_MAX_BYTES || text.includes(0)) {
     throw new RangeError(`Cannot write the comment "${comment}": it must have at most ${COMMENT_MAX_BYTES} bytes`);
   }
@@ -46,7 +47,7 @@ export function decodeComment(type: number, userdata: Uint8Array): string | unde
   while (reader.remaining > 0) {
     const [entryType, length] = [reader.u8(), reader.u8()];
     const value = reader.bytes(length);
-    if (entryType === type) return new TextDecoder().decode(value.at(-1) === 0 ? value.subarray(0, -1) : value);
+    if (entryType === type) return decodeText(value.at(-1) === 0 ? value.subarray(0, -1) : value);
   }
   return undefined;
 }
@@ -56,7 +57,7 @@ export function decodeComment(type: number, userdata: Uint8Array): string | unde
  * behind the cut different ones, because a digest of the whole takes the place of what is cut off.
  */
 export function fitComment(text: string): string {
-  const bytes = new TextEncoder().encode(text);
+  const bytes = encodeText(text);
   if (bytes.length <= COMMENT_MAX_BYTES) return text;
   const digest = process.getBuiltinModule('node:crypto').hash('sha256', text).slice(0, DIGEST_CHARACTERS);
   // `stream` holds back the bytes of a character that the cut has split.

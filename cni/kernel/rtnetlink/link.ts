@@ -12,6 +12,7 @@ import { isErrno } from '../errno.ts';
 import { type NetlinkConnection, type Operation, understand } from '../netlink/connection.ts';
 import { type Message, NLM_F_CREATE, NLM_F_EXCL } from '../netlink/message.ts';
 import { type Attributes, ByteReader, Attributes as List, MalformedMessageError } from '../netlink/reader.ts';
+import { encodeText } from '../netlink/text.ts';
 import { MessageWriter } from '../netlink/writer.ts';
 
 export const RTM_NEWLINK = 16;
@@ -122,7 +123,7 @@ export function encodeLink(writer: MessageWriter, index: number, change: LinkCha
   if (change.masterIndex !== undefined) writer.attributeU32(IFLA_MASTER, change.masterIndex);
   if (change.netnsFd !== undefined) writer.attributeU32(IFLA_NET_NS_FD, change.netnsFd);
   // Without a terminating zero, which the kernel would count: the policy allows 255 bytes, and none takes the alias away.
-  if (change.alias !== undefined) writer.attributeBytes(IFLA_IFALIAS, new TextEncoder().encode(change.alias));
+  if (change.alias !== undefined) writer.attributeBytes(IFLA_IFALIAS, encodeText(change.alias));
   return writer;
 }
 
