@@ -15,13 +15,16 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, w
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { build } from 'esbuild';
-import { keepCodeCaches } from './cni/packaging/code-cache.ts';
+import { bundleMain, bundleOf } from './cni/packaging/bundle.ts';
+import { selectProfiled } from './cni/packaging/call-profile.ts';
+import { withoutCodeCache } from './cni/packaging/code-cache.ts';
 import { withOwnLibraries } from './cni/packaging/executable.ts';
 import { findOwnLibraries } from './cni/packaging/library-source.ts';
-import { skipFunction } from './cni/packaging/skipped-function.ts';
+import { setVariable, skipFunction } from './cni/packaging/node-patch.ts';
+import { snapshotScript, wrapBundle } from './cni/packaging/snapshot-script.ts';
 
 const root = import.meta.dirname;
+const PROFILE = join(root, 'cni/packaging/call-profile.txt');
 const { version, optionalDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 const [architecture = 'x64', ...more] = process.argv.slice(2);
 
@@ -74,9 +77,17 @@ const FLAGS = [
   // of CPU and a DEL 5.
   '--no-sparkplug',
   '--no-maglev',
+  // A regular expression is used once or twice: V8 need not make it fast. ip-address's for IPv4 alone took 0.5 ms of an ADD to
+  // be compiled, most of that in the "peephole" optimisation of its bytecode, and takes 0.08 ms now.
+  '--regexp-interpret-all',
+  '--no-regexp-optimization',
+  '--no-regexp-peephole-optimization',
   // MiB. Room enough for all that a call allocates: the one collection of garbage that a chain's ADD had takes 2 ms.
   '--min-semi-space-size=8',
 ];
+
+/** The script of the snapshot reaches below Node's modules; and a warning, printed, would leave streams and sockets in it. */
+const GENERATOR_FLAGS = ['--expose-internals', '--no-warnings'];
 
 /**
  * v8::CpuProfiler::UseDetailedSourcePositionsForProfiling(v8::Isolate*): Node calls it at every start (src/api/environment.cc),
@@ -85,22 +96,33 @@ const FLAGS = [
  */
 const PROFILERS_PREPARATION = '_ZN2v811CpuProfiler38UseDetailedSourcePositionsForProfilingEPNS_7IsolateE';
 
-/** What an ADD loads of Node that no snapshot can hold: all that node:ffi consists of. */
-const CACHED_MODULES = ['ffi', 'internal/ffi-shared-buffer', 'internal/ffi/fast-api', 'internal/ffi/vfs'];
+/**
+ * absl::synch_deadlock_detection (absl/synchronization/mutex.cc): Node's own builds have Abseil's debugging on, which keeps
+ * a graph of all mutexes that were ever held together, and a stack trace of each. The graph is 1 MiB, written when the
+ * first mutex is locked; without it a start has 280 page faults less of 3,100, and takes 0.7 ms less.
+ */
+const DEADLOCK_DETECTION = '_ZN4absl12_GLOBAL__N_124synch_deadlock_detectionE.0';
+const ON_DEADLOCK = { ignore: 0, abort: 2 }; // enum class OnDeadlockCycle
+
+/** Node without what is of no use to a process that lives for milliseconds. */
+function patched(executable) {
+  const withoutDetection = setVariable(executable, DEADLOCK_DETECTION, ON_DEADLOCK.abort, ON_DEADLOCK.ignore);
+  return skipFunction(withoutDetection, PROFILERS_PREPARATION);
+}
 
 /**
- * Have pkg's generator of snapshots run by `command`, under the flags of the executable: otherwise V8 rejects the code
- * cache in the snapshot, and compiles node:ffi anew at every start (2 to 8 ms). pkg has no option for either, nor for
- * what is done to the blob before it goes into the executable: the code cache of all other modules of Node is left out.
+ * Have pkg's generator of snapshots run by `command`, under the flags of the executable and with what the script of the
+ * snapshot needs. pkg has no option for either, nor for what is done to the blob before it goes into the executable: the
+ * code cache of Node's modules is left out.
  */
 function makeExecutableWith([command, ...prefix]) {
   const run = promisify(execFile);
   const runPatched = async (file, args, options) => {
     if (args[0] === '--version') return await run(command, [...prefix, ...args], options);
     if (args[0] !== '--experimental-sea-config') return await run(file, args, options);
-    const outcome = await run(command, [...prefix, ...FLAGS, ...args], options);
+    const outcome = await run(command, [...prefix, ...FLAGS, ...GENERATOR_FLAGS, ...args], options);
     const blob = JSON.parse(readFileSync(args[1], 'utf8')).output;
-    writeFileSync(blob, keepCodeCaches(readFileSync(blob), CACHED_MODULES));
+    writeFileSync(blob, withoutCodeCache(readFileSync(blob)));
     return outcome;
   };
   // pkg takes the function when it is loaded, and promisifies it.
@@ -112,39 +134,6 @@ function makeExecutableWith([command, ...prefix]) {
   }
 }
 
-/**
- * The script of the snapshot. V8 compiles a function when it is first called, which is what an ADD would spend a third of
- * its own time on: so all of ours are compiled now, and stay so in the snapshot. Node's own are left as they are: with
- * them the snapshot is twice as large, and takes longer to read than they are worth. In the end the flags are what they
- * were: the code cache holds for no others. The bundle is read here, since the text of this script stays in the snapshot.
- */
-function compiledAtOnce(bundle) {
-  return `
-    const { cachedDataVersionTag, setFlagsFromString } = require('node:v8');
-    const tag = cachedDataVersionTag();
-    const source = require('node:fs').readFileSync(${JSON.stringify(bundle)}, 'latin1');
-    for (const flag of ['--no-lazy', '--no-lazy-eval', '--no-flush-bytecode']) setFlagsFromString(flag);
-    const main = (0, eval)(source);
-    for (const flag of ['--lazy', '--lazy-eval', '--flush-bytecode']) setFlagsFromString(flag);
-    if (cachedDataVersionTag() !== tag) throw new Error('The flags are not what they were: V8 would reject the code cache');
-    main(require, __filename);`;
-}
-
-/** A bundle of a module and all that it imports. */
-async function bundleOf(entry, options) {
-  const { outputFiles } = await build({
-    ...entry,
-    write: false,
-    bundle: true,
-    platform: 'node',
-    target: 'node26',
-    format: 'cjs',
-    external: ['node:*'],
-    ...options,
-  });
-  return outputFiles[0].text;
-}
-
 try {
   const libraries = findOwnLibraries(architecture);
   if (!libraries)
@@ -152,30 +141,23 @@ try {
       `no libraries for ${architecture}: install Debian's qemu-user-static, libstdc++6-${architecture}-cross and libatomic1-${architecture}-cross`,
     );
   const node = findNode();
-  const bundle = await bundleOf(
-    { entryPoints: [join(root, 'cni/main.ts')] },
-    {
-      legalComments: 'none',
-      // Comments of ip-address hold characters beyond Latin-1, for which V8 keeps the whole text in 16 bits: without
-      // them a start takes 4 ms less of CPU and touches 950 pages less. Names stay, for stack traces.
-      minifyWhitespace: true,
-      charset: 'ascii',
-      define: { PODLINK_VERSION: JSON.stringify(version) },
-    },
-  );
+  const bundle = await bundleMain(root, version);
   const [bundleFile, snapshotFile] = ['podlink.cjs', 'snapshot.cjs'].map((name) => join(temporary, name));
-  writeFileSync(bundleFile, `(function (require, __filename) {${bundle}\n})\n//# sourceURL=podlink.cjs`);
-  writeFileSync(snapshotFile, compiledAtOnce(bundleFile));
+  writeFileSync(bundleFile, wrapBundle(bundle));
+  writeFileSync(snapshotFile, snapshotScript(bundleFile, selectProfiled(bundle, readFileSync(PROFILE, 'utf8'))));
   // What no runtime's call needs is no part of the snapshot: cni/operator/packed-script.ts.
   const assets = {
-    'operator.cjs': await bundleOf(
-      { entryPoints: [join(root, 'cni/operator/command-line.ts')] },
-      { legalComments: 'none', minifyWhitespace: true, charset: 'ascii' },
-    ),
-    'kubernetes-client.cjs': await bundleOf(
-      { stdin: { contents: "export { CoreV1Api, KubeConfig } from '@kubernetes/client-node';", resolveDir: root } },
-      { legalComments: 'eof', minify: true },
-    ),
+    'operator.cjs': await bundleOf({
+      entryPoints: [join(root, 'cni/operator/command-line.ts')],
+      legalComments: 'none',
+      minifyWhitespace: true,
+      charset: 'ascii',
+    }),
+    'kubernetes-client.cjs': await bundleOf({
+      stdin: { contents: "export { CoreV1Api, KubeConfig } from '@kubernetes/client-node';", resolveDir: root },
+      legalComments: 'eof',
+      minify: true,
+    }),
   };
   for (const [name, script] of Object.entries(assets)) writeFileSync(join(temporary, name), script);
 
@@ -192,7 +174,7 @@ try {
       assets: Object.fromEntries(Object.keys(assets).map((name) => [name, join(temporary, name)])),
     },
   });
-  const complete = withOwnLibraries(skipFunction(readFileSync(packed), PROFILERS_PREPARATION), libraries);
+  const complete = withOwnLibraries(patched(readFileSync(packed)), libraries);
   writeFileSync(join(temporary, 'complete'), complete, { mode: 0o755 });
   renameSync(join(temporary, 'complete'), output);
 } finally {

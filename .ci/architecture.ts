@@ -97,11 +97,12 @@ export const FFI_FILE = 'cni/kernel/syscalls.ts';
 
 /**
  * Who may wait for other machines, and for those who do: the process, the recipes of the verbs, the steps back of a
- * failed ADD, and IPAM on etcd. All others may be called while the thread is in another namespace.
+ * failed ADD, IPAM on etcd, and the build. All others may be called while the thread is in another namespace.
  */
 export const MAY_WAIT = [
   'cni/main.ts',
   'cni/operator/',
+  'cni/packaging/',
   'cni/verbs/',
   'cni/modes/undo-stack.ts',
   'ipam/etcd',

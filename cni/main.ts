@@ -6,7 +6,6 @@
 
 import { fstatSync, readSync, writeSync } from 'node:fs';
 import { basename } from 'node:path';
-import { startupSnapshot } from 'node:v8';
 import { isErrno } from './kernel/errno.ts';
 import { exitProcess, waitUntilReady } from './kernel/syscalls.ts';
 import type { CommandOutcome } from './operator/command-line.ts';
@@ -23,6 +22,9 @@ import { Stopwatch } from './verbs/stopwatch.ts';
 
 /** Replaced by build.mjs with package.json's version. */
 declare const PODLINK_VERSION: string | undefined;
+
+/** What build.mjs gives the bundle to name its main function with: node:v8 itself would bring 24 modules along. */
+declare const setDeserializeMainFunction: ((main: () => Promise<void>) => void) | undefined;
 
 async function main(): Promise<void> {
   // The only warning there is says that node:ffi is experimental, on the standard error that runtimes log for every pod.
@@ -205,5 +207,5 @@ function writeAll(fd: number, text: string): void {
   }
 }
 
-if (startupSnapshot.isBuildingSnapshot()) startupSnapshot.setDeserializeMainFunction(main);
+if (typeof setDeserializeMainFunction === 'function') setDeserializeMainFunction(main);
 else main();

@@ -1,38 +1,25 @@
 // The code cache in a startup snapshot: what V8 compiled of Node's own modules, 4 MB for all 491 of them. Node copies all
-// of it at every start, to use four. Node's configuration of executables has no key to leave it out ("withoutCodeCache" is
+// of it at every start, and a call uses none of it. Node's configuration of executables has no key to leave it out ("withoutCodeCache" is
 // one of --build-snapshot-config alone), so it is cut out of what Node has made.
 
 /** `SnapshotData::kMagic`: src/env.h of Node. */
 const SNAPSHOT_MAGIC = 0x143da19;
 
-interface Entry {
-  readonly id: string;
-  /** The id, the length of the data, and the data, as they lie in the blob. */
-  readonly bytes: Uint8Array;
-}
-
 /**
- * Leave only the code caches of the named modules in a blob for an executable ("--experimental-sea-config") that holds a
- * snapshot. Both formats are those of Node 26: a string is its length (u64) and its bytes, a vector the number of its
- * elements (u64) and these, in the machine's byte order; the snapshot is one string of the blob, and the caches, a vector
- * of an id and bytes each, are its last field (SnapshotData::FromBlob in src/node_snapshotable.cc).
+ * Leave the code cache out of a blob for an executable ("--experimental-sea-config") that holds a snapshot. Both formats
+ * are those of Node 26: a string is its length (u64) and its bytes, a vector the number of its elements (u64) and these,
+ * in the machine's byte order; the snapshot is one string of the blob, and the caches, a vector of an id and bytes each,
+ * are its last field (SnapshotData::FromBlob in src/node_snapshotable.cc).
  *
- * Throws Error when the blob is made otherwise, or has no cache of a module that is named.
+ * Throws Error when the blob is made otherwise.
  */
-export function keepCodeCaches(blob: Uint8Array, moduleIds: readonly string[]): Uint8Array {
+export function withoutCodeCache(blob: Uint8Array): Uint8Array {
   const bytes = Buffer.from(blob.buffer, blob.byteOffset, blob.byteLength);
   const start = findSnapshot(bytes);
   const end = start + lengthAt(bytes, start - 8);
-  const caches = findCaches(bytes.subarray(start, end));
-  const kept = caches.entries.filter(({ id }) => moduleIds.includes(id));
-  const missing = moduleIds.filter((id) => !kept.some((entry) => entry.id === id));
-  if (missing.length > 0) throw new Error(`The snapshot has no code cache of ${missing.join(', ')}`);
-  const snapshot = Buffer.concat([
-    bytes.subarray(start, start + caches.offset),
-    u64(kept.length),
-    ...kept.map((entry) => entry.bytes),
-  ]);
-  return Buffer.concat([bytes.subarray(0, start - 8), u64(snapshot.length), snapshot, bytes.subarray(end)]);
+  const snapshot = bytes.subarray(start, end);
+  const kept = Buffer.concat([snapshot.subarray(0, findCaches(snapshot)), u64(0)]);
+  return Buffer.concat([bytes.subarray(0, start - 8), u64(kept.length), kept, bytes.subarray(end)]);
 }
 
 /** Where the snapshot begins: the magic number, behind a length that ends in the blob. */
@@ -46,32 +33,31 @@ function findSnapshot(blob: Buffer): number {
   throw new Error('There is no startup snapshot in the blob');
 }
 
-/** The last vector of a snapshot, whose place nothing names: the first that can be read, and ends where the snapshot does. */
-function findCaches(snapshot: Buffer): { offset: number; entries: Entry[] } {
+/**
+ * Where the last vector of a snapshot begins, whose place nothing names: the first that can be read, and ends where the
+ * snapshot does.
+ */
+function findCaches(snapshot: Buffer): number {
   // Behind V8's own part, which begins after the header, and is preceded by its length (int).
   const header = [0, 1, 2].reduce((at) => at + 8 + lengthAt(snapshot, at), 5) + 4;
   const behindV8 = header + 4 + snapshot.readUInt32LE(header);
-  for (let offset = behindV8; offset + 8 <= snapshot.length; offset++) {
-    const entries = readCaches(snapshot, offset);
-    if (entries) return { offset, entries };
-  }
+  for (let offset = behindV8; offset + 8 <= snapshot.length; offset++) if (areCaches(snapshot, offset)) return offset;
   throw new Error('There are no code caches in the snapshot');
 }
 
-function readCaches(snapshot: Buffer, offset: number): Entry[] | undefined {
+/** Whether what begins there is a vector of caches, and the last of all. */
+function areCaches(snapshot: Buffer, offset: number): boolean {
   const count = lengthAt(snapshot, offset);
-  if (count === 0 || count > 10_000) return undefined;
-  const entries: Entry[] = [];
+  if (count === 0 || count > 10_000) return false;
   let at = offset + 8;
   for (let i = 0; i < count; i++) {
     const idEnd = at + 8 + lengthAt(snapshot, at);
     const end = idEnd + 8 + lengthAt(snapshot, idEnd);
     const id = snapshot.toString('latin1', at + 8, Math.min(idEnd, at + 208));
-    if (!(end <= snapshot.length) || !/^[\w/.-]+$/.test(id)) return undefined;
-    entries.push({ id, bytes: snapshot.subarray(at, end) });
+    if (!(end <= snapshot.length) || !/^[\w/.-]+$/.test(id)) return false;
     at = end;
   }
-  return at === snapshot.length ? entries : undefined;
+  return at === snapshot.length;
 }
 
 /** A u64, or NaN where there is none. */
