@@ -52,6 +52,7 @@ const NAMES: ReadonlyMap<number, string> = new Map([
   [ENOSPC, 'ENOSPC'],
   [30, 'EROFS'],
   [31, 'EMLINK'],
+  [32, 'EPIPE'],
   [34, 'ERANGE'],
   [36, 'ENAMETOOLONG'],
   [38, 'ENOSYS'],

@@ -1,6 +1,7 @@
 // Delegation: running another plugin on behalf of ours, for an IPAM type that is not built in (CNI spec, section 4).
 
 import { statSync } from 'node:fs';
+import { runProgram } from '../kernel/child-process.ts';
 import { isErrno } from '../kernel/errno.ts';
 import { CniError, ERR_DELEGATE_FAILED, ERR_INVALID_NETWORK_CONFIG } from '../protocol/errors.ts';
 import { describeValue, isObject } from '../protocol/fields.ts';
@@ -9,6 +10,7 @@ import type { Command, Environment } from '../protocol/request.ts';
 
 /** Longer than any runtime waits for us. */
 const TIMEOUT_MS = 300_000;
+const MAX_OUTPUT_BYTES = 16 * 1024 * 1024;
 
 /** Find a plugin's executable in CNI_PATH. Throws CniError 7 for an impossible type, or one that is nowhere. */
 export function findPlugin(type: string, path: readonly string[]): string {
@@ -35,15 +37,11 @@ export function findPlugin(type: string, path: readonly string[]): string {
  * Throws the plugin's own error when it printed one, with its code if that is the specification's; else CniError 103.
  */
 export function runPlugin(plugin: string, command: Command, env: Environment, stdin: string): string {
-  // Not imported: a quarter of a megabyte in the snapshot that nearly no call needs.
-  const { spawnSync } = process.getBuiltinModule('node:child_process');
-  const { error, status, signal, stdout } = spawnSync(plugin, [], {
+  const { error, status, signal, stdout } = runProgram(plugin, {
     env: { ...env, CNI_COMMAND: command },
     input: stdin,
-    stdio: ['pipe', 'pipe', 'inherit'],
-    encoding: 'utf8',
-    timeout: TIMEOUT_MS,
-    maxBuffer: 16 * 1024 * 1024,
+    timeoutMs: TIMEOUT_MS,
+    maxOutputBytes: MAX_OUTPUT_BYTES,
   });
   // A plugin that does not read its input has done nothing wrong.
   if (error && !isErrno(error, 'EPIPE')) {

@@ -181,4 +181,24 @@ test('a plugin that is nowhere, or no name of one: code 7 before anything is don
   mustBeEmpty(changes, 'left behind');
 });
 
+test('a plugin that reads nothing of a long configuration has done nothing wrong', 'same', (host) => {
+  installFake(host, answer(GOOD));
+  const path = join(host.pluginFolder, 'fake-ipam');
+  writeFileSync(path, readFileSync(path, 'utf8').replace(/^cat > .*$/m, ''));
+  const config = fakeConfig(host, { ipam: { type: 'fake-ipam', padding: 'x'.repeat(500_000) } });
+  const container = host.addContainer();
+  mustAdd(host, { config, container });
+  mustPass(host, 'DEL', { config, container });
+});
+
+const NO_LIMIT: Reference = { absent: 'a limit for what an IPAM plugin prints' };
+test('a plugin that cannot be run, or prints without end: code 103 and why', NO_LIMIT, (host) => {
+  const config = fakeConfig(host);
+  const container = host.addContainer();
+  installFake(host, 'exec yes');
+  mustRefuse(host, 'ADD', { config, container }, 103, /fake-ipam for ADD: .*ENOBUFS/);
+  chmodSync(join(host.pluginFolder, 'fake-ipam'), 0o644);
+  mustRefuse(host, 'ADD', { config, container }, 103, /fake-ipam for ADD: .*EACCES/);
+});
+
 run();

@@ -69,7 +69,7 @@ export function openTransport(protocol: number): Transport {
     receive() {
       const length = receive(fd, buffer);
       if (length > buffer.length) {
-        throw new ErrnoError(`Cannot receive a datagram of ${length} bytes`, { syscall: 'recv', errno: EMSGSIZE });
+        throw new ErrnoError(`Cannot receive a datagram of ${length} bytes`, { syscall: 'recvfrom', errno: EMSGSIZE });
       }
       // A copy: replies outlive the buffer.
       return buffer.slice(0, length);
