@@ -136,6 +136,8 @@ export class Host {
       child.on('close', (code, signal) =>
         resolve({ code: code ?? -1, signal, stdout, stderr, ms: performance.now() - started, json: parse(stdout) }),
       );
+      // Who is killed before it has read its input closes it (EPIPE): how it ended says all that there is to say.
+      child.stdin.on('error', () => undefined);
       child.stdin.end(input);
     });
   }
