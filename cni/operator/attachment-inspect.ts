@@ -91,7 +91,11 @@ function describe({ record, state, problems }: Inspection, now: Date, style: Sty
 
 function describeProblems({ state }: AttachmentRecord, problems: readonly string[], style: Style): string[] {
   if (problems.length > 0) {
-    return [style('red', 'wrong with it:'), ...problems.map((problem) => `  ${printable(problem)}`)];
+    return [
+      style('red', 'wrong with it:'),
+      ...problems.map((problem) => `  ${printable(problem)}`),
+      '`podlink repair` makes again what podlink has made',
+    ];
   }
   return state === 'complete' ? [style('green', 'nothing is wrong with it')] : [];
 }

@@ -44,6 +44,13 @@ function checkMissing(config: Readonly<Record<string, unknown>>, isDeclared: (na
       .filter((key) => valueAt(config, key) !== undefined && !isDeclared(capability))
       .map((key) => warning(`"${key}" has no effect without "capabilities": {"${capability}": true}`)),
   );
+  // ADD refuses them with the first port; so that nobody learns it then.
+  for (const key of ['conditionsV4', 'conditionsV6']) {
+    const conditions = valueAt(config, key);
+    if (!isDeclared('portMappings') || !Array.isArray(conditions) || conditions.length === 0) continue;
+    const message = `Invalid "${key}": must be empty: podlink maps ports without further conditions`;
+    faults.push({ level: 'error', message });
+  }
   const allowed = valueAt(config, 'allowModes');
   if (Array.isArray(allowed) && allowed.length > 0 && !isDeclared(ANNOTATIONS)) {
     faults.push(

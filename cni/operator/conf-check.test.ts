@@ -98,6 +98,12 @@ const ROWS: readonly (readonly [what: string, value: unknown, faults: readonly R
     list({ args: { cni: { mtu: 1279 } }, ipam: { type: 'static', addresses: [{ address: 'fd00::5/64' }] } }),
     [/^error .*Invalid "mtu".*1279/],
   ],
+  [
+    'has conditions for published ports',
+    list({ conditionsV4: ['-s', '10.0.0.0/8'], capabilities: { portMappings: true } }),
+    [/^error .*Invalid "conditionsV4": must be empty/],
+  ],
+  ['has no conditions, or no ports', list({ conditionsV4: [], capabilities: { portMappings: true } }), []],
   ['has a small mtu and IPv4 alone', list({ mtu: 1000 }), []],
   [
     'has a wrong type, and no ranges',

@@ -1,10 +1,12 @@
 // The files of network configuration that runtimes read: what `validate` says to them.
 
 import { readFileSync } from 'node:fs';
+import { overlaps } from '../kernel/netlink/address-bytes.ts';
 import { binDirsOf, type Call, CONF_DIR_OPTION } from './command.ts';
 import { type ConfCheck, checkConf } from './conf-check.ts';
 import { DEFAULT_CONF_DIR, listConfFiles } from './conf-dir.ts';
 import type { Finding } from './finding.ts';
+import { hasGateway, type Network } from './network-list.ts';
 import { count } from './text-table.ts';
 
 const subject = 'configuration';
@@ -13,7 +15,7 @@ interface CheckedFile extends ConfCheck {
   readonly file: string;
 }
 
-export function examineConfigurations(call: Call): Finding[] {
+export function examineConfigurations(call: Call, networks: readonly Network[]): Finding[] {
   const dir = call.valueOf(CONF_DIR_OPTION.name);
   const files = listConfFiles(dir);
   // What the kernel lacks for them is told under "kernel".
@@ -41,7 +43,28 @@ export function examineConfigurations(call: Call): Finding[] {
     subject,
     what: `${count(ours.length, 'file')} of ${dir ?? DEFAULT_CONF_DIR} with podlink in it${ours.length === 0 ? ` (${count(files.length, 'file')} in all)` : ''}`,
   };
-  return [sound, ...faulty, ...examineOrder(checked), ...examineNames(checked)];
+  return [sound, ...faulty, ...examineOrder(checked), ...examineNames(checked), ...findSharedAddresses(networks)];
+}
+
+/** Networks that hand out the same addresses, on one bridge or where the node has a route to both: it has but one. */
+export function findSharedAddresses(networks: readonly Network[]): Finding[] {
+  const bridged = networks.filter(({ mode }) => mode === 'bridge');
+  return bridged.flatMap((network, i) =>
+    bridged.slice(i + 1).flatMap((other): Finding[] => {
+      if (network.bridge !== other.bridge && !(hasGateway(network) && hasGateway(other))) return [];
+      const shared = network.subnets.find(({ subnet }) => other.subnets.some((each) => overlaps(subnet, each.subnet)));
+      if (!shared) return [];
+      return [
+        {
+          level: 'warn',
+          subject,
+          what: `networks "${network.name}" and "${other.name}" both have addresses of ${shared.subnet}`,
+          meaning: 'two containers may get the same address, and what is meant for one reaches the other',
+          remedy: 'give one of them another subnet',
+        },
+      ];
+    }),
+  );
 }
 
 /** containerd and CRI-O take the first file of the directory, whatever is in it. */

@@ -1,9 +1,11 @@
 // Settings of the network namespace that decide whether containers reach anything.
 
 import { findSysctl } from '../kernel/sysctl.ts';
+import type { AttachmentRecord } from '../verbs/attachment-record.ts';
+import { addressesOf } from './attachment-list.ts';
 import type { Call } from './command.ts';
 import type { Finding } from './finding.ts';
-import type { Network } from './network-list.ts';
+import { hasGateway, type Network } from './network-list.ts';
 
 /** What findSysctl() does; tests have their own. */
 export type ReadSysctl = (key: readonly string[]) => string | undefined;
@@ -44,12 +46,13 @@ function examineForwarding(networks: readonly Network[], read: ReadSysctl, famil
   };
 }
 
-/** Whether a network has containers that the node forwards for. */
-function isRouted({ config, records, subnets }: Network, family: 4 | 6): boolean {
-  const hasGateway = ['isGateway', 'isDefaultGateway'].some((key) => config?.fields.get(key) === true);
+/** Whether a network has containers that the node forwards for; what ranges are there for others to come does not count. */
+function isRouted(network: Network, family: 4 | 6): boolean {
+  const { config, records } = network;
   const isInternal = config?.fields.get('internal') === true;
-  const isOfFamily = subnets.some(({ subnet }) => subnet.includes(':') === (family === 6));
-  return hasGateway && !isInternal && isOfFamily && records.some(({ mode }) => mode === 'bridge');
+  const isOfFamily = (record: AttachmentRecord): boolean =>
+    addressesOf(record).some(({ address }) => address.includes(':') === (family === 6));
+  return hasGateway(network) && !isInternal && records.some((record) => record.mode === 'bridge' && isOfFamily(record));
 }
 
 function examineBridgeNetfilter(read: ReadSysctl): Finding {

@@ -2,6 +2,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parseNetworkConfig } from '../protocol/config.ts';
 import type { AttachmentRecord } from '../verbs/attachment-record.ts';
+import { findSharedAddresses } from './doctor-configuration.ts';
 import { examineFeatures, examineRelease } from './doctor-kernel.ts';
 import { findingsOfSysctls } from './doctor-sysctls.ts';
 import { type Finding, formatFindings, summarizeFindings } from './finding.ts';
@@ -67,19 +68,42 @@ function sysctls(networks: readonly Network[], values: Readonly<Record<string, s
 }
 
 test('findingsOfSysctls() fails when forwarding was turned off under containers that need it', () => {
-  const routed = network({ isGateway: true }, [RECORD]);
+  const attached = { ...RECORD, addresses: ['10.1.0.2/16'] };
+  const routed = network({ isGateway: true }, [attached]);
   const [off] = sysctls([routed], { 'ipv4/ip_forward': '0' });
   assert.is(off?.level, 'fail');
   assert.match(off?.remedy ?? '', /sysctl -w net\.ipv4\.ip_forward=1/);
   for (const fine of [
     network({ isGateway: true }),
-    network({}, [RECORD]),
-    network({ isGateway: true, internal: true }, [RECORD]),
+    network({ isGateway: true }, [RECORD]),
+    network({}, [attached]),
+    network({ isGateway: true, internal: true }, [attached]),
   ]) {
     assert.is(sysctls([fine], { 'ipv4/ip_forward': '0' })[0]?.level, 'ok');
   }
   assert.is(sysctls([routed], { 'ipv4/ip_forward': '1' })[0]?.level, 'ok');
   assert.is(sysctls([routed], { 'ipv6/conf/all/forwarding': '0' })[1]?.level, 'ok', 'it has no IPv6');
+  // An IPv6 range that was added later is for containers to come.
+  const withRange = { ...routed, subnets: [...routed.subnets, { subnet: 'fd00:1::/64' }] };
+  assert.is(sysctls([withRange], { 'ipv6/conf/all/forwarding': '0' })[1]?.level, 'ok');
+});
+
+test('findSharedAddresses() names networks of which one gets what is meant for the other', () => {
+  const on = (name: string, bridge: string, subnet: string, entry = {}): Network => ({
+    ...network(entry),
+    ...{ name, bridge, subnets: [{ subnet }] },
+  });
+  const routed = { isGateway: true };
+  const [finding, ...more] = findSharedAddresses([
+    on('a', 'br1', '10.1.0.0/16', routed),
+    on('b', 'br2', '10.1.2.0/24', { isDefaultGateway: true }),
+    on('c', 'br3', '10.2.0.0/16', routed),
+    on('d', 'br4', '10.1.0.0/16'),
+    on('e', 'br5', 'fd00::/64', routed),
+  ]);
+  assert.equal(more, []);
+  assert.is(finding?.what, 'networks "a" and "b" both have addresses of 10.1.0.0/16');
+  assert.is(findSharedAddresses([on('a', 'br1', '10.1.0.0/16'), on('b', 'br1', '10.1.0.0/24')]).length, 1);
 });
 
 test('findingsOfSysctls() tells whether bridged traffic passes iptables', () => {

@@ -1,6 +1,6 @@
 // `install`: put podlink into a directory of CNI plugins, and a configuration beside it on request.
 
-import { realpathSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { ensureDirectory } from '../kernel/directory.ts';
 import { isErrno } from '../kernel/errno.ts';
@@ -53,6 +53,7 @@ export const installCommand: Command = {
     const executable = openRunningExecutable();
     const isDryRun = call.isSet('dry-run');
     try {
+      const isNewFolder = !existsSync(resolve(call.args[0] ?? ''));
       const plan = install(call, executable, text, isDryRun);
       const { version } = call.surroundings;
       warnOfOthers(call, plan);
@@ -60,6 +61,7 @@ export const installCommand: Command = {
         json: {
           version,
           dir: plan.dir,
+          dirWasMissing: isNewFolder,
           dryRun: isDryRun,
           files: plan.places.map((place) => ({
             path: place.path,
@@ -67,7 +69,7 @@ export const installCommand: Command = {
             ...(place.keepsForeign && { kept: keptPathOf(place.path) }),
           })),
         },
-        text: (style) => describe(plan, version, isDryRun, style),
+        text: (style) => describe(plan, version, { isDryRun, isNewFolder }, style),
       };
     } finally {
       executable.close();
@@ -148,14 +150,20 @@ function filesBeside(path: string): string[] {
   }
 }
 
-function describe({ places, dir, isDone }: InstallPlan, version: string, isDryRun: boolean, style: Style): string {
+function describe(
+  { places, dir, isDone }: InstallPlan,
+  version: string,
+  { isDryRun, isNewFolder }: { isDryRun: boolean; isNewFolder: boolean },
+  style: Style,
+): string {
   const wordOf = ({ outcome }: Place) => (isDryRun ? PLANNED[outcome] : outcome);
   const width = Math.max(...places.map((place) => wordOf(place).length));
   const lines = places.map((place) => {
     const word = style(COLOURS[place.outcome], wordOf(place).padEnd(width));
     return `${word}  ${printable(place.path)}${detailOf(place)}`;
   });
-  const where = `in ${printable(dir)}`;
+  // A slip of the pen would put it where no runtime looks.
+  const where = `in ${printable(dir)}${isNewFolder ? ', a folder that was not there' : ''}`;
   const summary = isDone
     ? `podlink ${version} is already installed ${where}`
     : isDryRun

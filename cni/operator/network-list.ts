@@ -63,6 +63,11 @@ export const networkListCommand: Command = {
   },
 };
 
+/** Whether the bridge has an address that containers reach the node by. */
+export function hasGateway({ config }: Network): boolean {
+  return ['isGateway', 'isDefaultGateway'].some((key) => config?.fields.get(key) === true);
+}
+
 /** The networks, by name. What is wrong with a configuration is told of, and the network listed all the same. */
 export function listNetworks(call: Call): Network[] {
   const records = Map.groupBy(listAllRecords(call.context.runDir), ({ network }) => network);

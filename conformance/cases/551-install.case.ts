@@ -41,7 +41,7 @@ test('an empty directory gets podlink and its names, which answer', NO_COMMANDS,
   const text = mustSay(host, ['install', dir]);
   assert.match(
     text,
-    /^installed {2}\S+\/podlink\n[\s\S]*loopback -> podlink\n[\s\S]*podlink \S+ is installed in \S+\n$/,
+    /^installed {2}\S+\/podlink\n[\s\S]*loopback -> podlink\n[\s\S]*podlink \S+ is installed in \S+, a folder that was not there\n$/,
   );
   for (const name of ['podlink', 'loopback', 'host-local', 'static']) {
     const { stdout } = runProgram(join(dir, name), [], { env: { CNI_COMMAND: 'VERSION' } });
