@@ -67,7 +67,7 @@ export const LAYERS: readonly Layer[] = [
   {
     folder: 'cni/packaging/',
     mayImport: [],
-    remedy: 'packaging is for the build alone, and knows executables, not what is in them',
+    remedy: 'packaging is for the build alone: it runs what is in the executable, and imports none of it',
   },
   {
     folder: 'cni/operator/',
@@ -96,8 +96,8 @@ export const LAYERS: readonly Layer[] = [
 export const FFI_FILE = 'cni/kernel/syscalls.ts';
 
 /**
- * Who may wait for other machines, and for those who do: the process, the recipes of the verbs, the steps back of a
- * failed ADD, IPAM on etcd, and the build. All others may be called while the thread is in another namespace.
+ * Who may use `await`: who waits for other machines, and for those who do: the process, the recipes of the verbs, the steps
+ * back of a failed ADD, and IPAM on etcd; and the build. All others may be called while the thread is in another namespace.
  */
 export const MAY_WAIT = [
   'cni/main.ts',

@@ -27,7 +27,7 @@ declare const PODLINK_VERSION: string | undefined;
 declare const setDeserializeMainFunction: ((main: () => Promise<void>) => void) | undefined;
 
 async function main(): Promise<void> {
-  // The only warning there is says that node:ffi is experimental, on the standard error that runtimes log for every pod.
+  // The only warning there is says that node:ffi is experimental: run from source, or by a command. Runtimes log it.
   process.emitWarning = () => undefined;
   const [, program = 'podlink', ...args] = process.argv;
   if (!process.env.CNI_COMMAND && (args.length > 0 || !isCalledByRuntime())) {
@@ -186,6 +186,7 @@ function readWhile(isThereMore: () => boolean): string {
       chunks.push(chunk.subarray(0, length));
     } catch (error) {
       if (isErrno(error, 'EOF')) break;
+      if (isErrno(error, 'EINTR')) continue; // a signal that Node has a handler for, such as SIGUSR1
       // The runtime handed us a non-blocking pipe.
       if (!isErrno(error, 'EAGAIN')) throw error;
       waitUntilReady(0, 'read');
@@ -201,6 +202,7 @@ function writeAll(fd: number, text: string): void {
     try {
       bytes = bytes.subarray(writeSync(fd, bytes));
     } catch (error) {
+      if (isErrno(error, 'EINTR')) continue;
       if (!isErrno(error, 'EAGAIN')) throw error;
       waitUntilReady(fd, 'write');
     }

@@ -163,11 +163,8 @@ export function setSocketOption(fd: number, level: number, option: number, value
 
 /** Make receive calls fail with EAGAIN after so many milliseconds without a message. */
 export function setReceiveTimeout(fd: number, timeoutMs: number): void {
-  const timeval = new Uint8Array(16); // struct timeval: tv_sec s64, tv_usec s64, host order
-  const view = new DataView(timeval.buffer);
-  view.setBigInt64(0, BigInt(Math.floor(timeoutMs / 1000)), true);
-  view.setBigInt64(8, BigInt((timeoutMs % 1000) * 1000), true);
-  checked('setsockopt', 'Cannot set the receive timeout', [fd, SOL_SOCKET, SO_RCVTIMEO, timeval, 16]);
+  const timeval = secondsAndRest(timeoutMs, 1_000);
+  checked('setsockopt', 'Cannot set the receive timeout', [fd, SOL_SOCKET, SO_RCVTIMEO, timeval, timeval.length]);
 }
 
 /** Send one datagram to the peer the socket has by default (for netlink: the kernel). */
@@ -218,7 +215,7 @@ export function tryLock(fd: number, kind: 'exclusive' | 'shared' = 'exclusive'):
 
 /** Block the thread for so many milliseconds. */
 export function sleep(ms: number): void {
-  checked('ppoll', 'Cannot sleep', [null, 0, timespec(ms), null, SIGSET_BYTES]);
+  checked('ppoll', 'Cannot sleep', [null, 0, secondsAndRest(ms, 1_000_000), null, SIGSET_BYTES]);
 }
 
 /** Wait until `fd` can be read or written, or its other end is closed. False when that took longer than `timeoutMs`. */
@@ -227,16 +224,17 @@ export function waitUntilReady(fd: number, what: 'read' | 'write', timeoutMs = -
   const view = new DataView(pollfd.buffer);
   view.setInt32(0, fd, true);
   view.setInt16(4, what === 'read' ? POLLIN : POLLOUT, true);
-  const timeout = timeoutMs < 0 ? null : timespec(timeoutMs);
+  const timeout = timeoutMs < 0 ? null : secondsAndRest(timeoutMs, 1_000_000);
   return checked('ppoll', 'Cannot wait for input or output', [pollfd, 1, timeout, null, SIGSET_BYTES]) > 0;
 }
 
-/** struct timespec: tv_sec s64, tv_nsec s64, host order. */
-function timespec(ms: number): Uint8Array {
+/** struct timeval or struct timespec: tv_sec s64, and the rest in parts of a millisecond s64, host order. */
+function secondsAndRest(ms: number, partsPerMs: number): Uint8Array {
+  const parts = Math.round(ms * partsPerMs);
   const bytes = new Uint8Array(16);
   const view = new DataView(bytes.buffer);
-  view.setBigInt64(0, BigInt(Math.floor(ms / 1000)), true);
-  view.setBigInt64(8, BigInt(Math.round((ms % 1000) * 1_000_000)), true);
+  view.setBigInt64(0, BigInt(Math.floor(parts / (1000 * partsPerMs))), true);
+  view.setBigInt64(8, BigInt(parts % (1000 * partsPerMs)), true);
   return bytes;
 }
 

@@ -19,6 +19,7 @@ test('findFunctions() names functions by what they are given to, and by what is 
     'A.d',
   ]);
   assert.equal(namesIn('var A=class B{c(){}}'), ['B.c']);
+  assert.equal(namesIn('var{a=()=>1}=o;class C{[k](){}}'), ['a', 'C']);
 });
 
 test('findFunctions() counts a function without a name to the one around it', () => {

@@ -37,8 +37,7 @@ function visit(node: AnyNode, path: readonly string[], given: string, places: Fu
   const isFunction = /Function/.test(node.type);
   const inner = own !== '' && (isFunction || /^Class/.test(node.type)) ? [...path, own] : path;
   if (isFunction) places.push({ name: inner.join('.'), start: node.start, end: node.end });
-  for (const [key, value] of Object.entries(node)) {
-    if (key === 'id' || key === 'key') continue;
+  for (const value of Object.values(node)) {
     for (const child of Array.isArray(value) ? value : [value]) {
       if (isNode(child)) visit(child, inner, nameBefore(node, child), places);
     }
@@ -51,10 +50,11 @@ function nameBefore(node: AnyNode, child: AnyNode): string {
     case 'MethodDefinition':
     case 'PropertyDefinition':
     case 'Property':
-      return child === node.value && 'name' in node.key ? node.key.name : '';
+      return child === node.value && !node.computed && 'name' in node.key ? node.key.name : '';
     case 'VariableDeclarator':
       return child === node.init && node.id.type === 'Identifier' ? node.id.name : '';
     case 'AssignmentExpression':
+    case 'AssignmentPattern':
       return child === node.right && node.left.type === 'Identifier' ? node.left.name : '';
     default:
       return '';

@@ -39,10 +39,10 @@ interface Ffi {
   readonly getInt32: unknown;
 }
 
-/** exit_group(2), by process.arch. */
+/** exit_group(2), by process.arch, as in cni/kernel/syscalls.ts, with which the process ends. */
 const EXIT_GROUP = { x64: 231n, arm64: 94n }[process.arch as 'x64' | 'arm64'];
 
-/** node:ffi, but that the end of the process leaves time to write. */
+/** node:ffi, as cni/kernel/syscalls.ts uses it, but that the end of the process leaves time to write. */
 function internalBinding(name: string): object {
   const ffi = process.getBuiltinModule(`node:${name}`) as Ffi;
   class DynamicLibrary {

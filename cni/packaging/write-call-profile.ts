@@ -6,20 +6,26 @@
 // Must be run by root: it attaches containers in namespaces of its own, and takes them away again.
 
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { bundleMain } from './bundle.ts';
-import { findFunctions } from './call-profile.ts';
+import { findFunctions, selectProfiled } from './call-profile.ts';
 import { wrapBundle } from './snapshot-script.ts';
 
 const PROFILE = join(import.meta.dirname, 'call-profile.txt');
 const HEADER =
   '# The functions that calls of runtimes run. Written by "npm run profile"; call-profile.ts says what for.';
 
+if (process.getuid?.() !== 0) {
+  console.error('profile: it attaches containers, which only root may: run it as root');
+  process.exit(1);
+}
+
 const folder = mkdtempSync(join(tmpdir(), 'podlink-profile-'));
-const namespaces = ['host', 'pod0', 'pod1'].map((part) => `podlink-profile-${process.pid}-${part}`);
-const [host = '', resident = '', pod = ''] = namespaces;
+const [host = '', resident = '', pod = ''] = ['host', 'pod0', 'pod1'].map(
+  (part) => `podlink-profile-${process.pid}-${part}`,
+);
 const bundleFile = join(folder, 'podlink.cjs');
 const coverageFile = join(folder, 'coverage.json');
 const profiled = new Set<number>();
@@ -35,6 +41,7 @@ function call(command: string, namespace: string, config: object, coverage: 'kee
     CNI_IFNAME: 'eth0',
     CNI_PATH: folder,
     PODLINK_RUN_DIR: join(folder, 'run'),
+    PATH: process.env.PATH,
   };
   execFileSync('nsenter', [`--net=/run/netns/${host}`, '--', ...program], {
     input,
@@ -60,31 +67,39 @@ function podNetwork(subnets: readonly string[], port: number): object {
   };
 }
 
-try {
-  const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8'));
-  const bundle = await bundleMain(join(import.meta.dirname, '../..'), version);
-  writeFileSync(bundleFile, wrapBundle(bundle));
-  for (const name of namespaces) execFileSync('ip', ['netns', 'add', name]);
-
-  for (const subnets of [['10.77.0.0/16'], ['10.77.0.0/16', 'fd00:77::/64']]) {
-    // The first finds no bridge and no table, which happens once on a node.
-    call('ADD', resident, podNetwork(subnets, 8080), 'ignore');
-    call('ADD', pod, podNetwork(subnets, 8081), 'keep');
-    call('STATUS', pod, podNetwork(subnets, 8081), 'keep');
-    call('DEL', pod, podNetwork(subnets, 8081), 'keep');
-    call('DEL', pod, podNetwork(subnets, 8081), 'keep');
-    call('DEL', resident, podNetwork(subnets, 8080), 'ignore');
-  }
-  for (const mode of ['host', 'none']) {
-    call('ADD', pod, { mode }, 'keep');
-    call('DEL', pod, { mode }, 'keep');
-  }
-  call('VERSION', pod, {}, 'keep');
-
-  const names = findFunctions(bundle).flatMap(({ name, end }) => (name !== '' && profiled.has(end) ? [name] : []));
-  writeFileSync(PROFILE, `${[HEADER, ...[...new Set(names)].sort()].join('\n')}\n`);
-  console.log(`${new Set(names).size} functions`);
-} finally {
-  for (const name of namespaces) execFileSync('ip', ['netns', 'del', name]);
+/** Take everything away again, whatever of it is there. */
+function cleanUp(): void {
   rmSync(folder, { recursive: true, force: true });
+  for (const name of [host, resident, pod]) {
+    if (existsSync(`/run/netns/${name}`)) execFileSync('ip', ['netns', 'del', name]);
+  }
 }
+
+process.on('exit', cleanUp);
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(1));
+const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8'));
+const bundle = await bundleMain(join(import.meta.dirname, '../..'), version);
+writeFileSync(bundleFile, wrapBundle(bundle));
+for (const name of [host, resident, pod]) execFileSync('ip', ['netns', 'add', name]);
+
+for (const subnets of [['10.77.0.0/16'], ['10.77.0.0/16', 'fd00:77::/64']]) {
+  // The first finds no bridge and no table, which happens once on a node.
+  call('ADD', resident, podNetwork(subnets, 8080), 'ignore');
+  call('ADD', pod, podNetwork(subnets, 8081), 'keep');
+  call('STATUS', pod, podNetwork(subnets, 8081), 'keep');
+  call('DEL', pod, podNetwork(subnets, 8081), 'keep');
+  call('DEL', pod, podNetwork(subnets, 8081), 'keep');
+  call('DEL', resident, podNetwork(subnets, 8080), 'ignore');
+}
+for (const mode of ['host', 'none']) {
+  call('ADD', pod, { mode }, 'keep');
+  call('DEL', pod, { mode }, 'keep');
+}
+call('VERSION', pod, {}, 'keep');
+
+const functions = findFunctions(bundle);
+const names = functions.flatMap(({ name, end }) => (name !== '' && profiled.has(end) ? [name] : []));
+const profile = `${[HEADER, ...[...new Set(names)].sort()].join('\n')}\n`;
+writeFileSync(PROFILE, profile);
+const compiled = selectProfiled(bundle, profile).length;
+console.log(`of ${functions.length} functions ${profiled.size} have run, and ${compiled} have one of their names`);

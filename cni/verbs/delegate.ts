@@ -48,7 +48,7 @@ export function runPlugin(plugin: string, command: Command, env: Environment, st
     throw new CniError(ERR_DELEGATE_FAILED, `Cannot run IPAM plugin ${plugin} for ${command}: ${error.message}`);
   }
   if (status === 0) return stdout;
-  throw pluginError(plugin, command, stdout, signal ?? `exit status ${status}`);
+  throw pluginError(plugin, command, stdout, status === null ? signal || 'a signal' : `exit status ${status}`);
 }
 
 function pluginError(plugin: string, command: Command, stdout: string, how: string): CniError {

@@ -80,4 +80,22 @@ test('VERSION makes no file', 'same', (host) => {
   assert.not.ok(existsSync(host.dataDir));
 });
 
+test('a signal that comes while input is awaited does not end a call', {
+  absent: 'a runtime whose signals matter',
+}, (host) => {
+  const program = join(host.pluginFolder, 'podlink');
+  const fifo = join(host.folder, 'input');
+  // SIGUSR1: Node handles it, and without SA_RESTART.
+  const script = `mkfifo "${fifo}"
+"${program}" < "${fifo}" & pid=$!
+exec 4> "${fifo}"
+sleep 0.5; kill -USR1 $pid; sleep 0.2
+cat >&4; exec 4>&-; wait $pid`;
+  const { code, stdout } = host.namespace.run('sh', ['-c', script], {
+    input: JSON.stringify(host.config({ cniVersion: '1.1.0' })),
+    env: { CNI_COMMAND: 'STATUS', CNI_PATH: host.pluginFolder, PODLINK_RUN_DIR: host.runDir, PATH: '/usr/bin:/bin' },
+  });
+  assert.is(code, 0, stdout);
+});
+
 run();

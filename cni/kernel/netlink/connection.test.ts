@@ -203,7 +203,7 @@ test('execute() throws ETIMEDOUT when no answer comes', () => {
 });
 
 test('execute() passes other errors of the socket on', () => {
-  const broken = new ErrnoError('Cannot send to the kernel', { syscall: 'send', errno: 105 });
+  const broken = new ErrnoError('Cannot send to the kernel', { syscall: 'sendto', errno: 105 });
   const transport = new ScriptedTransport(() => {
     throw broken;
   });

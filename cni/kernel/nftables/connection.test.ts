@@ -109,7 +109,7 @@ test('commit() finds the first error when the receive buffer was too small for a
     receive() {
       if (!hasOverrun) {
         hasOverrun = true;
-        throw new ErrnoError('Cannot receive from the kernel', { syscall: 'recv', errno: ENOBUFS });
+        throw new ErrnoError('Cannot receive from the kernel', { syscall: 'recvfrom', errno: ENOBUFS });
       }
       const answer = left.shift();
       if (!answer) throw new Error('it waits for an answer that was lost');
@@ -126,7 +126,7 @@ test('commit() finds the first error when the receive buffer was too small for a
 test('commit() says how large a batch is that the socket does not take', () => {
   const nft = new NftablesConnection({
     send() {
-      throw new ErrnoError('Cannot send to the kernel', { syscall: 'send', errno: EMSGSIZE });
+      throw new ErrnoError('Cannot send to the kernel', { syscall: 'sendto', errno: EMSGSIZE });
     },
     receive() {
       throw new Error('it waits for an answer to what was not sent');

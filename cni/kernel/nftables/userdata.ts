@@ -61,8 +61,11 @@ export function fitComment(text: string): string {
   if (bytes.length <= COMMENT_MAX_BYTES) return text;
   const digest = process.getBuiltinModule('node:crypto').hash('sha256', text).slice(0, DIGEST_CHARACTERS);
   // `stream` holds back the bytes of a character that the cut has split.
-  const start = new TextDecoder().decode(bytes.subarray(0, COMMENT_MAX_BYTES - DIGEST_CHARACTERS - 1), {
-    stream: true,
-  });
+  const start = new TextDecoder('utf-8', { ignoreBOM: true }).decode(
+    bytes.subarray(0, COMMENT_MAX_BYTES - DIGEST_CHARACTERS - 1),
+    {
+      stream: true,
+    },
+  );
   return `${start}~${digest}`;
 }
