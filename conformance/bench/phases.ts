@@ -39,6 +39,7 @@ function columnOf(id: string, what: string, batches: readonly Batch[]): PhaseCol
     phases: phaseTimesOf(traces),
     work: traces.map(({ phases, totalMs }) => totalMs - (phases.find(([name]) => name === START)?.[1] ?? 0)),
     outside: batches.map(({ ms }, i) => ms - (traces[i]?.totalMs ?? Number.NaN)),
+    whole: batches.map(({ ms }) => ms),
   };
 }
 

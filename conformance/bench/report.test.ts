@@ -53,6 +53,7 @@ test('formatReport() puts phases side by side, also those that only one call has
     ],
     work: [5, 6, 7],
     outside: [8, 8, 8],
+    whole: [40, 41, 42],
   });
   const text = formatReport(report([], [column('x ADD', 'ipam'), column('x DEL', 'find')]));
   assert.equal(cellsOf(text, 'start').slice(2, -1), ['31.00 (32.00)', '31.00 (32.00)']);
@@ -77,7 +78,7 @@ test('verdictsOf() wants throughput to be more, own work and growth to be less',
     row('crowd 0 ADD', [50, 50, 50], [1]),
     row('crowd 1000 ADD', [54, 56, 55], [1]),
   ];
-  const work: PhaseColumn = { id: 'masquerade ADD', what: '', phases: [], work: [7, 9, 8.1], outside: [] };
+  const work: PhaseColumn = { id: 'masquerade ADD', what: '', phases: [], work: [7, 9, 8.1], outside: [], whole: [] };
   const judged = verdictsOf(report(rows, [work])).map(({ measured, isMet }) => [measured, isMet]);
   assert.equal(judged, [
     ['2.90', false],

@@ -32,6 +32,8 @@ export interface PhaseColumn {
   readonly work: readonly number[];
   /** Of each call: what a caller waits for before and after: the kernel's part of the start, and the exit. */
   readonly outside: readonly number[];
+  /** As the caller waits for it, here as in the other rows; these calls are others, made after those. */
+  readonly whole: readonly number[];
 }
 
 /** Facts of the machine and of what ran on it, as shown. */

@@ -72,6 +72,7 @@ function formatPhases(columns: readonly PhaseColumn[]): string {
       ...names.map((name) => line(name, ({ phases }) => phases.find((phase) => phase.name === name)?.ms)),
       line('**own work: all but `start`**', ({ work }) => work),
       line('outside: exec before Node counts, and exit', ({ outside }) => outside),
+      line('the whole call', ({ whole }) => whole),
     ],
   );
 }
