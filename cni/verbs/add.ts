@@ -18,7 +18,7 @@ import {
   type AttachmentRecord,
   deleteRecord,
   findRecord,
-  listRecordsOfContainer,
+  findSharing,
   lockAttachment,
   writeRecord,
 } from './attachment-record.ts';
@@ -62,9 +62,7 @@ export async function add(request: AttachmentRequest, context: Context): Promise
 
 /** A container that runs in another's namespace gets no interface of its own there: it would be the other's. */
 function refuseSharedSandbox(request: AttachmentRequest, context: Context): void {
-  const sharer = listRecordsOfContainer(context.runDir, request.containerId).find(
-    ({ objects, netns }) => objects.sharedNetns !== undefined && netns === request.netns,
-  );
+  const sharer = findSharing(context.runDir, request.containerId, request.netns);
   if (!sharer) return;
   throw new CniError(
     ERR_ALREADY_EXISTS,

@@ -95,8 +95,20 @@ export function ensureRecordsWritable(runDir: string): void {
   accessSync(dir, constants.W_OK);
 }
 
+/**
+ * An empty file that is there as soon as a record of this node names a shared namespace, and stays: where there is none,
+ * nobody has to look through all records for one, which takes 0.6 to 1 ms beside 1,000 attachments.
+ */
+function sharingNote(runDir: string): string {
+  return `${runDir}/locks/sharing`;
+}
+
 /** Write a record whole, over the one that is there: a call that is killed leaves the one or the other. */
 export function writeRecord(runDir: string, record: AttachmentRecord): void {
+  if (record.objects.sharedNetns !== undefined && !existsSync(sharingNote(runDir))) {
+    ensureDirectory(`${runDir}/locks`, 0o700);
+    writeFileSync(sharingNote(runDir), '', { mode: 0o600 });
+  }
   const path = recordPath(runDir, record);
   const temporary = `${path}${TEMPORARY_SUFFIX}`;
   // The attachment is locked, so what stands under this name is what a killed call left.
@@ -148,6 +160,14 @@ export function listRecordsOfContainer(runDir: string, containerId: string): Att
   return listDirectory(root)
     .flatMap((network) => readRecords(`${root}/${network}`, `${fileNamePart(containerId)}.`))
     .filter((record) => record.containerId === containerId);
+}
+
+/** The record by which a container runs in another's namespace at `netns`; undefined when it runs in its own. */
+export function findSharing(runDir: string, containerId: string, netns: string): AttachmentRecord | undefined {
+  if (!existsSync(sharingNote(runDir))) return undefined;
+  return listRecordsOfContainer(runDir, containerId).find(
+    (record) => record.objects.sharedNetns !== undefined && record.netns === netns,
+  );
 }
 
 function readRecords(dir: string, prefix = ''): AttachmentRecord[] {
