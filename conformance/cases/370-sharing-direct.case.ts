@@ -189,4 +189,18 @@ test("container: the target's DEL does not mind that somebody shares it", ABSENT
   assert.is(identityAt(sharer.path), identityAt(target.path));
 });
 
+test('container: another network gives no interface to one that runs in the namespace of another', ABSENT, (host) => {
+  const { sharer, invocation, target } = addToTarget(host);
+  const second = { config: host.config({ name: 'second', bridge: 'cni1' }), container: sharer, ifname: 'net1' };
+  const before = linksOf(target).map(({ ifname }) => ifname);
+  mustRefuse(host, 'ADD', second, 102, /runs in the network namespace of "container:.*", in which nothing is changed/);
+  assert.equal(
+    linksOf(target).map(({ ifname }) => ifname),
+    before,
+  );
+  mustPass(host, 'DEL', invocation);
+  mustAdd(host, second);
+  mustPass(host, 'DEL', second);
+});
+
 run();
