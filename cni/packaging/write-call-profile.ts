@@ -5,7 +5,7 @@
 //
 // Must be run by root: it attaches containers in namespaces of its own, and takes them away again.
 
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -71,7 +71,10 @@ function podNetwork(subnets: readonly string[], port: number): object {
 function cleanUp(): void {
   rmSync(folder, { recursive: true, force: true });
   for (const name of [host, resident, pod]) {
-    if (existsSync(`/run/netns/${name}`)) execFileSync('ip', ['netns', 'del', name]);
+    const path = `/run/netns/${name}`;
+    // An ADD in host mode that was stopped leaves its mount over the namespace's, and ip takes only one off.
+    while (spawnSync('umount', [path], { stdio: 'ignore' }).status === 0);
+    if (existsSync(path)) spawnSync('ip', ['netns', 'del', name], { stdio: 'inherit' });
   }
 }
 
