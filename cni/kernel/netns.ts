@@ -5,6 +5,7 @@
 // most work in a sandbox needs no more than opening a socket there.
 
 import { closeSync, constants, fstatSync, openSync, statfsSync, statSync } from 'node:fs';
+import { isErrno } from './errno.ts';
 import { CLONE_NEWNET, namespaceType, setNamespace } from './syscalls.ts';
 
 /** include/uapi/linux/magic.h: namespace files have shown this file system since Linux 3.19. */
@@ -69,6 +70,22 @@ type Identity = Pick<Netns, 'device' | 'inode'>;
 /** Whether two open namespaces are one and the same. */
 export function isSameNetns(a: Identity, b: Identity): boolean {
   return a.device === b.device && a.inode === b.inode;
+}
+
+/** The identity of a namespace's file, as records spell it: `device:inode`. */
+export function identityOf({ device, inode }: Identity): string {
+  return `${device}:${inode}`;
+}
+
+/** The identity of the file at a path now; undefined when there is none. */
+export function identityAt(path: string): string | undefined {
+  try {
+    const { dev, ino } = statSync(path, { bigint: true });
+    return identityOf({ device: dev, inode: ino });
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
+    throw error;
+  }
 }
 
 /**

@@ -1,16 +1,9 @@
 // Container mode: the container runs in another one's network namespace. They share addresses, ports and localhost.
 
-import type { Netns } from '../kernel/netns.ts';
+import { identityOf, type Netns } from '../kernel/netns.ts';
 import { CniError, ERR_INVALID_NETWORK_CONFIG, ERR_TRY_AGAIN_LATER } from '../protocol/errors.ts';
 import type { Mode, ModeRequest, Sandbox } from './mode.ts';
-import {
-  describeShared,
-  hasPortMappings,
-  identityOf,
-  refuseOwnSettings,
-  shareNamespace,
-  unshareNamespace,
-} from './sharing.ts';
+import { describeShared, hasPortMappings, refuseOwnSettings, shareNamespace, unshareNamespace } from './sharing.ts';
 import { parseTarget, type Target } from './target.ts';
 
 export const containerMode: Mode = {

@@ -1,16 +1,9 @@
 // Host mode: the container runs in the host's network namespace, the one podlink itself is started in. /proc/1's may
 // be another, or unreadable.
 
-import { openOwnNetns } from '../kernel/netns.ts';
+import { identityOf, openOwnNetns } from '../kernel/netns.ts';
 import type { Mode, ModeRequest, Sandbox } from './mode.ts';
-import {
-  describeShared,
-  hasPortMappings,
-  identityOf,
-  refuseOwnSettings,
-  shareNamespace,
-  unshareNamespace,
-} from './sharing.ts';
+import { describeShared, hasPortMappings, refuseOwnSettings, shareNamespace, unshareNamespace } from './sharing.ts';
 
 export const hostMode: Mode = {
   name: 'host',

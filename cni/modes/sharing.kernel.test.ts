@@ -5,12 +5,12 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { countMounts } from '../kernel/mount-table.ts';
-import { inNetns, openNetns } from '../kernel/netns.ts';
+import { identityAt, identityOf, inNetns, openNetns } from '../kernel/netns.ts';
 import { unshare } from '../kernel/syscalls.ts';
 import { CniError } from '../protocol/errors.ts';
 import { UndoStack } from './undo-stack.ts';
 import type { Sandbox } from './mode.ts';
-import { describeShared, identityAt, identityOf, shareNamespace, unshareNamespace } from './sharing.ts';
+import { describeShared, shareNamespace, unshareNamespace } from './sharing.ts';
 
 const CLONE_NEWNS = 0x20000;
 

@@ -3,12 +3,11 @@
 //
 // Nothing in the shared namespace is ever changed: no link, address, route or sysctl.
 
-import { statSync } from 'node:fs';
 import { isErrno } from '../kernel/errno.ts';
 import { countMounts } from '../kernel/mount-table.ts';
 import { AF_INET, familyOf } from '../kernel/netlink/address-bytes.ts';
 import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
-import type { Netns } from '../kernel/netns.ts';
+import { identityAt, identityOf, type Netns } from '../kernel/netns.ts';
 import { listAddresses, RT_SCOPE_UNIVERSE } from '../kernel/rtnetlink/address.ts';
 import { IFF_LOOPBACK, type Link, listLinks } from '../kernel/rtnetlink/link.ts';
 import { listRoutes } from '../kernel/rtnetlink/route.ts';
@@ -26,22 +25,6 @@ import type { Attached, ModeRequest, Sandbox, Undo } from './mode.ts';
 
 /** Stand-in for a sandbox that has no address: containerd refuses a pod without an IP. */
 export const LOOPBACK_IP: Ip = { address: '127.0.0.1/8' };
-
-/** `device:inode` of a namespace's file. */
-export function identityOf({ device, inode }: Pick<Netns, 'device' | 'inode'>): string {
-  return `${device}:${inode}`;
-}
-
-/** Identity of what is at a path now; undefined when nothing is. */
-export function identityAt(path: string): string | undefined {
-  try {
-    const { dev, ino } = statSync(path, { bigint: true });
-    return identityOf({ device: dev, inode: ino });
-  } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
-    throw error;
-  }
-}
 
 /**
  * Mount `shared` over the sandbox's path, and look whether it is there: a runtime in another mount namespace would

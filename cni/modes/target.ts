@@ -1,7 +1,7 @@
 // Whose namespace container mode shares: `infra`, `pod:NAMESPACE/NAME`, `container:ID` or `netns:/path`.
 
 import { isErrno } from '../kernel/errno.ts';
-import { type Netns, NotANamespaceError, openNetns, openOwnNetns } from '../kernel/netns.ts';
+import { identityOf, type Netns, NotANamespaceError, openNetns, openOwnNetns } from '../kernel/netns.ts';
 import {
   CniError,
   ERR_INVALID_ENVIRONMENT_VARIABLES,
@@ -11,7 +11,6 @@ import {
 import { describeValue, FieldError } from '../protocol/fields.ts';
 import { matchesGlob } from './mode-selection.ts';
 import type { ModeRequest, Peer } from './mode.ts';
-import { identityOf } from './sharing.ts';
 
 export interface Target {
   /** As the operator or the pod spelled it. */

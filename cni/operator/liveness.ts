@@ -4,7 +4,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { isErrno } from '../kernel/errno.ts';
 import { findLink } from '../kernel/rtnetlink/link.ts';
-import { identityAt, identityOf } from '../modes/sharing.ts';
+import { identityAt, identityOf } from '../kernel/netns.ts';
 import type { AttachmentRecord } from '../verbs/attachment-record.ts';
 import type { Context } from '../verbs/context.ts';
 import { ageSeconds } from './age.ts';

@@ -4,9 +4,9 @@
 // configuration before anything changes. Then the record is written, and only then the kernel is touched. Any failure
 // after that takes everything back.
 
+import { identityOf } from '../kernel/netns.ts';
 import { formatUtc } from '../../ipam/utc.ts';
 import type { Attached, Sandbox } from '../modes/mode.ts';
-import { identityOf } from '../modes/sharing.ts';
 import { UndoStack } from '../modes/undo-stack.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
 import { CniError, ERR_ALREADY_EXISTS, ERR_CLEANUP_INCOMPLETE, toCniError } from '../protocol/errors.ts';

@@ -11,10 +11,9 @@ import type {
 import { ALL_RULESETS, FEATURES } from '../features/feature-registry.ts';
 import { applyElements, checkElements, joinStates, ownedBy, removeElements } from '../features/owned-elements.ts';
 import { recordedElements, recordElement } from '../features/recorded-element.ts';
-import type { Netns } from '../kernel/netns.ts';
+import { identityOf, type Netns } from '../kernel/netns.ts';
 import type { Element } from '../kernel/nftables/element.ts';
 import type { AttachmentObjects, Attached, OwnLink, Sandbox } from '../modes/mode.ts';
-import { identityOf } from '../modes/sharing.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
 import { type AttachmentRecord, listRecordsOfContainer } from './attachment-record.ts';
 import type { Context } from './context.ts';

@@ -1,9 +1,8 @@
 // The sandbox CNI_NETNS names, and the questions every verb asks of it.
 
 import { isErrno } from '../kernel/errno.ts';
-import { isOwnNetns, NotANamespaceError, openNetns } from '../kernel/netns.ts';
+import { identityOf, isOwnNetns, NotANamespaceError, openNetns } from '../kernel/netns.ts';
 import type { Sandbox } from '../modes/mode.ts';
-import { identityOf } from '../modes/sharing.ts';
 import { CniError, ERR_INVALID_ENVIRONMENT_VARIABLES, ERR_INVALID_NETNS } from '../protocol/errors.ts';
 import type { AttachmentRequest } from '../protocol/request.ts';
 import type { AttachmentRecord } from './attachment-record.ts';
