@@ -1,39 +1,12 @@
 // The configuration of port mappings: `runtimeConfig.portMappings` as runtimes pass it, Docker's `hostBindingIPv4`, and
 // the keys of the reference portmap plugin.
 
-import {
-  AF_INET,
-  AF_INET6,
-  canonicalAddress,
-  decodeAddress,
-  encodeAddress,
-  type IpFamily,
-} from '../kernel/netlink/address-bytes.ts';
-import { IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from '../kernel/nftables/key.ts';
+import { AF_INET, AF_INET6, canonicalAddress, decodeAddress, encodeAddress } from '../kernel/netlink/address-bytes.ts';
 import { addressFamily } from '../protocol/address.ts';
 import type { NetworkConfig } from '../protocol/config.ts';
 import { describeValue, FieldError, type Fields } from '../protocol/fields.ts';
-
-/** Ports of the host, of one family. */
-export interface ClaimedPorts {
-  readonly family: IpFamily;
-  /** The host's address they are for, in canonical form; undefined for all of the family. */
-  readonly hostIp: string | undefined;
-  /** IPPROTO_*. */
-  readonly protocol: number;
-  readonly firstPort: number;
-  readonly lastPort: number;
-}
-
-/** Ports that lead to a container: a single one, or several that keep their number. */
-export interface PortClaim extends ClaimedPorts {
-  /** The key they come from, for errors. */
-  readonly path: string;
-  /** Whether the same is claimed for the other family, so that a container without one of them lacks nothing. */
-  readonly isForBoth: boolean;
-  /** Undefined for several: the container's ports are those of the host. */
-  readonly containerPort: number | undefined;
-}
+import { describeUnmapped, type PortClaim, PROTOCOLS, type SinglePortClaim } from './portmap-claim.ts';
+import { joinPorts, mergeClaims } from './portmap-merge.ts';
 
 export interface PortmapConfig {
   readonly claims: readonly PortClaim[];
@@ -43,13 +16,8 @@ export interface PortmapConfig {
   readonly masqAll: boolean;
 }
 
-const PROTOCOLS: ReadonlyMap<string, number> = new Map([
-  ['tcp', IPPROTO_TCP],
-  ['udp', IPPROTO_UDP],
-  ['sctp', IPPROTO_SCTP],
-]);
-
 const MAX_PORT = 65535;
+const LOOPBACK_V6 = '::1';
 
 /**
  * Read what ports are to be mapped; undefined for none. Throws FieldError.
@@ -60,10 +28,17 @@ const MAX_PORT = 65535;
 export function parsePortmap(config: NetworkConfig, warn: (message: string) => void): PortmapConfig | undefined {
   const { fields, runtimeConfig } = config;
   const binding = parseHostBinding(fields);
-  const entries = (runtimeConfig.objects('portMappings') ?? []).flatMap((entry) => parseEntry(entry, binding));
+  const parseHostIp = hostIpParser();
+  const list = runtimeConfig.objects('portMappings') ?? [];
+  const entries = list.flatMap((entry) => parseEntry(entry, parseHostIp(entry) ?? binding));
   if (entries.length === 0) return undefined;
-  refuseOverlaps(entries);
+  const [atLoopback, others] = divide(entries, ({ hostIp }) => hostIp === LOOPBACK_V6);
+  const claims = joinPorts(mergeClaims(others));
   refuseConditions(fields);
+  if (atLoopback.length > 0) {
+    const why = 'nothing can come back to ::1 from a container; 127.0.0.1 can be mapped';
+    warn(describeUnmapped(atLoopback, why));
+  }
   const backend = fields.oneOf('backend', ['iptables', 'nftables', '']);
   if (backend === 'iptables') {
     warn(`"${fields.at('backend')}" is "iptables", but ports are mapped with nftables`);
@@ -74,7 +49,7 @@ export function parsePortmap(config: NetworkConfig, warn: (message: string) => v
   // Likewise without meaning, and nobody can miss it.
   fields.integer('markMasqBit', 0, 31);
   return {
-    claims: joinPorts(entries),
+    claims,
     snat: fields.boolean('snat') ?? true,
     masqAll: fields.boolean('masqAll') ?? false,
   };
@@ -94,14 +69,13 @@ function parseHostBinding(fields: Fields): string | undefined {
 }
 
 /** An entry for each family that it is for. */
-function parseEntry(entry: Fields, binding: string | undefined): PortClaim[] {
+function parseEntry(entry: Fields, hostIp: string | undefined): SinglePortClaim[] {
   const hostPort = entry.integer('hostPort', 0, MAX_PORT) ?? 0;
   const containerPort = entry.integer('containerPort', 1, MAX_PORT);
   if (containerPort === undefined) {
     throw new FieldError(entry.at('containerPort'), `must be a whole number from 1 to ${MAX_PORT}, is missing`);
   }
   const protocol = parseProtocol(entry);
-  const hostIp = parseHostIp(entry) ?? binding;
   if (hostPort === 0) return [];
   const ports = { path: entry.path, protocol, firstPort: hostPort, lastPort: hostPort, containerPort };
   if (hostIp === undefined) {
@@ -119,16 +93,32 @@ function parseProtocol(entry: Fields): number {
   throw new FieldError(entry.at('protocol'), `must be one of "tcp", "udp", "sctp", is ${describeValue(text)}`);
 }
 
-function parseHostIp(entry: Fields): string | undefined {
-  const text = entry.string('hostIP') || undefined;
-  if (text === undefined) return undefined;
-  if (addressFamily(text) === undefined) {
-    throw new FieldError(entry.at('hostIP'), `must be an IP address, is ${describeValue(text)}`);
-  }
+/** Reads each address once: of thousands of entries most name the same. */
+function hostIpParser(): (entry: Fields) => string | undefined {
+  const known = new Map<string, string>();
+  return (entry) => {
+    const text = entry.string('hostIP') || undefined;
+    if (text === undefined) return undefined;
+    const address = known.get(text) ?? parseHostIp(text, entry.at('hostIP'));
+    known.set(text, address);
+    return address;
+  };
+}
+
+function parseHostIp(text: string, path: string): string {
+  if (addressFamily(text) === undefined) throw new FieldError(path, `must be an IP address, is ${describeValue(text)}`);
   const address = withoutMapping(canonicalAddress(text));
-  if (address === '::1') {
+  const [first = 0, second = 0, ...rest] = encodeAddress(address);
+  const isV6 = rest.length > 2;
+  if (isV6 && first === 0xfe && (second & 0xc0) === 0x80) {
     // See portmap-ruleset.ts.
-    throw new FieldError(entry.at('hostIP'), 'cannot be ::1, from which the kernel lets nothing out: use 127.0.0.1');
+    throw new FieldError(
+      path,
+      `cannot be a link-local address, is ${describeValue(text)}: routers forward none of its packets`,
+    );
+  }
+  if (isV6 ? first === 0xff : first >= 224) {
+    throw new FieldError(path, `must be an address that a host can have, is ${describeValue(text)}`);
   }
   return address;
 }
@@ -140,18 +130,6 @@ function withoutMapping(address: string): string {
   return isMapped ? decodeAddress(bytes.subarray(12)) : address;
 }
 
-/** The same host port twice is a contradiction or a mistake, whichever container port it leads to. */
-function refuseOverlaps(entries: readonly PortClaim[]): void {
-  entries.forEach((entry, i) => {
-    const other = entries.slice(0, i).find((earlier) => isOverlapping(earlier, entry));
-    if (!other) return;
-    throw new FieldError(
-      entry.path,
-      `host port ${describePorts(entry)} is mapped by "${other.path}" (${describePorts(other)}) already`,
-    );
-  });
-}
-
 /** A condition keeps somebody out: to leave it away would let them in. */
 function refuseConditions(fields: Fields): void {
   for (const key of ['conditionsV4', 'conditionsV6']) {
@@ -160,59 +138,8 @@ function refuseConditions(fields: Fields): void {
   }
 }
 
-/** What two claims both need. */
-export function isOverlapping(a: ClaimedPorts, b: ClaimedPorts): boolean {
-  return (
-    a.family === b.family &&
-    a.protocol === b.protocol &&
-    (a.hostIp === undefined || b.hostIp === undefined || a.hostIp === b.hostIp) &&
-    a.firstPort <= b.lastPort &&
-    b.firstPort <= a.lastPort
-  );
-}
-
-/** Make one claim of ports that follow each other and keep their number. */
-function joinPorts(entries: readonly PortClaim[]): PortClaim[] {
-  const joined: PortClaim[] = [];
-  for (const entry of entries.toSorted(compareClaims)) {
-    const last = joined.at(-1);
-    if (last && isContinuedBy(last, entry)) {
-      joined[joined.length - 1] = { ...last, lastPort: entry.lastPort, containerPort: undefined };
-    } else {
-      joined.push(entry);
-    }
-  }
-  return joined;
-}
-
-/** Any order will do that keeps the ports of one address together. Not localeCompare(): its first use takes ICU 13 ms. */
-function compareClaims(a: PortClaim, b: PortClaim): number {
-  const [hostA = '', hostB = ''] = [a.hostIp, b.hostIp];
-  return (
-    a.family - b.family ||
-    a.protocol - b.protocol ||
-    Number(hostA > hostB) - Number(hostA < hostB) ||
-    a.firstPort - b.firstPort
-  );
-}
-
-function isContinuedBy(claim: PortClaim, next: PortClaim): boolean {
-  const keepsNumber = (claim.containerPort ?? claim.firstPort) === claim.firstPort;
-  return (
-    keepsNumber &&
-    next.containerPort === next.firstPort &&
-    next.firstPort === claim.lastPort + 1 &&
-    next.family === claim.family &&
-    next.protocol === claim.protocol &&
-    next.hostIp === claim.hostIp &&
-    next.isForBoth === claim.isForBoth
-  );
-}
-
-/** Show host ports: `8080/tcp`, `192.0.2.1:8000-8010/udp`, `[2001:db8::1]:53/udp`. */
-export function describePorts({ family, hostIp, protocol, firstPort, lastPort }: ClaimedPorts): string {
-  const address = hostIp === undefined ? '' : family === AF_INET ? `${hostIp}:` : `[${hostIp}]:`;
-  const ports = firstPort === lastPort ? firstPort : `${firstPort}-${lastPort}`;
-  const name = [...PROTOCOLS].find(([, number]) => number === protocol)?.[0] ?? protocol;
-  return `${address}${ports}/${name}`;
+function divide<Item>(items: readonly Item[], isFirst: (item: Item) => boolean): [first: Item[], second: Item[]] {
+  const parts: [Item[], Item[]] = [[], []];
+  for (const item of items) parts[isFirst(item) ? 0 : 1].push(item);
+  return parts;
 }

@@ -7,7 +7,7 @@ import { type ElementPlace, elementQuery, listElements, readElementAt } from '..
 import { getSet, type NamedSet, readElementCount } from '../kernel/nftables/set.ts';
 import { CniError, ERR_ALREADY_EXISTS } from '../protocol/errors.ts';
 import { type ElementOwner, ownerComment } from './podlink-table.ts';
-import { describePorts, isOverlapping, type PortClaim } from './portmap-config.ts';
+import { type ClaimedPorts, describePorts, type PortClaim } from './portmap-claim.ts';
 import { claimedPorts, portKey } from './portmap-elements.ts';
 import { portmapSetsOf } from './portmap-ruleset.ts';
 
@@ -82,4 +82,15 @@ function describeOwner(comment: string | undefined): string {
   const [network, containerId, ifname] = comment?.split('/') ?? [];
   if (ifname !== undefined) return `container "${containerId}" (network "${network}", interface "${ifname}")`;
   return comment === undefined ? 'somebody unknown' : `"${comment}"`;
+}
+
+/** What two claims both need. */
+function isOverlapping(a: ClaimedPorts, b: ClaimedPorts): boolean {
+  return (
+    a.family === b.family &&
+    a.protocol === b.protocol &&
+    (a.hostIp === undefined || b.hostIp === undefined || a.hostIp === b.hostIp) &&
+    a.firstPort <= b.lastPort &&
+    b.firstPort <= a.lastPort
+  );
 }

@@ -6,7 +6,7 @@ import type { Element } from '../kernel/nftables/element.ts';
 import { decodePort, encodeInterfaceName, encodeKey, encodePort } from '../kernel/nftables/key.ts';
 import { decodeAddress } from '../kernel/netlink/address-bytes.ts';
 import type { NamedSet } from '../kernel/nftables/set.ts';
-import type { ClaimedPorts, PortClaim } from './portmap-config.ts';
+import type { ClaimedPorts, PortClaim } from './portmap-claim.ts';
 import { PORTMAP_LOCALHOST, portmapSetsOf } from './portmap-ruleset.ts';
 
 /** The element that leads a claim's ports to the container. */

@@ -12,7 +12,7 @@ import { listAddresses } from '../kernel/rtnetlink/address.ts';
 import { listLinks } from '../kernel/rtnetlink/link.ts';
 import { addressFamily } from '../protocol/address.ts';
 import { isObject } from '../protocol/fields.ts';
-import type { ClaimedPorts } from './portmap-config.ts';
+import type { ClaimedPorts } from './portmap-claim.ts';
 
 /** Ports of the host whose connections go to a container. As it stands in the record. */
 export interface PortFlows extends ClaimedPorts {

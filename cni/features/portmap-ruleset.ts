@@ -10,6 +10,7 @@
 //     dnat ip to meta l4proto . th dport map @portmap_any_range_v4
 //     dnat ip to ip daddr . meta l4proto . th dport map @portmap_address_range_v4
 //   }
+//   (chain portmap_dnat_v6 has, before its maps: ip6 daddr fe80::/10 return, ip6 saddr fe80::/10 return)
 //   chain portmap_postrouting { type nat hook postrouting priority srcnat; policy accept;
 //     meta nfproto ipv4 ct status dnat goto portmap_snat_v4
 //   }
@@ -33,6 +34,10 @@
 // for a way to ::1 only on the interface that a packet came in by (rt6_need_strict(), net/ipv6/route.c), and there is
 // no route_localnet for IPv6. So a client that tries ::1 and then 127.0.0.1, as most do for "localhost", is refused by
 // the first at once.
+//
+// What comes from a link-local address of IPv6, or is sent to one, is left alone too: it must not leave its link, and the
+// kernel forwards none of it (ip6_forward(), net/ipv6/ip6_output.c). So it reaches what listens on the host, or is refused
+// at once.
 //
 // Needs Linux 5.7: nat chains in inet tables (5.2), maps with ranges (5.6), iifname in postrouting (5.7).
 
@@ -103,6 +108,8 @@ const table = PODLINK_TABLE;
 const LOOPBACK_IFINDEX = Uint8Array.of(1, 0, 0, 0);
 /** The first byte of 127.0.0.0/8. */
 const LOOPBACK_NET = Uint8Array.of(127);
+/** fe80::/10, in the first two bytes. */
+const LINK_LOCAL = { mask: Uint8Array.of(0xff, 0xc0), prefix: Uint8Array.of(0xfe, 0x80) };
 const LOOPBACK_V6 = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1);
 
 /** Containers that are reached from 127.0.0.0/8. */
@@ -116,6 +123,15 @@ export const PORTMAP_LOCALHOST: NamedSet = {
 export const PORTMAP_V4 = portmapSets('v4', IPV4_ADDR);
 export const PORTMAP_V6 = portmapSets('v6', IPV6_ADDR);
 
+/** The packets of IPv6 that no router forwards. */
+const LEFT_TO_LINK = [
+  leaveToLink(
+    loadDestination(NFPROTO_IPV6, undefined, 2),
+    'nothing that is sent to a link-local address leaves the link',
+  ),
+  leaveToLink(loadSource(NFPROTO_IPV6, undefined, 2), 'nor does what comes from one'),
+];
+
 const DNAT_V4: Chain = { table, name: 'portmap_dnat_v4' };
 const DNAT_V6: Chain = { table, name: 'portmap_dnat_v6' };
 const SNAT_V4: Chain = { table, name: 'portmap_snat_v4' };
@@ -124,7 +140,7 @@ const SNAT_V6: Chain = { table, name: 'portmap_snat_v6' };
 export const PORTMAP_RULESET: Ruleset = {
   table,
   name: 'portmap',
-  version: 1,
+  version: 2,
   sets: [PORTMAP_LOCALHOST, ...[PORTMAP_V4, PORTMAP_V6].flatMap((sets) => Object.values(sets))],
   chains: [
     destinationChain(DNAT_V4, NFPROTO_IPV4, PORTMAP_V4),
@@ -237,7 +253,21 @@ function destinationChain(chain: Chain, family: PacketFamily, sets: PortmapSets)
     expressions: [...matchFamily(family), ...loadPortKey(family, map), mapTo(map), sendToValue(family, map)],
     comment: map.comment,
   }));
-  return { chain, rules };
+  return { chain, rules: family === NFPROTO_IPV6 ? [...LEFT_TO_LINK, ...rules] : rules };
+}
+
+function leaveToLink(loadAddress: Expression, comment: string): Rule {
+  const { mask, prefix } = LINK_LOCAL;
+  return {
+    expressions: [
+      ...matchFamily(NFPROTO_IPV6),
+      loadAddress,
+      maskBits(mask),
+      compare(NFT_CMP_EQ, prefix),
+      giveVerdict(NFT_RETURN),
+    ],
+    comment,
+  };
 }
 
 /** Load the key of a map of ports: the address if it has one, the protocol, the port. */

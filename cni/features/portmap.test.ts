@@ -2,14 +2,15 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { describeElement } from '../kernel/nftables/element.ts';
 import { FakeNftables } from '../kernel/nftables/fake-nftables.ts';
-import { thrown, thrownOf } from '../kernel/testing/thrown.ts';
+import { thrownOf } from '../kernel/testing/thrown.ts';
 import { parseNetworkConfig } from '../protocol/config.ts';
 import { CniError } from '../protocol/errors.ts';
 import { FieldError } from '../protocol/fields.ts';
 import type { Attachment, FeatureHost, FeaturePlan } from './feature.ts';
 import { applyElements } from './owned-elements.ts';
 import { portmapFeature } from './portmap.ts';
-import { describePorts, parsePortmap } from './portmap-config.ts';
+import { describePorts } from './portmap-claim.ts';
+import { parsePortmap } from './portmap-config.ts';
 import { recordedPorts } from './portmap-flows.ts';
 
 const test = suite('portmap');
@@ -112,6 +113,32 @@ const CLAIMS: [what: string, portMappings: unknown, config: object, claims: stri
     {},
     ['v4 2/tcp', 'v4 192.0.2.1:1/tcp'],
   ],
+  [
+    'entries that say the same in other words',
+    [
+      { hostPort: 80, containerPort: 1, protocol: 'tcp' },
+      { hostPort: 80, containerPort: 1, protocol: 'TCP', hostIP: '::' },
+      { hostPort: 80, containerPort: 1, hostIP: '127.0.0.1' },
+      { hostPort: 81, containerPort: 1, hostIP: '192.0.2.1' },
+      { hostPort: 81, containerPort: 1, hostIP: '::ffff:192.0.2.1' },
+      { hostPort: 81, containerPort: 1, hostIP: '192.0.2.2', protocol: '' },
+    ],
+    {},
+    ['v4 80/tcp > 1', 'v4 192.0.2.1:81/tcp > 1', 'v4 192.0.2.2:81/tcp > 1', 'v6 80/tcp > 1'],
+  ],
+  [
+    'a port of single addresses, and then of all',
+    ['192.0.2.1', '2001:db8::1', '192.0.2.2', ''].map((hostIP) => ({ hostPort: 80, containerPort: 1, hostIP })),
+    {},
+    ['v4 80/tcp > 1', 'v6 80/tcp > 1'],
+  ],
+  [
+    'one port for several addresses that lead to different ports',
+    [1, 2].map((i) => ({ hostPort: 80, containerPort: i, hostIP: `192.0.2.${i}` })),
+    {},
+    ['v4 192.0.2.1:80/tcp > 1', 'v4 192.0.2.2:80/tcp > 2'],
+  ],
+  ['a range twice', [...range(80, 84, { hostIP: '::' }), ...range(82, 90, { hostIP: '::' })], {}, ['v6 80-90/tcp']],
   ['the last port', [{ hostPort: 65535, containerPort: 65535, hostIP: '::' }], {}, ['v6 65535/tcp']],
 ];
 
@@ -120,6 +147,26 @@ for (const [what, portMappings, config, expected] of CLAIMS) {
     assert.equal(claimed(portMappings, config), { claims: expected, warnings: [] });
   });
 }
+
+/** Two entries that lead one port to different ports, and what is said of the second. */
+const CONTRADICTIONS: [first: object, second: object, leads: string][] = [
+  [{ hostPort: 80, containerPort: 1 }, { hostPort: 80, containerPort: 2 }, '80/tcp cannot lead to port 2'],
+  [
+    { hostPort: 80, containerPort: 1 },
+    { hostPort: 80, containerPort: 2, hostIP: '192.0.2.1' },
+    '192.0.2.1:80/tcp cannot lead to port 2',
+  ],
+  [
+    { hostPort: 80, containerPort: 1, hostIP: '192.0.2.1' },
+    { hostPort: 80, containerPort: 2 },
+    '80/tcp cannot lead to port 2',
+  ],
+  [
+    { hostPort: 80, containerPort: 80, hostIP: '::ffff:192.0.2.1', protocol: 'SCTP' },
+    { hostPort: 80, containerPort: 8080, hostIP: '192.0.2.1', protocol: 'sctp' },
+    '192.0.2.1:80/sctp cannot lead to port 8080',
+  ],
+];
 
 const REFUSED: [portMappings: unknown, message: RegExp, config?: object][] = [
   ['80', /"runtimeConfig.portMappings": must be a list/],
@@ -142,16 +189,16 @@ const REFUSED: [portMappings: unknown, message: RegExp, config?: object][] = [
     /portMappings\[0\].hostIP": must be an IP address, is "1.2.3"/,
   ],
   [[{ hostPort: 1, containerPort: 1, hostIP: 'fe80::1%eth0' }], /hostIP": must be an IP address/],
-  [[{ hostPort: 1, containerPort: 1, hostIP: '::1' }], /hostIP": cannot be ::1/],
+  [[{ hostPort: 1, containerPort: 1, hostIP: 'fe80::1' }], /hostIP": cannot be a link-local address, is "fe80::1"/],
+  [[{ hostPort: 1, containerPort: 1, hostIP: 'febf:ffff::' }], /hostIP": cannot be a link-local address/],
+  [[{ hostPort: 1, containerPort: 1, hostIP: '224.0.0.251' }], /hostIP": must be an address that a host can have/],
+  [[{ hostPort: 1, containerPort: 1, hostIP: '255.255.255.255' }], /hostIP": must be an address that a host can/],
+  [[{ hostPort: 1, containerPort: 1, hostIP: 'FF02::1' }], /hostIP": must be an address that a host can have/],
   [[{ hostPort: 0, containerPort: 1, hostIP: 'x' }], /hostIP": must be an IP address/],
-  [
-    [...range(1, 1), ...range(1, 1)],
-    /portMappings\[1\]": host port 1\/tcp is mapped by "runtimeConfig.portMappings\[0\]"/,
-  ],
-  [
-    [...range(1, 1), { hostPort: 1, containerPort: 2, hostIP: '192.0.2.1' }],
-    /\[1\]": host port 192.0.2.1:1\/tcp is mapped by .*\[0\]/,
-  ],
+  ...CONTRADICTIONS.map(([first, second, leads]): [unknown, RegExp] => [
+    [...range(2, 3), first, ...range(4, 5), second],
+    new RegExp(`portMappings\\[5\\]": host port ${leads}: "runtimeConfig.portMappings\\[2\\]" leads`),
+  ]),
   [range(1, 1), /"hostBindingIPv4": must be an IPv4 address, is "::"/, { hostBindingIPv4: '::' }],
   [range(1, 1), /"conditionsV4": must be empty/, { conditionsV4: ['-s', '10.0.0.0/8'] }],
   [range(1, 1), /"backend": must be one of/, { backend: 'pf' }],
@@ -242,19 +289,38 @@ test('recordedPorts() leaves out what cannot be one', () => {
   assert.equal([recordedPorts(undefined), recordedPorts({}), recordedPorts('x')], [[], [], []]);
 });
 
-test('objects() says which ports the container has no address for, and refuses when that is all', () => {
+test('parsePortmap() leaves out what is for ::1, and says so', () => {
+  const at = (hostIP: string, hostPort: number) => ({ hostPort, containerPort: 1, hostIP });
+  const why = 'nothing can come back to ::1 from a container; 127.0.0.1 can be mapped';
+  assert.equal(claimed([at('::1', 80), at('127.0.0.1', 80), at('0:0::1', 81)]), {
+    claims: ['v4 127.0.0.1:80/tcp > 1'],
+    warnings: [`Host ports [::1]:80/tcp, [::1]:81/tcp are not mapped: ${why}`],
+  });
+  assert.equal(claimed([at('::1', 80)]), { claims: [], warnings: [`Host port [::1]:80/tcp is not mapped: ${why}`] });
+});
+
+test('objects() says which ports the container has no address for', () => {
   const portMappings = [
     { hostPort: 1, containerPort: 1 },
     { hostPort: 2, containerPort: 2, hostIP: '2001:db8::1' },
   ];
-  assert.equal(objectsOf({ portMappings }, ['10.22.0.5/16']).warnings, [
-    'Host port [2001:db8::1]:2/tcp is not mapped: the container has no address of that family',
+  const warningsOf = (mappings: unknown, ...addresses: string[]) =>
+    objectsOf({ portMappings: mappings }, addresses).warnings;
+  assert.equal(warningsOf(portMappings, '10.22.0.5/16'), [
+    'Host port [2001:db8::1]:2/tcp is not mapped: the container has no IPv6 address',
   ]);
-  const only = { portMappings: portMappings.slice(1) };
-  const error = thrownOf(CniError, () => objectsOf(only, ['10.22.0.5/16']));
-  assert.is(error.code, 7);
-  assert.match(error.message, /no port can be mapped \(\[2001:db8::1\]:2\/tcp\).*it has: 10.22.0.5\/16/);
-  assert.match(thrown(() => objectsOf({ portMappings }, [])).message, /it has: none/);
+  assert.equal(warningsOf([{ hostPort: 3, containerPort: 1, hostIP: '0.0.0.0' }], 'fd00::5/64'), [
+    'Host port 3/tcp is not mapped: the container has no IPv4 address',
+  ]);
+  assert.equal(warningsOf(portMappings), [
+    'Host ports 1/tcp, [2001:db8::1]:2/tcp are not mapped: the container has no address',
+  ]);
+  const many = Array.from({ length: 100 }, (_, i) => ({ hostPort: 1000 + 2 * i, containerPort: 1 }));
+  assert.match(warningsOf(many)[0] ?? '', /^Host ports 1000\/tcp, .*1018\/tcp and 90 more are not mapped/);
+});
+
+test('nftables() wants nothing for a container without addresses', () => {
+  assert.equal(elementsOf({ portMappings: range(1, 3) }, []), []);
 });
 
 function elementsOf(use: Case, addresses: readonly string[]): string[] {

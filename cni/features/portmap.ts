@@ -6,12 +6,19 @@
 // bridge, which belongs to the bridge and stays with it, and the connections of UDP and SCTP that the kernel has to
 // forget (portmap-flows.ts).
 
-import { AF_INET, canonicalAddress, familyOf, type IpFamily, splitCidr } from '../kernel/netlink/address-bytes.ts';
+import {
+  AF_INET,
+  AF_INET6,
+  canonicalAddress,
+  familyOf,
+  type IpFamily,
+  splitCidr,
+} from '../kernel/netlink/address-bytes.ts';
 import { findSysctl, setSysctl, type SysctlKey } from '../kernel/sysctl.ts';
-import { CniError, ERR_INVALID_NETWORK_CONFIG } from '../protocol/errors.ts';
 import type { Fields } from '../protocol/fields.ts';
 import type { Attachment, Feature, FeatureHost, FeaturePlan, NftablesState } from './feature.ts';
-import { describePorts, parsePortmap, type PortClaim, type PortmapConfig } from './portmap-config.ts';
+import { describeUnmapped, type PortClaim } from './portmap-claim.ts';
+import { parsePortmap, type PortmapConfig } from './portmap-config.ts';
 import { refuseTakenPorts } from './portmap-conflict.ts';
 import { hairpinElements, masqueradeAllElement, portElement } from './portmap-elements.ts';
 import { flushForAdd, flushForDelete, needsFlush, type PortFlows, recordedPorts } from './portmap-flows.ts';
@@ -77,33 +84,32 @@ interface ServedClaim extends PortClaim {
   readonly containerIp: string;
 }
 
-/**
- * The claims of families of which the container has an address. Of several, the first is the one that ports lead to.
- *
- * Throws CniError 7 when none is left.
- */
+/** The claims of families of which the container has an address. Of several, the first is the one that ports lead to. */
 function servedClaims({ claims }: PortmapConfig, attachment: Attachment): ServedClaim[] {
   const addresses = canonicalAddresses(attachment);
-  const served = claims.flatMap((claim) => {
-    const containerIp = addresses.find((address) => familyOf(address) === claim.family);
+  const targets = new Map([AF_INET, AF_INET6].map((family) => [family, addresses.find(isOf(family))]));
+  return claims.flatMap((claim) => {
+    const containerIp = targets.get(claim.family);
     return containerIp === undefined ? [] : [{ ...claim, containerIp }];
   });
-  if (served.length === 0) {
-    const ports = [...new Set(claims.map(describePorts))].join(', ');
-    const addresses = attachment.addresses.join(', ') || 'none';
-    throw new CniError(
-      ERR_INVALID_NETWORK_CONFIG,
-      `Invalid "runtimeConfig.portMappings": no port can be mapped (${ports}), since the container has no address of that family (it has: ${addresses})`,
-    );
-  }
-  return served;
 }
 
+/** A container without an address of the right family starts all the same, as with the reference. */
 function warnOfUnserved(host: FeatureHost, { claims }: PortmapConfig, { addresses }: Attachment): void {
-  for (const claim of claims) {
-    if (claim.isForBoth || addresses.some((cidr) => familyOf(cidr) === claim.family)) continue;
-    host.warn(`Host port ${describePorts(claim)} is not mapped: the container has no address of that family`);
+  if (addresses.length === 0) {
+    host.warn(describeUnmapped(claims, 'the container has no address'));
+    return;
   }
+  for (const family of [AF_INET, AF_INET6] as const) {
+    if (addresses.some(isOf(family))) continue;
+    const unserved = claims.filter((claim) => claim.family === family && !claim.isForBoth);
+    const name = family === AF_INET ? 'IPv4' : 'IPv6';
+    if (unserved.length > 0) host.warn(describeUnmapped(unserved, `the container has no ${name} address`));
+  }
+}
+
+function isOf(family: number): (address: string) => boolean {
+  return (address) => familyOf(address) === family;
 }
 
 function canonicalAddresses({ addresses }: Attachment): string[] {
