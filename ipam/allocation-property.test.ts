@@ -71,19 +71,20 @@ function isWithin(address: Address4 | Address6, text: string): boolean {
   return address.bigInt() >= read(from).bigInt() && address.bigInt() <= read(to).bigInt();
 }
 
-/** All addresses that may be handed out of a range, found by asking the library about each of its subnet. */
-function allowed(range: RangeText): string[] {
+/** All addresses from start to end of a range but the excluded, found by asking the library about each of its subnet. */
+function spanned(range: RangeText): string[] {
   const subnet = read(range.subnet);
-  const gateway = read(range.gateway ?? subnet.startAddressExclusive().correctForm()).correctForm();
   const isV4 = subnet instanceof Address4;
   const addresses: string[] = [];
   for (let i = 0n; i < 2n ** BigInt((isV4 ? 32 : 128) - subnet.subnetMask); i++) {
     const address = subnet.startAddress().offset(i);
-    if (i === 0n || (isV4 && address.correctForm() === subnet.endAddress().correctForm())) continue;
+    const isBroadcast = isV4 && address.correctForm() === subnet.endAddress().correctForm();
+    // An end that is written counts, whatever address it is.
+    if ((i === 0n && range.rangeStart === undefined) || (isBroadcast && range.rangeEnd === undefined)) continue;
     if (range.rangeStart && address.bigInt() < read(range.rangeStart).bigInt()) continue;
     if (range.rangeEnd && address.bigInt() > read(range.rangeEnd).bigInt()) continue;
     if (range.exclude?.some((text) => isWithin(address, text))) continue;
-    if (address.correctForm() !== gateway) addresses.push(address.correctForm());
+    addresses.push(address.correctForm());
   }
   return addresses;
 }
@@ -122,11 +123,10 @@ function allocateAll(openStore: (round: number) => Store): void {
       lockDirectory: () => ({ release: () => undefined }),
       warn: assert.unreachable,
     });
-    const mayAllocate = new Set(ranges.flatMap(allowed).filter((address) => !gateways.includes(address)));
+    const mayAllocate = new Set(ranges.flatMap(spanned).filter((address) => !gateways.includes(address)));
 
-    const ended = ranges.map((range) => allowed({ ...range, gateway: range.subnet.split('/')[0] ?? '' }));
-    if (ended.some((addresses) => addresses.length === 0)) {
-      // Only the network or broadcast address, or what is excluded, is between start and end.
+    if (ranges.map(spanned).some((addresses) => addresses.length === 0)) {
+      // The one end that is written is behind the other, or everything between them is excluded.
       assert.throws(() => driver.prepare(request('x')), /leaves no address (of the range )?to allocate/, title);
       refused++;
       continue;

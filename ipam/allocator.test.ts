@@ -111,7 +111,7 @@ test('allocate() hands out every address once and then says the pool is exhauste
     () => give(4),
     isIpamError(
       'exhausted',
-      /No IP addresses available in range set 10\.1\.0\.1-10\.1\.0\.2,10\.2\.0\.4-10\.2\.0\.5 of network "pods" for container "c4" \(eth0\)/,
+      /^failed to allocate for range 0: no IP addresses available in range set: 10\.1\.0\.1-10\.1\.0\.2,10\.2\.0\.4-10\.2\.0\.5 of network "pods" for container "c4" \(eth0\)/,
     ),
   );
 });
@@ -134,7 +134,7 @@ test('allocate() refuses a requested address that is taken and names who has it'
     assert.ok(
       isIpamError(
         'taken',
-        /Requested IP address 10\.1\.0\.4 is not available for container "alice" \(eth0\).*held by container "other" \(eth0\)/,
+        /^failed to allocate for range 0: requested IP address 10\.1\.0\.4 is not available in range set \S+ of network "pods" for container "alice" \(eth0\): it is held by container "other" \(eth0\)/,
       )(error),
     );
     assert.is((error as IpamError).owner?.containerId, 'other');
@@ -172,7 +172,7 @@ test("allocate() counts a reservation of the oldest format as the owner's, and n
 test('allocate() releases what it took when a later set fails', () => {
   const used = ['fd00::2', 'fd00::3'];
   const { run, store } = situation({ ranges: [...small, [{ subnet: 'fd00::/126' }]], used });
-  assert.throws(run, isIpamError('exhausted', /range set fd00::1-fd00::3/));
+  assert.throws(run, isIpamError('exhausted', /^failed to allocate for range 1: .* range set: fd00::1-fd00::3 /));
   assert.equal(
     store.list().map(({ address }) => address),
     used,
@@ -228,7 +228,7 @@ test('ensureFreeAddress() looks at every set', () => {
   const { store, sets } = situation({ ranges: [...small, [{ subnet: 'fd00::/126' }]], used: ['fd00::2', 'fd00::3'] });
   assert.throws(
     () => ensureFreeAddress(store, 'pods', sets),
-    isIpamError('exhausted', /range set fd00::1-fd00::3 of network "pods": /),
+    isIpamError('exhausted', /^failed to allocate for range 1: .* range set: fd00::1-fd00::3 of network "pods": /),
   );
   store.locked(() => store.release('fd00::3'));
   ensureFreeAddress(store, 'pods', sets);

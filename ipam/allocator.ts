@@ -93,16 +93,20 @@ function refuseSecondAllocation(store: Store, { owner, sets, warn }: AllocationP
   if (live)
     throw new IpamError(
       'taken',
-      `${live.address} has been allocated to ${describeHolder(owner)} in network "${owner.network}" before, duplicate allocation is not allowed: delete the attachment first`,
+      `failed to allocate for range ${setIndexOf(sets, live.address)}: ${live.address} has been allocated to ${describeHolder(owner)} in network "${owner.network}" before, duplicate allocation is not allowed: delete the attachment first`,
       { owner: live },
     );
   // The runtime starts the container again after a reboot, without a DEL between: what it held then, it holds no more.
   reclaim(store, owner.network, held, warn);
 }
 
+function setIndexOf(sets: readonly RangeSet[], text: string): number {
+  const address = parseAddress(text);
+  return sets.findIndex((set) => address && findRange(set, address));
+}
+
 function allocateFrom(store: Store, plan: AllocationPlan, setIndex: number): string {
-  const set = plan.sets[setIndex];
-  if (set === undefined) throw new RangeError(`No range set ${setIndex}`);
+  const set = setAt(plan.sets, setIndex);
   const requested = plan.requested.get(setIndex);
   const last = requested === undefined ? store.getLastReserved(setIndex) : undefined;
   const excluded = gatewaysOf(plan.sets);
@@ -112,7 +116,7 @@ function allocateFrom(store: Store, plan: AllocationPlan, setIndex: number): str
   let address = store.reserveFirst(choices(), plan.owner, plan.netns);
   if (address === undefined && reclaimUnneeded(store, plan, choicesFilter(set, requested)))
     address = store.reserveFirst(choices(), plan.owner, plan.netns);
-  if (address === undefined) throw nothingFree(store, plan, set, requested);
+  if (address === undefined) throw nothingFree(store, plan, setIndex);
   try {
     store.setLastReserved(setIndex, address);
   } catch (error) {
@@ -153,26 +157,46 @@ function reclaim(store: Store, network: string, reservations: readonly Reservati
   }
 }
 
-function nothingFree(store: Store, plan: AllocationPlan, set: RangeSet, requested: string | undefined): IpamError {
-  const range = formatRangeSet(set);
+function nothingFree(store: Store, plan: AllocationPlan, setIndex: number): IpamError {
+  const requested = plan.requested.get(setIndex);
+  if (requested === undefined) return exhausted(plan, setIndex, describeHolder(plan.owner));
+  const range = formatRangeSet(setAt(plan.sets, setIndex));
   const { network } = plan.owner;
-  if (requested === undefined) return exhausted(network, set, describeHolder(plan.owner));
   const owner = store.find(requested);
   const holder = owner ? `it is held by ${describeHolder(owner)}` : 'it is taken';
   return new IpamError(
     'taken',
-    `Requested IP address ${requested} is not available for ${describeHolder(plan.owner)} in range set ${range} of network "${network}": ${holder}`,
+    `failed to allocate for range ${setIndex}: requested IP address ${requested} is not available in range set ${range} of network "${network}" for ${describeHolder(plan.owner)}: ${holder}`,
     owner ? { range, owner } : { range },
   );
 }
 
-function exhausted(network: string, set: RangeSet, wantedBy?: string): IpamError {
-  const range = formatRangeSet(set);
+function exhausted({ owner, sets }: PoolName, setIndex: number, wantedBy?: string): IpamError {
+  const range = formatRangeSet(setAt(sets, setIndex));
   return new IpamError(
     'exhausted',
-    `No IP addresses available in range set ${range} of network "${network}"${wantedBy ? ` for ${wantedBy}` : ''}: have the runtime run DEL or GC for containers that are gone, ${remedyOf(set)}`,
+    `${noneAvailable(sets, setIndex)} of network "${owner.network}"${wantedBy ? ` for ${wantedBy}` : ''}: have the runtime run DEL or GC for containers that are gone, ${remedyOf(setAt(sets, setIndex))}`,
     { range },
   );
+}
+
+/** The pool of a network. */
+interface PoolName {
+  readonly owner: Pick<AttachmentOwner, 'network'>;
+  readonly sets: readonly RangeSet[];
+}
+
+/** The reference's words for a pool that is full, which alerts look for; what podlink has to add comes behind them. */
+export function noneAvailable(sets: readonly RangeSet[], setIndex: number): string {
+  const range = formatRangeSet(setAt(sets, setIndex));
+  return `failed to allocate for range ${setIndex}: no IP addresses available in range set: ${range}`;
+}
+
+/** Throws RangeError when there is no such set. */
+export function setAt(sets: readonly RangeSet[], setIndex: number): RangeSet {
+  const set = sets[setIndex];
+  if (set === undefined) throw new RangeError(`No range set ${setIndex}`);
+  return set;
 }
 
 /** How the configuration could have more addresses to give. */
@@ -209,8 +233,8 @@ export function ensureFreeAddress(
   thresholdPercent?: number,
 ): void {
   const gateways = gatewaysOf(sets);
-  for (const set of sets) {
-    if (!hasFreeAddress(store, set, gateways)) throw exhausted(network, set);
+  for (const [setIndex, set] of sets.entries()) {
+    if (!hasFreeAddress(store, set, gateways)) throw exhausted({ owner: { network }, sets }, setIndex);
     if (thresholdPercent === undefined) continue;
     const { size, taken } = fillOf(store, set, gateways);
     if (BigInt(taken) * 100n < size * BigInt(thresholdPercent)) continue;

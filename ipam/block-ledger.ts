@@ -11,7 +11,7 @@
 import { statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatAddress, parseAddress } from './address.ts';
-import { remedyOf } from './allocator.ts';
+import { noneAvailable, remedyOf } from './allocator.ts';
 import { type Block, blockAt, type BlockSizes, blocksOverlap, formatBlock, isInBlock } from './block.ts';
 import { type BlockScope, type NotedBlocks, readBlocks, writeBlocks } from './block-file.ts';
 import { IpamError } from './errors.ts';
@@ -175,22 +175,22 @@ export class BlockLedger {
     throw wanted ? this.#heldByAnother(want, wanted, claims) : this.#exhausted(want, claims);
   }
 
-  #heldByAnother({ set, address }: Want, block: Block, claims: readonly Claim[]): IpamError {
+  #heldByAnother({ set, sets, address }: Want, block: Block, claims: readonly Claim[]): IpamError {
     const holder = claims.find((claim) => blocksOverlap(claim.block, block));
     return new IpamError(
       'taken',
-      `Requested IP address ${address} of network "${this.#place.network}" is in block ${formatBlock(holder?.block ?? block)}, which ${holder ? `node "${holder.node}"` : 'another node'} has claimed, and not this node "${this.#scope.node}"`,
+      `failed to allocate for range ${sets.indexOf(set)}: requested IP address ${address} is not available in range set ${formatRangeSet(set)} of network "${this.#place.network}": it is in block ${formatBlock(holder?.block ?? block)}, which ${holder ? `node "${holder.node}"` : 'another node'} has claimed, and not this node "${this.#scope.node}"`,
       { range: formatRangeSet(set) },
     );
   }
 
-  #exhausted({ set }: Want, claims: readonly Claim[]): IpamError {
+  #exhausted({ set, sets }: Want, claims: readonly Claim[]): IpamError {
     const ofSet = claims.filter(({ block }) => isOfSet(block, set));
     const nodes = new Set(ofSet.map(({ node }) => node));
     const range = formatRangeSet(set);
     return new IpamError(
       'exhausted',
-      `No IP addresses available for node "${this.#scope.node}" in range set ${range} of network "${this.#place.network}": its blocks are full, and all ${ofSet.length} blocks are claimed, by ${nodes.size} nodes: have the runtime run DEL or GC for containers that are gone, release the blocks of nodes that are gone ("podlink ipam release-node"), ${remedyOf(set)}`,
+      `${noneAvailable(sets, sets.indexOf(set))} of network "${this.#place.network}" for node "${this.#scope.node}": its blocks are full, and all ${ofSet.length} blocks are claimed, by ${nodes.size} nodes: have the runtime run DEL or GC for containers that are gone, release the blocks of nodes that are gone ("podlink ipam release-node"), ${remedyOf(set)}`,
       { range },
     );
   }

@@ -104,7 +104,7 @@ function mustBeConsistent(dataDir: string, title: string): void {
   hostLocal.release(request(dataDir, 'victim'));
   assert.equal(Object.values(held(dataDir)), ['stays\r\neth0', 'stays\r\neth0'], title);
   for (let i = 1; i < Math.min(...CAPACITY); i++) hostLocal.prepare(request(dataDir, `filler${i}`)).allocate();
-  assert.throws(() => hostLocal.prepare(request(dataDir, 'late')).allocate(), /No IP addresses available/);
+  assert.throws(() => hostLocal.prepare(request(dataDir, 'late')).allocate(), /no IP addresses available/);
   for (let i = 1; i < Math.min(...CAPACITY); i++) hostLocal.release(request(dataDir, `filler${i}`));
 }
 

@@ -307,7 +307,7 @@ test('allocate() claims the very block of a requested address, unless another no
     await rejects(
       () => cluster.add('n2', 'c2', { cniArgs: { IP: '10.1.0.10' } }),
       'taken',
-      /10\.1\.0\.10 of network "pods" is in block 10\.1\.0\.8\/30, which node "n1" has claimed/,
+      /10\.1\.0\.10 is not available in .* of network "pods": it is in block 10\.1\.0\.8\/30, which node "n1" has claimed/,
     );
     cluster.etcd.isDown = true;
     assert.equal(await cluster.add('n1', 'c2', { cniArgs: { IP: '10.1.0.10' } }), ['10.1.0.10']);

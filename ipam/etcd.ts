@@ -7,7 +7,7 @@
 
 import { FieldError, type Fields } from '../cni/protocol/fields.ts';
 import { formatAddress, parseAddress, parseAddressAt, parseCidr } from './address.ts';
-import { type AllocationPlan, allocate, ensureFreeAddress } from './allocator.ts';
+import { type AllocationPlan, allocate, ensureFreeAddress, noneAvailable, setAt } from './allocator.ts';
 import { type BlockSizes, isInBlock, restrictToBlocks } from './block.ts';
 import { BlockLedger, type LeftBlocks, type Want } from './block-ledger.ts';
 import { openDiskStore } from './disk-store.ts';
@@ -153,16 +153,18 @@ function requireRanges({ sets, network }: Pool): void {
 }
 
 async function allocateFromBlocks(pool: Pool, plan: AllocationPlan): Promise<string[]> {
+  let lacking = 0;
   for (let claims = 0; claims < MAX_CLAIMS; claims++) {
     const outcome = pool.store.locked(() => tryAllocate(pool, plan));
     if ('addresses' in outcome) return outcome.addresses;
     const { setIndex, address } = outcome.lack;
+    lacking = setIndex;
     const isSatisfied = () => pool.store.locked(() => !isLacking(pool, { setIndex, address }));
     await askEtcd(pool, setIndex, () => pool.ledger.extend(wantOf(pool, outcome.lack), isSatisfied));
   }
   throw new IpamError(
     'exhausted',
-    `No IP addresses available in network "${pool.network}": other containers of this node took those of ${MAX_CLAIMS} blocks first; try again`,
+    `${noneAvailable(pool.sets, lacking)} of network "${pool.network}": other containers of this node took those of ${MAX_CLAIMS} blocks first; try again`,
   );
 }
 
@@ -202,12 +204,6 @@ function ownPart({ sets, ledger }: Pool, setIndex: number): RangeSet {
   return restrictToBlocks(setAt(sets, setIndex), ledger.find() ?? [], sets);
 }
 
-function setAt(sets: readonly RangeSet[], setIndex: number): RangeSet {
-  const set = sets[setIndex];
-  if (set === undefined) throw new RangeError(`No range set ${setIndex}`);
-  return set;
-}
-
 function wantOf({ sets, sizes }: Pool, { setIndex, address }: Lack): Want {
   return { set: setAt(sets, setIndex), sets, sizes, address };
 }
@@ -223,7 +219,7 @@ async function askEtcd<Result>(pool: Pool, setIndex: number, work: () => Promise
     const fault = isUnreachable ? 'cannot be reached' : 'refused';
     throw new IpamError(
       isUnreachable ? 'exhausted' : 'store',
-      `No IP addresses available in the blocks of node "${pool.config.node}" of range set ${range} of network "${pool.network}", and another block cannot be claimed: etcd ${fault} (${error.message})`,
+      `${noneAvailable(pool.sets, setIndex)} of network "${pool.network}" in the blocks of node "${pool.config.node}", and another block cannot be claimed: etcd ${fault} (${error.message})`,
       { range, cause: error },
     );
   }
@@ -237,7 +233,7 @@ async function ensureObtainable(pool: Pool, setIndex: number): Promise<void> {
   const range = formatRangeSet(want.set);
   throw new IpamError(
     'exhausted',
-    `No IP addresses available for node "${pool.config.node}" in range set ${range} of network "${pool.network}": its blocks are full, and every block is claimed`,
+    `${noneAvailable(pool.sets, setIndex)} of network "${pool.network}" for node "${pool.config.node}": its blocks are full, and every block is claimed`,
     { range },
   );
 }

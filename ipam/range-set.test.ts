@@ -16,7 +16,7 @@ const setsOf = (ipam: object, runtimeConfig: object = {}, cniVersion = '1.1.0') 
 const texts = (...args: Parameters<typeof setsOf>) => setsOf(...args).map(formatRangeSet);
 const rangeOf = (range: object) => setsOf({ ranges: [[range]] })[0];
 
-test('parseRange() has the defaults of the reference, never the network and broadcast address', () => {
+test('parseRange() has the defaults of the reference, and takes a written end at its word', () => {
   for (const [range, expected, gateway] of [
     [{ subnet: '10.1.2.0/24' }, '10.1.2.1-10.1.2.254', '10.1.2.1'],
     [{ subnet: '10.1.2.0/30' }, '10.1.2.1-10.1.2.2', '10.1.2.1'],
@@ -28,8 +28,12 @@ test('parseRange() has the defaults of the reference, never the network and broa
     [{ subnet: '10.1.2.0/24', rangeStart: '10.1.2.9' }, '10.1.2.9-10.1.2.254', '10.1.2.1'],
     [{ subnet: '10.1.2.0/24', rangeEnd: '10.1.2.9' }, '10.1.2.1-10.1.2.9', '10.1.2.1'],
     [{ subnet: '10.1.2.0/24', rangeStart: '10.1.2.9', rangeEnd: '10.1.2.9' }, '10.1.2.9-10.1.2.9', '10.1.2.1'],
-    [{ subnet: '10.1.2.0/24', rangeStart: '10.1.2.0', rangeEnd: '10.1.2.255' }, '10.1.2.1-10.1.2.254', '10.1.2.1'],
-    [{ subnet: 'fd00::/120', rangeStart: 'fd00::' }, 'fd00::1-fd00::ff', 'fd00::1'],
+    [{ subnet: '10.1.2.0/24', rangeStart: '10.1.2.0', rangeEnd: '10.1.2.255' }, '10.1.2.0-10.1.2.255', '10.1.2.1'],
+    [{ subnet: '10.1.2.0/30', rangeStart: '10.1.2.0' }, '10.1.2.0-10.1.2.2', '10.1.2.1'],
+    [{ subnet: '10.1.2.0/30', rangeEnd: '10.1.2.3' }, '10.1.2.1-10.1.2.3', '10.1.2.1'],
+    [{ subnet: '10.1.2.0/24', rangeStart: '10.1.2.0', rangeEnd: '10.1.2.0' }, '10.1.2.0-10.1.2.0', '10.1.2.1'],
+    [{ subnet: '10.1.2.0/24', rangeStart: '10.1.2.255', rangeEnd: '10.1.2.255' }, '10.1.2.255-10.1.2.255', '10.1.2.1'],
+    [{ subnet: 'fd00::/120', rangeStart: 'fd00::' }, 'fd00::-fd00::ff', 'fd00::1'],
     [{ subnet: '10.1.2.0/24', gateway: '10.1.2.254' }, '10.1.2.1-10.1.2.254', '10.1.2.254'],
     [{ subnet: '10.1.2.0/24', gateway: '192.0.2.1' }, '10.1.2.1-10.1.2.254', '192.0.2.1'],
     [{ SUBNET: '10.1.2.0/24', rangestart: '', rangeEnd: '', gateway: '' }, '10.1.2.1-10.1.2.254', '10.1.2.1'],
@@ -65,8 +69,12 @@ test('parseRange() refuses what cannot be a range and names the key', () => {
       'rangeStart',
       /RangeStart 10\.1\.2\.50 is after RangeEnd 10\.1\.2\.10/,
     ],
-    [{ subnet, rangeStart: '10.1.2.255' }, 'rangeStart', /leaves no address.*10\.1\.2\.1-10\.1\.2\.254/],
-    [{ subnet, rangeEnd: '10.1.2.0' }, 'rangeEnd', /leaves no address/],
+    [
+      { subnet, rangeStart: '10.1.2.255' },
+      'rangeStart',
+      /leaves no address.*without "rangeEnd" .*10\.1\.2\.1-10\.1\.2\.254/,
+    ],
+    [{ subnet, rangeEnd: '10.1.2.0' }, 'rangeEnd', /leaves no address.*without "rangeStart"/],
     [{ subnet: 'fd00::/120', rangeEnd: 'fd00::' }, 'rangeEnd', /leaves no address/],
   ] as const) {
     const fields = new Fields(range, 'ipam.ranges[0][1]');

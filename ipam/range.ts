@@ -3,10 +3,12 @@
 //   { "subnet": "10.1.2.0/24", "rangeStart": "10.1.2.10", "rangeEnd": "10.1.2.99", "gateway": "10.1.2.1",
 //     "exclude": ["10.1.2.32/28"] }   (address-span.ts)
 //
-// Defaults and conditions of the reference host-local, and two holes of it closed: the network address (in IPv6 the
-// subnet-router anycast address, RFC 4291 2.6.1) and the IPv4 broadcast address may stand at an end of the range, as
-// existing configurations have it, but are never handed out (containernetworking/plugins#1295); and a range that
-// then has no address left is refused instead of running past its subnet (containernetworking/plugins#1292).
+// Defaults and conditions of the reference host-local. An end that nobody wrote leaves out the network address (in IPv6
+// the subnet-router anycast address, RFC 4291 2.6.1) and the IPv4 broadcast address; an end that is written is handed
+// out, whatever it is: several explicit /30 in a row are one pool of routed addresses. `validate` names these addresses
+// (findEdges()), since a bridge with an address of the subnet does not reach them (containernetworking/plugins#1295).
+// Unlike the reference, a written start behind the implied end is refused instead of running past the subnet
+// (containernetworking/plugins#1292).
 
 import { FieldError, type Fields } from '../cni/protocol/fields.ts';
 import {
@@ -59,17 +61,50 @@ export function parseRange(fields: Fields, exclude: readonly ExcludedSpan[] = []
       `RangeStart ${formatAddress(rangeStart)} is after RangeEnd ${formatAddress(rangeEnd)}`,
     );
 
-  const start = largest(rangeStart?.number ?? first, first);
-  const end = smallest(rangeEnd?.number ?? last, last);
-  if (start > end)
-    throw new FieldError(
-      fields.at(rangeStart && rangeStart.number > last ? 'rangeStart' : 'rangeEnd'),
-      `leaves no address to allocate: those of ${formatCidr(subnet)} are ${formatNumber(family, first)}-${formatNumber(family, last)}`,
-    );
+  const start = rangeStart?.number ?? first;
+  const end = rangeEnd?.number ?? last;
+  if (start > end) throw noAddressLeft(fields, subnet, { first, last, rangeStart });
   const excluded = exclude.filter((span) => span.family === family && span.start <= end && span.end >= start);
   if (subtractSpans({ start, end }, excluded).length === 0)
     throw new FieldError(excluded[0]?.path ?? fields.at('exclude'), 'leaves no address of the range to allocate');
   return { family, subnet, start, end, gateway: formatNumber(family, gateway?.number ?? first), excluded };
+}
+
+interface ImpliedEnds {
+  readonly first: bigint;
+  readonly last: bigint;
+  readonly rangeStart: IpAddress | undefined;
+}
+
+/** One end is written, and lies behind the end that is implied. */
+function noAddressLeft(fields: Fields, subnet: IpAddress, { first, last, rangeStart }: ImpliedEnds): FieldError {
+  const [written, missing] = rangeStart ? (['rangeStart', 'rangeEnd'] as const) : (['rangeEnd', 'rangeStart'] as const);
+  const usual = [first, last].map((number) => formatNumber(subnet.family, number)).join('-');
+  return new FieldError(
+    fields.at(written),
+    `leaves no address to allocate: without "${missing}" those of ${formatCidr(subnet)} are ${usual}. Write "${missing}" too if this address is meant`,
+  );
+}
+
+/** An address that a written end lets a range hand out, and that hosts use for something else. */
+export interface RangeEdge {
+  readonly address: string;
+  readonly key: 'rangeStart' | 'rangeEnd';
+  readonly kind: 'network address' | 'broadcast address' | 'subnet-router anycast address';
+}
+
+/** The network and broadcast address, where the range hands them out. */
+export function findEdges({ family, subnet, start, end, excluded }: AddressRange): RangeEdge[] {
+  const isHandedOut = (number: bigint) => excluded.every((span) => number < span.start || number > span.end);
+  const edges: RangeEdge[] = [];
+  if (start === firstNumberOf(subnet) && isHandedOut(start)) {
+    const kind = family === 4 ? 'network address' : 'subnet-router anycast address';
+    edges.push({ address: formatNumber(family, start), key: 'rangeStart', kind });
+  }
+  if (family === 4 && end === lastNumberOf(subnet) && isHandedOut(end)) {
+    edges.push({ address: formatNumber(family, end), key: 'rangeEnd', kind: 'broadcast address' });
+  }
+  return edges;
 }
 
 function parseSubnet(fields: Fields): IpAddress {
@@ -98,9 +133,6 @@ function optionalAddress(fields: Fields, key: string): IpAddress | undefined {
   const value = fields.get(key);
   return value === undefined || value === '' ? undefined : parseAddressAt(fields.at(key), value);
 }
-
-const largest = (a: bigint, b: bigint) => (a > b ? a : b);
-const smallest = (a: bigint, b: bigint) => (a < b ? a : b);
 
 export function isInRange(address: IpAddress, range: AddressRange): boolean {
   if (address.family !== range.family) return false;

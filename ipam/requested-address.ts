@@ -33,8 +33,8 @@ export function assignRequested(source: RequestSource, sets: readonly RangeSet[]
   const gateways = gatewaysOf(sets);
   const assigned = new Map<number, string>();
   for (const [text, address] of parseRequested(source)) {
-    if (gateways.has(text)) throw new IpamError('argument', `Requested IP ${text} is subnet's gateway: choose another`);
     const index = sets.findIndex((set) => findRange(set, address));
+    if (gateways.has(text)) throw isGateway(text, index);
     const set = sets[index];
     if (set === undefined) throw outsideEveryRange(text, address, sets);
     const range = findRange(set, address);
@@ -84,10 +84,20 @@ function parseList(fields: Fields, key: string): IpAddress[] {
   });
 }
 
+/** A gateway may also lie outside of its own range. */
+function isGateway(text: string, index: number): IpamError {
+  const failure = index < 0 ? 'failed to allocate all requested IPs' : `failed to allocate for range ${index}`;
+  return new IpamError('argument', `${failure}: requested ip ${text} is subnet's gateway: choose another`);
+}
+
 function outsideEveryRange(text: string, address: IpAddress, sets: readonly RangeSet[]): IpamError {
   const range = sets.map(formatRangeSet).join(' and ');
   const subnet = sets.flatMap((set) => set.ranges).find((each) => isInSubnet(address, each.subnet))?.subnet;
   const isEdge = subnet && [firstNumberOf(subnet), lastNumberOf(subnet)].includes(address.number);
   const reason = isEdge ? `the network or broadcast address of ${formatCidr(subnet)}` : 'in none of the ranges';
-  return new IpamError('argument', `Requested IP ${text} is ${reason}: choose one of ${range}`, { range });
+  return new IpamError(
+    'argument',
+    `failed to allocate all requested IPs: ${text} is ${reason}: choose one of ${range}`,
+    { range },
+  );
 }

@@ -2,6 +2,7 @@
 
 import { statSync } from 'node:fs';
 import { formatCidr, type IpAddress, isInSubnet, parseAddress, parseCidr } from '../../ipam/address.ts';
+import { findEdges } from '../../ipam/range.ts';
 import { parseRangeSets } from '../../ipam/range-set.ts';
 import { findIpamDriver } from '../../ipam/registry.ts';
 import { type IpamRoute, parseRoutes } from '../../ipam/route.ts';
@@ -48,8 +49,30 @@ export function checkAddressing(
   return [
     ...checkMtu(config, subnets),
     ...(attempt(() => checkGateways(config, ipam, subnets)) ?? []),
+    ...(attempt(() => checkEdges(config, ipam, originalPath)) ?? []),
     ...checkPlugin(ipam, pluginDirs),
   ];
+}
+
+/** Written ends that hand out an address which hosts use for something else. */
+function checkEdges(config: NetworkConfig, ipam: Fields, originalPath: (path: string) => string): Fault[] {
+  const type = ipam.string('type') ?? '';
+  if (type === 'static' || !findIpamDriver(type)) return [];
+  const { runtimeConfig, cniVersion } = config;
+  return parseRangeSets({ ipam, runtimeConfig, cniVersion }).flatMap(({ path, ranges }) =>
+    ranges.flatMap((range, i) =>
+      findEdges(range).map(({ address, key, kind }) => {
+        const at = originalPath(path.endsWith(']') ? `${path}[${i}].${key}` : `${path}.${key}`);
+        const consequence =
+          kind === 'network address'
+            ? 'kernels before 5.14 take it for a broadcast address'
+            : `a host with an address of this subnet ("isGateway") does not reach a container that has it`;
+        return warning(
+          `"${at}" has the ${kind} of ${formatCidr(range.subnet)}, ${address}, handed out: ${consequence}`,
+        );
+      }),
+    ),
+  );
 }
 
 function subnetsOf(config: NetworkConfig, ipam: Fields): Subnet[] {

@@ -46,7 +46,7 @@ const FAILURES: readonly Failure[] = [
     title: 'addresses exhausted',
     reference: LEAVES_LINKS,
     code: 11,
-    pattern: /No IP addresses available in range set 10\.77\.0\.1-10\.77\.0\.2/i,
+    pattern: /no IP addresses available in range set: 10\.77\.0\.1-10\.77\.0\.2/,
     prepare: (_, __, config) => ({
       config: {
         ...config,
@@ -58,7 +58,7 @@ const FAILURES: readonly Failure[] = [
     title: 'addresses exhausted in the second range set: that of the first is free again',
     reference: LEAVES_LINKS,
     code: 11,
-    pattern: /No IP addresses available in range set fd00:77::1-fd00:77::2/i,
+    pattern: /no IP addresses available in range set: fd00:77::1-fd00:77::2/,
     prepare: (_, __, config) => ({
       config: {
         ...config,

@@ -82,12 +82,18 @@ test('STATUS counts what others have reserved, and not what nobody has', ABSENT,
   // Left by a crash of the reference: as good as free once whoever writes it would have ended.
   const tight = network(host, { ipam: host.hostLocal(['10.77.0.0/29']) });
   for (const last of [3, 4, 6]) writeFileSync(`${host.dataDir}/pods/10.77.0.${last}`, '');
-  mustRefuse(host, 'STATUS', { config: tight }, 50, /No IP addresses available in range set 10\.77\.0\.1-10\.77\.0\.6/);
+  mustRefuse(
+    host,
+    'STATUS',
+    { config: tight },
+    50,
+    /no IP addresses available in range set: 10\.77\.0\.1-10\.77\.0\.6/,
+  );
   const longAgo = Date.now() / 1000 - 3600;
   utimesSync(`${host.dataDir}/pods/10.77.0.4`, longAgo, longAgo);
   mustPass(host, 'STATUS', { config: tight });
   assert.is(addPod(host, tight).ipv4, '10.77.0.4');
-  mustRefuse(host, 'STATUS', { config: tight }, 50, /No IP addresses available/);
+  mustRefuse(host, 'STATUS', { config: tight }, 50, /no IP addresses available/);
   delPod(host, pod);
   mustPass(host, 'STATUS', { config: tight });
 });
@@ -98,8 +104,8 @@ test('STATUS is 50 when one of several range sets is full, and leaves excluded a
   mustPass(host, 'STATUS', { config });
   const pod = addPod(host, config);
   assert.is(pod.ipv4, '10.77.0.2');
-  mustRefuse(host, 'STATUS', { config }, 50, /No IP addresses available in range set 10\.77\.0\.1-10\.77\.0\.6/);
-  mustRefuse(host, 'ADD', { config, container: host.addContainer() }, 11, /No IP addresses available/);
+  mustRefuse(host, 'STATUS', { config }, 50, /no IP addresses available in range set: 10\.77\.0\.1-10\.77\.0\.6/);
+  mustRefuse(host, 'ADD', { config, container: host.addContainer() }, 11, /no IP addresses available/);
   delPod(host, pod);
   mustPass(host, 'STATUS', { config });
 });

@@ -51,7 +51,7 @@ const reservedIn = (host: Host) => readdirSync(join(host.dataDir, 'pods')).filte
 test('without a reboot a full pool stays full, whatever became of /run: the containers may live', ABSENT, (host) => {
   const { config, containers } = fullPool(host);
   rmSync(host.runDir, { recursive: true });
-  mustRefuse(host, 'ADD', { config, container: host.addContainer() }, 11, /No IP addresses available/);
+  mustRefuse(host, 'ADD', { config, container: host.addContainer() }, 11, /no IP addresses available/);
   assert.is(reservedIn(host).length, POOL);
   for (const [i, container] of containers.entries()) assert.ok(canPing(container, '10.77.0.1'), `container ${i}`);
 });
@@ -70,7 +70,7 @@ test('a pool that is full of what another boot left serves the containers of thi
     assert.ok(canPing(container, '10.77.0.1'));
   }
   assert.is(given.size, POOL, 'each its own address');
-  mustRefuse(host, 'ADD', { config, container: host.addContainer() }, 11, /No IP addresses available/);
+  mustRefuse(host, 'ADD', { config, container: host.addContainer() }, 11, /no IP addresses available/);
 });
 
 test('as long as there are others, an address of another boot is not given out', ABSENT, (host) => {
@@ -114,7 +114,7 @@ test("another machine's reservations in a shared directory are not reclaimed, wh
   const { config, containers } = fullPool(host);
   writeFileSync('/etc/machine-id', `${'b'.repeat(32)}\n`);
   reboot(host, containers);
-  mustRefuse(host, 'ADD', { config, container: host.addContainer() }, 11, /No IP addresses available/);
+  mustRefuse(host, 'ADD', { config, container: host.addContainer() }, 11, /no IP addresses available/);
   assert.is(reservedIn(host).length, POOL);
 });
 
