@@ -1,24 +1,29 @@
 // Whether the limits of an attachment are in place: the queues with their numbers, the filters, the ifb.
 
-import { isDeepStrictEqual } from 'node:util';
 import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
-import { type Filter, listFilters } from '../kernel/rtnetlink/filter.ts';
+import { ETH_P_ALL, type Filter, listFilters } from '../kernel/rtnetlink/filter.ts';
 import { findLink } from '../kernel/rtnetlink/link.ts';
 import { burstTicks, MAX_TICKS, nanosecondsPerTick } from '../kernel/rtnetlink/packet-clock.ts';
 import { findQdisc } from '../kernel/rtnetlink/qdisc.ts';
 import { findTrafficClass } from '../kernel/rtnetlink/traffic-class.ts';
 import {
   formatHandle,
-  INGRESS_HANDLE,
   type QueueLink,
+  TC_H_CLSACT_INGRESS,
   TC_H_INGRESS,
   TC_H_ROOT,
 } from '../kernel/rtnetlink/traffic-control.ts';
-import type { BandwidthConfig } from './bandwidth-config.ts';
-import { defaultClassOf, egressFilters, ingressFilters, ROOT_HANDLE, SHAPED_CLASS } from './bandwidth-queues.ts';
+import {
+  defaultClassOf,
+  egressFilters,
+  ingressFilters,
+  isSameFilter,
+  NO_SUBNETS,
+  ROOT_HANDLE,
+  SHAPED_CLASS,
+  type Subnets,
+} from './bandwidth-queues.ts';
 import type { BandwidthShape } from './bandwidth-shape.ts';
-
-type Subnets = Pick<BandwidthConfig, 'subnets' | 'subnetsAre'>;
 
 /** Say what is wrong with the limit on what a link sends. */
 export function checkRoot(
@@ -63,22 +68,28 @@ export function checkEgress(
 ): string[] {
   const ifb = findLink(route, ifbName);
   if (ifb?.kind !== 'ifb') return [`the ifb "${ifbName}" is missing`];
-  const ingress = findQdisc(route, link, TC_H_INGRESS);
+  const hook = findQdisc(route, link, TC_H_INGRESS);
   return [
     ...(ifb.isUp ? [] : [`the ifb "${ifbName}" is down`]),
-    ...(ingress
-      ? checkFilters(route, link, INGRESS_HANDLE, egressFilters(subnets, ifb.index))
-      : [`the ingress qdisc of "${link.name}" is missing`]),
-    ...checkRoot(route, ifb, shape, { subnets: [], subnetsAre: 'unshaped' }),
+    ...(hook
+      ? checkFilters(route, link, TC_H_CLSACT_INGRESS, egressFilters(subnets, ifb.index))
+      : [`the clsact qdisc of "${link.name}" is missing`]),
+    ...checkRoot(route, ifb, shape, NO_SUBNETS),
   ];
 }
 
-/** Others may have filters there, too. */
+/** Others may have filters there, too, so that ours have other priorities than wanted; only their order counts. */
 function checkFilters(route: NetlinkConnection, link: QueueLink, parent: number, wanted: readonly Filter[]): string[] {
   const present = listFilters(route, link, parent);
-  const missing = wanted.filter((filter) => !present.some((candidate) => isDeepStrictEqual(candidate, filter)));
-  if (missing.length === 0) return [];
-  return [`${missing.length} of ${wanted.length} filters of "${link.name}" for the bandwidth limit are missing`];
+  const places = wanted.map((filter) => present.find((candidate) => isSameFilter(candidate, filter))?.priority);
+  const missing = places.filter((place) => place === undefined).length;
+  if (missing > 0)
+    return [`${missing} of ${wanted.length} filters of "${link.name}" for the bandwidth limit are missing`];
+  const all = places[wanted.findIndex(({ matches, protocol }) => protocol === ETH_P_ALL && matches.length === 0)];
+  if (all !== undefined && places.some((place = 0) => place > all)) {
+    return [`the filters of "${link.name}" for the bandwidth limit are not in their order`];
+  }
+  return [];
 }
 
 function compare(what: string, present: number | undefined, wanted: number): string[] {

@@ -74,7 +74,8 @@ test('parseBandwidth() takes what runtimes pass for "no limit"', () => {
 });
 
 test('parseBandwidth() refuses numbers that are none, and names the key', () => {
-  const range = 'a whole number from 0 to 18446744073709551615';
+  const most = (key: string): string => (key.endsWith('Rate') ? '18446744073709549568' : '18446744073709551615');
+  const range = (key: string): string => `a whole number from 0 to ${most(key)}`;
   for (const [value, text] of [
     [-1, '-1'],
     [1.5, '1.5'],
@@ -83,13 +84,25 @@ test('parseBandwidth() refuses numbers that are none, and names the key', () => 
     [true, 'true'],
   ] as const) {
     for (const key of ['ingressRate', 'ingressBurst', 'egressRate', 'egressBurst']) {
-      assert.is(refusal({ [key]: value }), `Invalid "${key}": must be ${range}, is ${text}`);
+      assert.is(refusal({ [key]: value }), `Invalid "${key}": must be ${range(key)}, is ${text}`);
       const path = `runtimeConfig.bandwidth.${key}`;
-      assert.is(refusal({}, { [key]: value }), `Invalid "${path}": must be ${range}, is ${text}`);
+      assert.is(refusal({}, { [key]: value }), `Invalid "${path}": must be ${range(key)}, is ${text}`);
     }
   }
   assert.is(refusal({ egressRate: 7 }), 'Invalid "egressRate": must be 0 or at least 8 bits a second, is 7');
   assert.is(refusal({}, []), 'Invalid "runtimeConfig.bandwidth": must be an object, is []');
+});
+
+test('parseBandwidth() refuses a rate of 2^64 and more, and takes the number before it', () => {
+  for (const text of ['18446744073709551616', '18446744073709551615', '1e20', '36893488147419103232']) {
+    assert.match(
+      refusal({ egressRate: Number(text) }),
+      /^Invalid "egressRate": must be a whole number from 0 to 18446744073709549568/,
+    );
+  }
+  const largest = Number('18446744073709549568');
+  assert.is(parse({ egressRate: largest })?.egress?.bitsPerSecond, largest);
+  assert.match(refusal({ egressRate: 8, egressBurst: 2 ** 65 }), /^Invalid "egressBurst"/);
 });
 
 test('parseBandwidth() refuses a burst without a rate', () => {

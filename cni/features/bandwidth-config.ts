@@ -17,9 +17,10 @@ import { describeValue, FieldError, type Fields } from '../protocol/fields.ts';
 
 /** What the kernel can count: a byte a second. */
 const MIN_RATE = 8;
-/** As the reference reads the numbers: uint64. 2^64-1 itself is no number of JavaScript's, the nearest one is 2^64. */
-const MAX_NUMBER = 2 ** 64;
-const MAX_NUMBER_TEXT = '18446744073709551615';
+/** The reference reads the numbers as uint64. The largest that JavaScript can tell from 2^64. */
+const MAX_RATE = 2n ** 64n - 2n ** 11n;
+/** 2^64-1, which runtimes pass for "no limit", and JavaScript reads as 2^64. A burst this large is replaced anyway. */
+const MAX_BURST = 2n ** 64n - 1n;
 /** Each is looked at for each packet. */
 const MAX_SUBNETS = 256;
 
@@ -76,8 +77,8 @@ function lowest(limits: readonly (BandwidthLimit | undefined)[]): BandwidthLimit
 
 function parseLimit(fields: Fields, direction: 'ingress' | 'egress'): BandwidthLimit | undefined {
   const [rateKey, burstKey] = [`${direction}Rate`, `${direction}Burst`];
-  const rate = parseNumber(fields, rateKey);
-  const burst = parseNumber(fields, burstKey);
+  const rate = parseNumber(fields, rateKey, MAX_RATE);
+  const burst = parseNumber(fields, burstKey, MAX_BURST);
   if (rate === 0) {
     if (burst === 0) return undefined;
     throw new FieldError(fields.at(rateKey), `must be given together with "${burstKey}"`);
@@ -89,13 +90,10 @@ function parseLimit(fields: Fields, direction: 'ingress' | 'egress'): BandwidthL
 }
 
 /** A whole number of bits; 0 when there is none. */
-function parseNumber(fields: Fields, key: string): number {
+function parseNumber(fields: Fields, key: string, most: bigint): number {
   const value = fields.get(key) ?? 0;
-  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= MAX_NUMBER) return value;
-  throw new FieldError(
-    fields.at(key),
-    `must be a whole number from 0 to ${MAX_NUMBER_TEXT}, is ${describeValue(value)}`,
-  );
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= Number(most)) return value;
+  throw new FieldError(fields.at(key), `must be a whole number from 0 to ${most}, is ${describeValue(value)}`);
 }
 
 function parseSubnets(fields: Fields): Pick<BandwidthConfig, 'subnetsAre' | 'subnets'> | undefined {

@@ -41,26 +41,32 @@ export function ifbAlias({ network, containerId, ifname }: AttachmentKey): strin
 }
 
 /**
- * Make the ifb of an attachment, still down and without its alias. One that is there was left behind by an ADD that was
- * killed: it makes way.
+ * Make the ifb of an attachment, still down and without its alias.
  *
- * Throws CniError 102 when another kind of link has its name, CniError 100 when the kernel has no ifb.
+ * Throws NetlinkError EEXIST when there is a link of its name, CniError 100 when the kernel has no ifb.
  */
-export function replaceIfb(route: NetlinkConnection, key: AttachmentKey, mtu: number): QueueLink {
+export function makeIfb(route: NetlinkConnection, key: AttachmentKey, mtu: number): QueueLink {
   const name = ifbName(key);
-  const properties = { name, mtu, mac: ifbMac(key) };
   let index: number | undefined;
   try {
-    index = addIfb(route, properties);
+    index = addIfb(route, { name, mtu, mac: ifbMac(key) });
   } catch (error) {
     if (isErrno(error, 'EOPNOTSUPP')) throw unsupported(key, error);
-    if (!isErrno(error, 'EEXIST')) throw error;
-    deleteIfb(route, name);
-    if (findLink(route, name)) throw inTheWay(key, error);
-    index = addIfb(route, properties);
+    throw error;
   }
   if (index !== undefined) return { name, index };
   throw new CniError(ERR_KERNEL_REFUSED, `Interface "${name}" vanished while it was being set up`);
+}
+
+/**
+ * Find the ifb of an attachment, which an earlier call has made; undefined when there is none.
+ *
+ * Throws CniError 102 when another kind of link has its name.
+ */
+export function findIfb(route: NetlinkConnection, key: AttachmentKey): QueueLink | undefined {
+  const link = findLink(route, ifbName(key));
+  if (link && link.kind !== 'ifb') throw inTheWay(key);
+  return link;
 }
 
 /** Delete an ifb, with the given alias if one is given. What is gone already, or is another's, is left alone. */
@@ -83,11 +89,9 @@ function unsupported(key: AttachmentKey, cause: unknown): CniError {
   );
 }
 
-function inTheWay(key: AttachmentKey, cause: unknown): CniError {
+function inTheWay(key: AttachmentKey): CniError {
   return new CniError(
     ERR_ALREADY_EXISTS,
     `Cannot limit what container "${key.containerId}" sends to network "${key.network}": "${ifbName(key)}" already exists but is not an ifb`,
-    '',
-    { cause },
   );
 }

@@ -2,7 +2,7 @@
 //
 //   to the container            host's end of the veth pair, root: tbf 1:
 //   with subnets                root: htb 1:, class 1:1 with the rate, bfifo 10: below it; a filter for each subnet
-//   from the container          host's end, ingress qdisc ffff:, a filter that redirects everything to the ifb;
+//   from the container          host's end, qdisc clsact, a filter that redirects everything to the ifb;
 //                               ifb, root: tbf 1:
 //   with subnets                a filter for each subnet: what is not limited just goes on, and never sees the ifb
 //
@@ -10,9 +10,14 @@
 // reference looks at the destination in both directions, so that of what comes to a container it sees the container's
 // own address: one inside an unshaped subnet has no limit at all.)
 //
+// clsact and not ingress, of which a link can have only one: whoever adds filters of their own to it (agents for policies
+// or metering) asks for clsact, and finds it there. They may have been first, too, and no filter or qdisc of theirs is
+// changed: see bandwidth-repair.ts.
+//
 // htb and no tbf where packets must be told apart, since tbf has one queue; and htb only there, because whoever may set
 // a packet's priority (SO_PRIORITY above 6, CAP_NET_ADMIN) chooses its class, and the way past all classes.
 
+import { isDeepStrictEqual } from 'node:util';
 import { AF_INET, encodeAddress, familyOf, splitCidr } from '../kernel/netlink/address-bytes.ts';
 import type { Operation } from '../kernel/netlink/connection.ts';
 import { addFilter, ETH_P_ALL, ETH_P_IP, ETH_P_IPV6, type Filter, type WordMatch } from '../kernel/rtnetlink/filter.ts';
@@ -21,6 +26,7 @@ import {
   handleOf,
   INGRESS_HANDLE,
   type QueueLink,
+  TC_H_CLSACT_INGRESS,
   TC_H_INGRESS,
   TC_H_ROOT,
 } from '../kernel/rtnetlink/traffic-control.ts';
@@ -30,10 +36,10 @@ import type { BandwidthShape } from './bandwidth-shape.ts';
 
 export const ROOT_HANDLE = handleOf(1, 0);
 export const SHAPED_CLASS = handleOf(1, 1);
-const LEAF_HANDLE = handleOf(0x10, 0);
+export const LEAF_HANDLE = handleOf(0x10, 0);
 const SHAPED_MINOR = 1;
 
-/** Filters of one priority have one protocol. */
+/** Filters of one priority have one protocol and kind. Among others' filters ours stand behind them, in this order. */
 const PRIORITY_V4 = 1;
 const PRIORITY_V6 = 2;
 const PRIORITY_ALL = 3;
@@ -44,7 +50,10 @@ const OFFSETS = {
   destination: { v4: 16, v6: 24 },
 } as const;
 
-type Subnets = Pick<BandwidthConfig, 'subnets' | 'subnetsAre'>;
+export type Subnets = Pick<BandwidthConfig, 'subnets' | 'subnetsAre'>;
+
+/** An ifb's: what comes there has been chosen before. */
+export const NO_SUBNETS: Subnets = { subnets: [], subnetsAre: 'unshaped' };
 
 /** The class that what no filter chooses one for waits in; 0 is none. */
 export function defaultClassOf({ subnetsAre }: Subnets): number {
@@ -86,9 +95,14 @@ export function rootOperations(
 /** What redirects what a link receives to the ifb. */
 export function redirectOperations(link: QueueLink, subnets: Subnets, ifbIndex: number): Operation[] {
   return [
-    addQdisc(link, TC_H_INGRESS, INGRESS_HANDLE, { kind: 'ingress' }),
-    ...egressFilters(subnets, ifbIndex).map((filter) => addFilter(link, INGRESS_HANDLE, filter)),
+    addQdisc(link, TC_H_INGRESS, INGRESS_HANDLE, { kind: 'clsact' }),
+    ...egressFilters(subnets, ifbIndex).map((filter) => addFilter(link, TC_H_CLSACT_INGRESS, filter)),
   ];
+}
+
+/** Whether two filters do the same with the same packets, whatever their place among all filters. */
+export function isSameFilter(a: Filter, b: Filter): boolean {
+  return isDeepStrictEqual({ ...a, priority: 0 }, { ...b, priority: 0 });
 }
 
 function subnetFilter(cidr: string, side: keyof typeof OFFSETS, verdict: Filter['verdict']): Filter {

@@ -16,10 +16,8 @@ import { start } from '../kernel/testing/child-process.ts';
 import { inNetns } from '../kernel/netns.ts';
 import { type TestNamespace, withHostAndSandbox, withNamespace } from '../kernel/testing/namespaces.ts';
 import { addVethPair } from '../kernel/rtnetlink/veth.ts';
-import { parseNetworkConfig } from '../protocol/config.ts';
 import { ifbAlias, ifbName } from './bandwidth-ifb.ts';
-import { bandwidthFeature } from './bandwidth.ts';
-import type { FeatureObjects } from './feature.ts';
+import { limit, tc, withPair } from './testing/limited-pair.ts';
 
 const test = suite('bandwidth in the kernel');
 
@@ -101,62 +99,8 @@ async function mustBeLimited(
   assertLimited(rate, limit);
 }
 
-/** What tc(8) prints of a namespace. */
-function tc(ns: TestNamespace, ...args: readonly string[]): string {
-  return execFileSync('tc', ['-n', ns.name, ...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
-}
-
-interface Limited {
-  readonly objects: FeatureObjects;
-  readonly warnings: readonly string[];
-  check(): string[];
-  remove(objects?: FeatureObjects | undefined): void;
-  /** Do it all again, as after a kill. */
-  repeat(): void;
-}
-
-/** Add the feature to an interface of the host, as ADD does. */
-function limit(host: TestNamespace, pod: TestNamespace, hostInterface: string, keys: object, ifname = 'eth0'): Limited {
-  const key = { network: 'pods', containerId: 'c1', ifname };
-  const warnings: string[] = [];
-  const warn = (message: string): void => {
-    warnings.push(message);
-  };
-  const plan = bandwidthFeature.plan({
-    key,
-    config: parseNetworkConfig(
-      JSON.stringify({ cniVersion: '1.0.0', name: 'pods', runtimeConfig: { bandwidth: keys } }),
-    ),
-    cniArgs: new Map(),
-    mode: 'bridge',
-    hasOwnInterface: true,
-    warn,
-  });
-  if (!plan?.objects || !plan.apply) throw new Error('Cannot find a limit in the configuration');
-  const featureHost = { route: host.route, warn };
-  const attachment = { key, bridge: undefined, hostInterface, mac: undefined, addresses: [] };
-  const objects = plan.objects(featureHost, pod.netns, attachment);
-  const apply = (): void => plan.apply?.(featureHost, pod.netns, attachment, objects);
-  apply();
-  return {
-    objects,
-    warnings,
-    check: () => plan.check?.(featureHost, pod.netns, attachment) ?? ['has no check'],
-    remove: (known = objects) => bandwidthFeature.remove?.(featureHost, { key, objects: known, sandbox: undefined }),
-    repeat: apply,
-  };
-}
-
 function ifbsOf(host: TestNamespace): string[] {
   return [...host.links().values()].filter(({ linkinfo }) => linkinfo?.info_kind === 'ifb').map(({ ifname }) => ifname);
-}
-
-/** Host and sandbox with a veth pair between them, and nothing else. */
-async function withPair(work: (host: TestNamespace, pod: TestNamespace) => void | Promise<void>): Promise<void> {
-  await withHostAndSandbox(async (host, pod) => {
-    addVethPair(host.route, { name: 'pod0', isUp: true }, { name: 'eth0' }, pod.netns.fd);
-    await work(host, pod);
-  });
 }
 
 async function withWorld(
@@ -312,7 +256,7 @@ test('apply() makes what tc shows', () =>
     const ifb = String(objects.ifb);
     assert.match(
       tc(host, '-d', 'qdisc', 'show', 'dev', 'pod0'),
-      /^qdisc tbf 1: root refcnt \d+ rate 8Mbit burst 32000b.* lat 25ms.*\nqdisc ingress ffff: parent ffff:fff1/,
+      /^qdisc tbf 1: root refcnt \d+ rate 8Mbit burst 32000b.* lat 25ms.*\nqdisc clsact ffff: parent ffff:fff1/,
     );
     assert.match(
       tc(host, '-d', 'qdisc', 'show', 'dev', ifb),
@@ -337,15 +281,18 @@ test('apply() takes 256 subnets', () =>
     assert.is(tc(host, 'filter', 'show', 'dev', 'pod0', 'ingress').split(' flowid ').length - 1, 257);
   }));
 
-test('apply() replaces the ifb that a killed ADD has left', () =>
+test('apply() completes the ifb that a killed ADD has left', () =>
   withPair((host, pod) => {
     const { repeat, check, objects } = limit(host, pod, 'pod0', { egressRate: 8 * MBIT });
     const before = host.link(String(objects.ifb)).ifindex;
     host.ip('link', 'delete', 'pod0');
+    host.ip('link', 'set', String(objects.ifb), 'mtu', '1300', 'down', 'alias', 'x');
     addVethPair(host.route, { name: 'pod0', isUp: true }, { name: 'eth0' }, pod.netns.fd);
     repeat();
     assert.equal([check(), ifbsOf(host)], [[], [objects.ifb]]);
-    assert.is.not(host.link(String(objects.ifb)).ifindex, before);
+    const { ifindex, mtu, ifalias, flags } = host.link(String(objects.ifb));
+    assert.equal([ifindex, mtu, flags.includes('UP')], [before, 1500, true]);
+    assert.is(ifalias, ifbAlias({ network: 'pods', containerId: 'c1', ifname: 'eth0' }));
   }));
 
 test('remove() deletes the ifb, with and without a record, before and after the veth pair', () =>
@@ -394,7 +341,7 @@ const FAULTS: readonly (readonly [string, readonly string[]])[] = [
   ['tc qdisc delete dev pod0 root', ['the root qdisc of "pod0" is missing instead of tbf 1:']],
   ['tc qdisc replace dev pod0 root handle 7: bfifo', ['the root qdisc of "pod0" is bfifo 7: instead of tbf 1:']],
   ['tc qdisc delete dev IFB root', ['the root qdisc of "IFB" is missing instead of tbf 1:']],
-  ['tc qdisc delete dev pod0 ingress', ['the ingress qdisc of "pod0" is missing']],
+  ['tc qdisc delete dev pod0 clsact', ['the clsact qdisc of "pod0" is missing']],
   ['tc filter delete dev pod0 ingress', ['1 of 1 filters of "pod0" for the bandwidth limit are missing']],
   ['ip link set IFB down', ['the ifb "IFB" is down']],
   ['ip link delete IFB', ['the ifb "IFB" is missing']],
@@ -423,7 +370,7 @@ const CLASS_FAULTS: readonly (readonly [string, readonly string[]])[] = [
   ],
   ['tc qdisc change dev pod0 parent 1:1 bfifo limit 57kb', ['the limit of "pod0" is 58368 instead of 125000']],
   ['tc filter delete dev pod0 parent 1: prio 1', ['1 of 2 filters of "pod0" for the bandwidth limit are missing']],
-  ['tc filter delete dev pod0 parent ffff: prio 2', ['1 of 3 filters of "pod0" for the bandwidth limit are missing']],
+  ['tc filter delete dev pod0 ingress prio 2', ['1 of 3 filters of "pod0" for the bandwidth limit are missing']],
   ['tc qdisc replace dev pod0 root handle 2: htb default 1', ['the root qdisc of "pod0" is htb 2: instead of htb 1:']],
 ];
 
@@ -441,24 +388,7 @@ for (const [command, problems] of CLASS_FAULTS) {
 test('check() does not mind filters of others, nor which qdisc stands where there is no limit', () =>
   withPair((host, pod) => {
     const { check } = limit(host, pod, 'pod0', { egressRate: 8 * MBIT });
-    tc(
-      host,
-      'filter',
-      'add',
-      'dev',
-      'pod0',
-      'parent',
-      'ffff:',
-      'prio',
-      '9',
-      'u32',
-      'match',
-      'u32',
-      '0',
-      '0',
-      'flowid',
-      '1:1',
-    );
+    tc(host, 'filter', 'add', 'dev', 'pod0', 'ingress', 'prio', '9', 'u32', 'match', 'u32', '0', '0', 'flowid', '1:1');
     tc(host, 'qdisc', 'add', 'dev', 'pod0', 'root', 'pfifo');
     assert.equal(check(), []);
   }));

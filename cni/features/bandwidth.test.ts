@@ -1,7 +1,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { NetlinkConnection } from '../kernel/netlink/connection.ts';
-import { acknowledge, FakeTransport, type Responder } from '../kernel/netlink/fake-transport.ts';
+import { acknowledge, done, FakeTransport, type Responder } from '../kernel/netlink/fake-transport.ts';
 import { attribute, join, u32 } from '../kernel/testing/bytes.ts';
 import { thrownOf } from '../kernel/testing/thrown.ts';
 import { parseNetworkConfig } from '../protocol/config.ts';
@@ -154,21 +154,23 @@ test('apply() does not ask for an ifb that the kernel tells of when it has made 
   );
 });
 
-test('apply() makes everything anew, with the owner alone named, where the kernel has no IPv6', () => {
+test('apply() completes what it began, with the owner alone named, where the kernel has no IPv6', () => {
   const { respond } = kernel();
   const hasIpv6Setting = (payload: Uint8Array) => Buffer.from(payload).includes(Buffer.from([0x1a, 0x80]));
   const transport = new FakeTransport((request) => {
     if (request.type === 19 && hasIpv6Setting(request.payload)) return [acknowledge(97)];
-    return request.type === 38 ? [acknowledge(2)] : respond(request);
+    // As if nothing behind the refusal had been carried out.
+    if (request.type === 38) return [acknowledge(2)];
+    return request.type === 46 ? [done()] : respond(request);
   });
   apply(plan({ egressRate: 8e6 }).steps, transport);
   const isNaming = ({ type, payload }: { type: number; payload: Uint8Array }) =>
     type === 19 && Buffer.from(payload).includes(ifbAlias(KEY));
   assert.equal(
     transport.requests.filter(isNaming).map(({ payload }) => hasIpv6Setting(payload)),
-    [true, false],
+    [true, true, false],
   );
-  assert.equal(requestsOf(transport).filter((request) => request === 'delete link').length, 1);
+  assert.not(requestsOf(transport).includes('delete link'));
   assert.is(requestsOf(transport).at(-1), 'new filter');
 });
 
@@ -180,12 +182,18 @@ test('apply() warns of a burst that it replaces', () => {
   ]);
 });
 
-test('apply() replaces an ifb that a killed ADD has left, marked or not', () => {
+test('apply() takes an ifb that a killed ADD has left, marked or not, and completes it', () => {
   for (const alias of ['', ifbAlias(KEY)]) {
-    const { transport } = kernel({ kind: 'ifb', alias });
+    const { respond } = kernel({ kind: 'ifb', alias });
+    const transport = new FakeTransport((request) => {
+      if (request.type === 38) return [acknowledge(2)];
+      return request.type === 46 ? [done()] : respond(request);
+    });
     apply(plan({ egressRate: 8e6 }).steps, transport);
-    assert.equal(requestsOf(transport).filter((request) => request === 'delete link').length, 1);
-    assert.is(requestsOf(transport).at(-1), 'new filter');
+    const requests = requestsOf(transport);
+    assert.not(requests.includes('delete link'));
+    assert.equal(requests.filter((request) => request === 'set link').length, 2);
+    assert.is(requests.at(-1), 'new filter');
   }
 });
 

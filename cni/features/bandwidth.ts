@@ -6,23 +6,18 @@
 
 import { isErrno } from '../kernel/errno.ts';
 import { quietIfb } from '../kernel/rtnetlink/ifb.ts';
-import { findLink, type Link, linkChange } from '../kernel/rtnetlink/link.ts';
+import type { Operation } from '../kernel/netlink/connection.ts';
+import { findLink, linkChange } from '../kernel/rtnetlink/link.ts';
 import { nanosecondsPerTick } from '../kernel/rtnetlink/packet-clock.ts';
-import { deleteQdisc, findQdisc } from '../kernel/rtnetlink/qdisc.ts';
-import { TC_H_INGRESS, TC_H_ROOT } from '../kernel/rtnetlink/traffic-control.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
 import { CniError, ERR_KERNEL_REFUSED, ERR_UNSUPPORTED_FIELD } from '../protocol/errors.ts';
 import { checkEgress, checkRoot } from './bandwidth-check.ts';
 import { type BandwidthConfig, type BandwidthLimit, parseBandwidth } from './bandwidth-config.ts';
-import { deleteIfb, ifbAlias, ifbName, replaceIfb } from './bandwidth-ifb.ts';
-import { redirectOperations, rootOperations } from './bandwidth-queues.ts';
+import { deleteIfb, ifbAlias, ifbName, makeIfb } from './bandwidth-ifb.ts';
+import { NO_SUBNETS, redirectOperations, rootOperations } from './bandwidth-queues.ts';
+import { completeQueues, type WantedQueues } from './bandwidth-repair.ts';
 import { type BandwidthShape, shapeOf } from './bandwidth-shape.ts';
 import type { Attachment, Feature, FeatureHost } from './feature.ts';
-
-/** As it is, without IPv6, and over what is left of an earlier one. */
-const ATTEMPTS = 3;
-
-const NO_SUBNETS = { subnets: [], subnetsAre: 'unshaped' } as const;
 
 export const bandwidthFeature: Feature = {
   name: 'bandwidth',
@@ -59,51 +54,49 @@ export const bandwidthFeature: Feature = {
   },
 };
 
-function limit(host: FeatureHost, key: AttachmentKey, hostInterface: string, limits: BandwidthConfig): void {
-  const { route } = host;
-  const hostEnd = findLink(route, hostInterface);
+function limit(host: FeatureHost, key: AttachmentKey, hostInterface: string, config: BandwidthConfig): void {
+  const hostEnd = findLink(host.route, hostInterface);
   if (!hostEnd) {
     throw new CniError(ERR_KERNEL_REFUSED, `Cannot limit the bandwidth of "${hostInterface}": the interface is gone`);
   }
-  let hasIpv6 = true;
-  for (let left = ATTEMPTS; ; left--) {
-    try {
-      makeQueues(host, key, hostEnd, limits, hasIpv6);
-      return;
-    } catch (error) {
-      if (left === 1 || !isErrno(error, 'EEXIST', 'EAFNOSUPPORT')) throw error;
-      if (isErrno(error, 'EAFNOSUPPORT')) hasIpv6 = false;
-    }
-    // Repair, or again for a kernel without IPv6: what is left of the queues stands in the way.
-    for (const parent of [TC_H_ROOT, TC_H_INGRESS]) {
-      if (findQdisc(route, hostEnd, parent)) route.execute(deleteQdisc(hostEnd, parent));
-    }
+  const { ingress, egress } = config;
+  const wanted: WantedQueues = {
+    key,
+    hostEnd,
+    config,
+    // Once, since each may have something to say about its burst.
+    ingress: ingress && shapeOf(ingress, hostEnd.mtu, host.warn),
+    egress: egress && shapeOf(egress, hostEnd.mtu, host.warn),
+  };
+  // Others, or an earlier call, may have been here: to add a class to somebody's htb would change it.
+  if (hostEnd.qdisc !== undefined && hostEnd.qdisc !== 'noqueue') {
+    completeQueues(host.route, wanted);
+    return;
+  }
+  try {
+    host.route.executeAll(queueOperations(host, wanted));
+  } catch (error) {
+    // A kernel or an ifb without IPv6, or something stands where the queues belong: what an earlier call or others made.
+    if (!isErrno(error, 'EEXIST', 'EAFNOSUPPORT')) throw error;
+    completeQueues(host.route, wanted);
   }
 }
 
-function makeQueues(
-  host: FeatureHost,
-  key: AttachmentKey,
-  hostEnd: Link,
-  limits: BandwidthConfig,
-  hasIpv6: boolean,
-): void {
-  const { route, warn } = host;
-  const { ingress, egress } = limits;
-  const operations = ingress
-    ? rootOperations(hostEnd, shapeOf(ingress, hostEnd.mtu, warn), limits, nanosecondsPerTick)
-    : [];
+/** Everything, on a link that nobody has given queues before. */
+function queueOperations({ route }: FeatureHost, wanted: WantedQueues): Operation[] {
+  const { key, hostEnd, config, ingress, egress } = wanted;
+  const operations = ingress ? rootOperations(hostEnd, ingress, config, nanosecondsPerTick) : [];
   if (egress) {
-    const ifb = replaceIfb(route, key, hostEnd.mtu);
+    const ifb = makeIfb(route, key, hostEnd.mtu);
     operations.push(
-      quietIfb(ifb, ifbAlias(key), hasIpv6),
+      quietIfb(ifb, ifbAlias(key), true),
       // Up, and with its limit, before the first packet is redirected to it.
       linkChange(ifb, { isUp: true }),
-      ...rootOperations(ifb, shapeOf(egress, hostEnd.mtu, warn), NO_SUBNETS, nanosecondsPerTick),
-      ...redirectOperations(hostEnd, limits, ifb.index),
+      ...rootOperations(ifb, egress, NO_SUBNETS, nanosecondsPerTick),
+      ...redirectOperations(hostEnd, config, ifb.index),
     );
   }
-  route.executeAll(operations);
+  return operations;
 }
 
 function checkLimits(host: FeatureHost, key: AttachmentKey, hostInterface: string, limits: BandwidthConfig): string[] {

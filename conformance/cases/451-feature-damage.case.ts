@@ -146,8 +146,8 @@ const LIMIT_DAMAGES: readonly Damage[] = [
   },
   {
     title: 'the way to the ifb is deleted',
-    cause: (host, pod) => tc(host, 'qdisc', 'del', 'dev', hostEndOf(host, pod).ifname, 'ingress'),
-    says: /the ingress qdisc of "veth\w+" is missing/,
+    cause: (host, pod) => tc(host, 'qdisc', 'del', 'dev', hostEndOf(host, pod).ifname, 'clsact'),
+    says: /the clsact qdisc of "veth\w+" is missing/,
   },
   {
     title: 'the queue of the ifb is deleted',

@@ -20,6 +20,7 @@ import type { MessageWriter } from '../netlink/writer.ts';
 import { decodeTrafficControl, encodeKind, encodeTcmsg, formatHandle, type QueueLink } from './traffic-control.ts';
 
 export const RTM_NEWTFILTER = 44;
+export const RTM_DELTFILTER = 45;
 export const RTM_GETTFILTER = 46;
 
 // include/uapi/linux/if_ether.h
@@ -61,11 +62,22 @@ export interface Filter {
   readonly verdict: FilterVerdict;
 }
 
+/** A filter, or a part of one such as its hash table, as a dump tells it. */
+export interface ListedFilter {
+  /** The kernel's number for it among those of its priority. */
+  readonly handle: number;
+  readonly protocol: number;
+  readonly priority: number;
+  /** "u32", "bpf", "flower", … */
+  readonly kind: string;
+  /** Undefined when it is not a u32 filter that matches words. */
+  readonly filter: Filter | undefined;
+}
+
 /** Write a filter below the qdisc with the handle `parent`. */
 export function encodeFilter(linkIndex: number, parent: number, filter: Filter): Uint8Array {
   const { protocol, priority, verdict } = filter;
-  const info = ((priority << 16) | swap16(protocol)) >>> 0;
-  return encodeKind(encodeTcmsg(linkIndex, 0, parent, info), 'u32', (options) => {
+  return encodeKind(encodeTcmsg(linkIndex, 0, parent, infoOf(priority, protocol)), 'u32', (options) => {
     if (verdict.classId !== undefined) options.attributeU32(TCA_U32_CLASSID, verdict.classId);
     if (verdict.redirectIndex !== undefined) encodeRedirect(options, verdict.redirectIndex);
     // The kernel wants a word: with an empty mask it is always the right one.
@@ -134,14 +146,37 @@ export function addFilter(link: QueueLink, parent: number, filter: Filter): Oper
   };
 }
 
-/** The u32 filters of a qdisc that match words; none when there is no such qdisc. */
-export function listFilters(route: NetlinkConnection, link: QueueLink, parent: number): Filter[] {
+/** Delete one filter of the qdisc with the handle `parent`. ENOENT if it is gone. */
+export function deleteFilter(link: QueueLink, parent: number, filter: Omit<ListedFilter, 'filter'>): Operation {
+  const { handle, priority, protocol, kind } = filter;
+  return {
+    operation: `delete filter ${priority} of qdisc ${formatHandle(parent)} of "${link.name}"`,
+    type: RTM_DELTFILTER,
+    flags: 0,
+    payload: encodeKind(encodeTcmsg(link.index, handle, parent, infoOf(priority, protocol)), kind),
+  };
+}
+
+/** List all filters of a qdisc, of every kind and owner; none when there is no such qdisc. */
+export function listAllFilters(route: NetlinkConnection, link: QueueLink, parent: number): ListedFilter[] {
   const operation = `list filters of qdisc ${formatHandle(parent)} of "${link.name}"`;
   const payload = encodeTcmsg(link.index, 0, parent).finish();
-  return route
-    .dump({ operation, type: RTM_GETTFILTER, flags: 0, payload })
-    .map((message) => understand({ operation }, () => decodeFilter(message)))
-    .filter((filter) => filter !== undefined);
+  const messages = route.dump({ operation, type: RTM_GETTFILTER, flags: 0, payload });
+  return messages.map((message) =>
+    understand({ operation }, () => {
+      const { handle, info, kind } = decodeTrafficControl(message);
+      return { handle, kind, protocol: swap16(info & 0xffff), priority: info >>> 16, filter: decodeFilter(message) };
+    }),
+  );
+}
+
+/** The u32 filters of a qdisc that match words; none when there is no such qdisc. */
+export function listFilters(route: NetlinkConnection, link: QueueLink, parent: number): Filter[] {
+  return listAllFilters(route, link, parent).flatMap(({ filter }) => filter ?? []);
+}
+
+function infoOf(priority: number, protocol: number): number {
+  return ((priority << 16) | swap16(protocol)) >>> 0;
 }
 
 function swap16(value: number): number {

@@ -37,6 +37,7 @@ test('decodeLink() reads the sandbox end of a veth pair', () => {
     alias: undefined,
     promiscuity: 0,
     txQueueLength: 1000,
+    qdisc: 'noop',
     portAttributes: undefined,
   });
   assert.is(driverAttributes, undefined);
@@ -59,6 +60,7 @@ test('decodeLink() reads a bridge port with its alias and keeps the attributes o
     alias: 'podlink:x',
     promiscuity: 1,
     txQueueLength: 1000,
+    qdisc: 'noqueue',
     driverAttributes: undefined,
   });
   assert.is(portAttributes?.all.length, 39);

@@ -24,6 +24,7 @@ export const IFLA_ADDRESS = 1;
 export const IFLA_IFNAME = 3;
 export const IFLA_MTU = 4;
 export const IFLA_LINK = 5;
+export const IFLA_QDISC = 6;
 export const IFLA_MASTER = 10;
 export const IFLA_TXQLEN = 13;
 export const IFLA_OPERSTATE = 16;
@@ -77,6 +78,8 @@ export interface Link {
   readonly promiscuity: number;
   /** Packets. */
   readonly txQueueLength: number;
+  /** Kind of the root qdisc: "noqueue" for a virtual link that nobody has given one. */
+  readonly qdisc: string | undefined;
   /** Attributes of the driver (IFLA_INFO_DATA), and of the bridge port it is (IFLA_INFO_SLAVE_DATA). */
   readonly driverAttributes: Attributes | undefined;
   readonly portAttributes: Attributes | undefined;
@@ -150,6 +153,7 @@ export function decodeLink(message: Message): Link {
     alias: attributes.string(IFLA_IFALIAS),
     promiscuity: attributes.u32(IFLA_PROMISCUITY) ?? 0,
     txQueueLength: attributes.u32(IFLA_TXQLEN) ?? 0,
+    qdisc: attributes.string(IFLA_QDISC),
     driverAttributes: info?.nested(IFLA_INFO_DATA),
     // The ports of a bond or a team have other attributes under the same numbers.
     portAttributes: info?.string(IFLA_INFO_SLAVE_KIND) === 'bridge' ? info.nested(IFLA_INFO_SLAVE_DATA) : undefined,

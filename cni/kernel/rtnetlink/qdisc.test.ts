@@ -79,6 +79,17 @@ const OTHERS: readonly (readonly [string, Uint8Array, Parameters<typeof encodeQd
     [3, TC_H_INGRESS, INGRESS_HANDLE, { kind: 'ingress' }],
     { linkIndex: 3, handle: INGRESS_HANDLE, parent: TC_H_INGRESS, kind: 'ingress' },
   ],
+  // Captured: strace -f -e trace=sendmsg -e write=all tc qdisc add dev v0 clsact, kernel 6.18, iproute2 6.1.
+  [
+    'clsact',
+    bytes(`
+      00 00 00 00 03 00 00 00  ; tcm_family, pad, tcm_ifindex
+      00 00 ff ff f1 ff ff ff 00 00 00 00  ; tcm_handle ffff:, tcm_parent TC_H_CLSACT, tcm_info
+      0b 00 01 00 63 6c 73 61 63 74 00 00  ; TCA_KIND "clsact"
+    `),
+    [3, TC_H_INGRESS, INGRESS_HANDLE, { kind: 'clsact' }],
+    { linkIndex: 3, handle: INGRESS_HANDLE, parent: TC_H_INGRESS, kind: 'clsact' },
+  ],
   [
     'htb',
     bytes(`

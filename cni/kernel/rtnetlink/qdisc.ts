@@ -1,5 +1,5 @@
-// Queueing disciplines: what a link sends waits in a tree of them; the ingress qdisc is where filters see what it
-// receives. struct tcmsg, TCA_KIND, and TCA_OPTIONS of each kind. Host order.
+// Queueing disciplines: what a link sends waits in a tree of them; clsact, or the older ingress, is where filters see
+// what it receives. struct tcmsg, TCA_KIND, and TCA_OPTIONS of each kind. Host order.
 //
 // tbf (TCA_TBF_PARMS), a queue of bytes that is emptied at a rate: two struct tc_ratespec, then
 //
@@ -10,13 +10,13 @@
 //
 // buffer is in ticks (packet-clock.ts) and ignored where TCA_TBF_BURST tells the burst in bytes (Linux 3.13).
 // htb (TCA_HTB_INIT), classes (traffic-class.ts) that filters choose from: version, rate2quantum, defcls, debug,
-// direct_pkts, each u32. bfifo: the limit in bytes, u32, without an attribute. ingress: nothing.
+// direct_pkts, each u32. bfifo: the limit in bytes, u32, without an attribute. clsact, ingress: nothing.
 //
 // Source: include/uapi/linux/pkt_sched.h, net/sched/sch_tbf.c, sch_htb.c, sch_fifo.c (v6.12).
 
 import { isErrno } from '../errno.ts';
 import { type NetlinkConnection, type Operation, understand } from '../netlink/connection.ts';
-import { type Message, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL } from '../netlink/message.ts';
+import { type Message, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL, NLM_F_REPLACE } from '../netlink/message.ts';
 import { Attributes, ByteReader } from '../netlink/reader.ts';
 import type { MessageWriter } from '../netlink/writer.ts';
 import {
@@ -62,7 +62,12 @@ export interface Bfifo {
   readonly limitBytes: number;
 }
 
-export type QdiscOptions = Tbf | Htb | Bfifo | { readonly kind: 'ingress' };
+/** Has filters for both directions (Linux 4.5), and stands where an ingress qdisc would: a link has one of the two. */
+export interface Clsact {
+  readonly kind: 'clsact';
+}
+
+export type QdiscOptions = Tbf | Htb | Bfifo | Clsact | { readonly kind: 'ingress' };
 
 /** A qdisc as the kernel tells it. The burst comes back in ticks; other kinds than ours have no options. */
 export interface Qdisc {
@@ -79,7 +84,7 @@ export interface Qdisc {
 /** Write a qdisc. */
 export function encodeQdisc(linkIndex: number, parent: number, handle: number, options: QdiscOptions): Uint8Array {
   const writer = encodeTcmsg(linkIndex, handle, parent);
-  return options.kind === 'ingress'
+  return options.kind === 'ingress' || options.kind === 'clsact'
     ? encodeKind(writer, options.kind)
     : encodeKind(writer, options.kind, (nested) => encodeOptions(nested, options));
 }
@@ -134,6 +139,18 @@ export function addQdisc(link: QueueLink, parent: number, handle: number, option
     type: RTM_NEWQDISC,
     flags: NLM_F_CREATE | NLM_F_EXCL,
     payload: encodeQdisc(link.index, parent, handle, options),
+  };
+}
+
+/**
+ * Give the qdisc below `parent` these options, or add it. One of the same kind and handle keeps what waits in it; what else
+ * is there goes, with its classes and filters. EOPNOTSUPP or EINVAL for a kind whose options stay as they are (htb).
+ */
+export function replaceQdisc(link: QueueLink, parent: number, handle: number, options: QdiscOptions): Operation {
+  return {
+    ...addQdisc(link, parent, handle, options),
+    operation: `replace ${options.kind} qdisc ${formatHandle(parent)} of "${link.name}"`,
+    flags: NLM_F_CREATE | NLM_F_REPLACE,
   };
 }
 

@@ -12,7 +12,7 @@
 
 import { isErrno } from '../errno.ts';
 import { type NetlinkConnection, type Operation, understand } from '../netlink/connection.ts';
-import { type Message, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL } from '../netlink/message.ts';
+import { type Message, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL, NLM_F_REPLACE } from '../netlink/message.ts';
 import { Attributes, ByteReader } from '../netlink/reader.ts';
 import { burstTicks } from './packet-clock.ts';
 import {
@@ -93,6 +93,20 @@ export function addHtbClass(link: QueueLink, parent: number, handle: number, htb
     type: RTM_NEWTCLASS,
     flags: NLM_F_CREATE | NLM_F_EXCL,
     payload: encodeHtbClass(link.index, parent, handle, htb, tickNs),
+  };
+}
+
+/** Give a class of an htb qdisc these numbers, or add it. `tickNs` is nanosecondsPerTick()'s. */
+export function replaceHtbClass(
+  link: QueueLink,
+  ids: { readonly parent: number; readonly handle: number },
+  htb: HtbClass,
+  tickNs: number,
+): Operation {
+  return {
+    ...addHtbClass(link, ids.parent, ids.handle, htb, tickNs),
+    operation: `replace htb class ${formatHandle(ids.handle)} of "${link.name}"`,
+    flags: NLM_F_CREATE | NLM_F_REPLACE,
   };
 }
 

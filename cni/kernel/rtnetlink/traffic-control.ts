@@ -23,8 +23,13 @@ import { MessageWriter } from '../netlink/writer.ts';
 /** Parents of qdiscs that are not classes. */
 export const TC_H_ROOT = 0xffffffff;
 export const TC_H_INGRESS = 0xfffffff1;
-/** The handle of an ingress qdisc, whose filters have it as parent. The kernel knows no other. */
+/** The handle of an ingress or clsact qdisc. The kernel knows no other. */
 export const INGRESS_HANDLE = 0xffff0000;
+/**
+ * The parent of filters that see what a link receives: TC_H_MIN_INGRESS of a clsact qdisc. An ingress qdisc has one list
+ * of filters, and takes this name for it as well.
+ */
+export const TC_H_CLSACT_INGRESS = 0xfffffff2;
 
 const TCA_KIND = 1;
 const TCA_OPTIONS = 2;
