@@ -81,7 +81,12 @@ export const LAYERS: readonly Layer[] = [
   },
   {
     folder: 'ipam/',
-    mayImport: ['cni/protocol/fields.ts', 'cni/protocol/mutation.ts', 'cni/kernel/directory.ts'],
+    mayImport: [
+      'cni/protocol/fields.ts',
+      'cni/protocol/address.ts',
+      'cni/protocol/mutation.ts',
+      'cni/kernel/directory.ts',
+    ],
     remedy: 'IPAM knows addresses only: what needs verbs or the kernel is injected by cni/verbs',
   },
   {

@@ -2,6 +2,7 @@
 //
 //   "exclude": ["10.1.2.7", "10.1.2.64/26", "10.1.2.200-10.1.2.220"]
 
+import { mappedHint } from '../cni/protocol/address.ts';
 import { describeValue, FieldError, type Fields } from '../cni/protocol/fields.ts';
 import { firstNumberOf, type IpAddress, type IpFamily, lastNumberOf, parseAddress, parseCidr } from './address.ts';
 
@@ -31,7 +32,7 @@ function parseSpan(path: string, value: unknown): ExcludedSpan {
   if (start === undefined || end === undefined || more.length > 0)
     throw new FieldError(
       path,
-      `must be an address, a CIDR, or two addresses with "-" between them, is ${describeValue(value)}`,
+      `must be an address, a CIDR, or two addresses with "-" between them, is ${describeValue(value)}${mappedHint(first) || mappedHint(last)}`,
     );
   if (start.family !== end.family) throw new FieldError(path, `"${text}" mixes address families`);
   const span = last === undefined ? wholeOf(start) : { start: start.number, end: end.number };

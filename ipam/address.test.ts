@@ -13,6 +13,7 @@ import {
   parseAddressAt,
   parseCidr,
   parseCidrAt,
+  parseStoredAddress,
 } from './address.ts';
 
 const test = suite('ipam address');
@@ -24,7 +25,11 @@ const addresses: readonly [text: string, canonical: string | undefined][] = [
   ['fd00:0:0:1:0:0:0:1', 'fd00:0:0:1::1'],
   ['2001:db8:0:1:1:1:1:1', '2001:db8:0:1:1:1:1:1'],
   ['::', '::'],
-  ['::ffff:10.1.2.3', '::ffff:a01:203'],
+  ['::ffff:10.1.2.3', undefined],
+  ['0:0:0:0:0:FFFF:0a01:203', undefined],
+  ['0:0:0:0:0:ffff::', undefined],
+  ['::fffe:10.1.2.3', '::fffe:a01:203'],
+  ['::ffff:0:10.1.2.3', '::ffff:0:a01:203'],
   ['::10.1.2.3', '::a01:203'],
   ['::a00:2', '::a00:2'],
   ['010.1.2.3', undefined],
@@ -60,7 +65,8 @@ test('parseCidr() keeps the host bits and wants a plain prefix length', () => {
     ['10.1.2.3/24', '10.1.2.3/24'],
     ['10.1.2.3/0', '10.1.2.3/0'],
     ['FD00::A/120', 'fd00::a/120'],
-    ['::ffff:10.1.2.0/120', '::ffff:a01:200/120'],
+    ['::ffff:10.1.2.0/120', undefined],
+    ['::ffff:0:0/96', undefined],
     ['10.1.2.3/33', undefined],
     ['10.1.2.3/024', undefined],
     ['10.1.2.3/-1', undefined],
@@ -77,9 +83,13 @@ test('parseCidr() keeps the host bits and wants a plain prefix length', () => {
   }
 });
 
-test('parseAddress() takes an IPv4-mapped address for the IPv6 address it is', () => {
-  assert.is(parseAddressAt('x', '::ffff:10.1.2.3').family, 6);
-  assert.is(parseAddressAt('x', '10.1.2.3').family, 4);
+test('parseAddressAt() and parseCidrAt() say how an IPv4-mapped address is written', () => {
+  assert.throws(() => parseAddressAt('x', '::ffff:10.1.2.3'), /IPv4 in IPv6's spelling: write 10\.1\.2\.3$/);
+  assert.throws(() => parseCidrAt('x', '::ffff:a01:200/120'), /write 10\.1\.2\.0\/24$/);
+});
+
+test('parseStoredAddress() takes an IPv4-mapped address, so that a reservation of it is released', () => {
+  assert.is(parseStoredAddress('::ffff:a01:203')?.family, 6);
 });
 
 test('IPv4 is read and written as ip-address does it, also where a text is wrong', () => {
@@ -138,8 +148,8 @@ test('isInSubnet() never answers across families, whatever the bits', () => {
   assert.ok(within('10.1.2.3', '10.1.0.0/16'));
   assert.not.ok(within('10.2.0.0', '10.1.0.0/16'));
   assert.not.ok(within('a00::1', '10.0.0.0/8'));
-  assert.not.ok(within('10.0.0.1', '::ffff:0:0/96'));
-  assert.ok(within('::ffff:10.0.0.1', '::ffff:0:0/96'));
+  assert.not.ok(within('10.0.0.1', '::/0'));
+  assert.ok(within('::10.0.0.1', '::/96'));
 });
 
 test('parseAddressAt() and parseCidrAt() name the path and show the value', () => {

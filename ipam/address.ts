@@ -1,11 +1,13 @@
 // IP addresses and CIDRs, on top of ip-address: strict on the way in, canonical text on the way out.
 //
 // As strict as Go's net.ParseIP (no zone, no leading zeros), so that what we accept, the reference plugins accept too.
-// Unlike Go, which prints 16-byte addresses inside ::/96 and ::ffff:0:0/96 as IPv4, IPv6 stays IPv6 whatever its bits.
+// One spelling that Go takes is none here: IPv4 in IPv6's (::ffff:10.1.2.3), of which Go makes IPv4 and the kernel IPv6. An
+// address inside ::/96, which Go prints as IPv4, stays IPv6.
 //
 // Of an address only its number is kept: everything else the library would work out from the text again, each time.
 
 import { Address4, Address6 } from 'ip-address';
+import { mappedHint } from '../cni/protocol/address.ts';
 import { describeValue, FieldError } from '../cni/protocol/fields.ts';
 
 export type IpFamily = 4 | 6;
@@ -25,6 +27,11 @@ export class IpAddress {
 
 /** Parse an address without prefix length; undefined when it is none. */
 export function parseAddress(text: string): IpAddress | undefined {
+  return unlessMapped(parseStoredAddress(text));
+}
+
+/** Likewise, for what a store may hold since a version that took IPv4 in IPv6's spelling: it must still be released. */
+export function parseStoredAddress(text: string): IpAddress | undefined {
   // The two characters that the library would take further than an address: a zone and a prefix length.
   return text.includes('%') || text.includes('/') ? undefined : parse(text);
 }
@@ -35,7 +42,11 @@ export function parseCidr(text: string): IpAddress | undefined {
   const prefixLength = text.slice(slash + 1);
   // The library takes "/08", too.
   const isPlain = slash > 0 && prefixLength === String(Number(prefixLength)) && !text.includes('%');
-  return isPlain ? parse(text) : undefined;
+  return isPlain ? unlessMapped(parse(text)) : undefined;
+}
+
+function unlessMapped(address: IpAddress | undefined): IpAddress | undefined {
+  return address?.family === 6 && address.number >> 32n === 0xffffn ? undefined : address;
 }
 
 function parse(text: string): IpAddress | undefined {
@@ -53,14 +64,20 @@ function parse(text: string): IpAddress | undefined {
 export function parseAddressAt(path: string, value: unknown): IpAddress {
   const address = typeof value === 'string' ? parseAddress(value) : undefined;
   if (address) return address;
-  throw new FieldError(path, `must be an IP address such as "10.1.2.3" or "fd00::3", is ${describeValue(value)}`);
+  throw new FieldError(
+    path,
+    `must be an IP address such as "10.1.2.3" or "fd00::3", is ${describeValue(value)}${mappedHint(value)}`,
+  );
 }
 
 /** Parse a CIDR that the configuration holds at `path`. Throws FieldError. */
 export function parseCidrAt(path: string, value: unknown): IpAddress {
   const cidr = typeof value === 'string' ? parseCidr(value) : undefined;
   if (cidr) return cidr;
-  throw new FieldError(path, `must be in CIDR notation such as "10.1.2.0/24", is ${describeValue(value)}`);
+  throw new FieldError(
+    path,
+    `must be in CIDR notation such as "10.1.2.0/24", is ${describeValue(value)}${mappedHint(value)}`,
+  );
 }
 
 /** Canonical text without prefix length: `10.1.2.3`, `fd00::1` (RFC 5952). */

@@ -43,14 +43,14 @@ interface RangeText {
 function randomRange(random: (below: number) => number, family: 4 | 6, number: number): RangeText {
   const hostBits = 2 + random(4);
   const size = 2 ** hostBits;
-  const prefixes = ['fd00:0:0', '::', '::ffff:10.1'];
+  const prefixes = ['fd00:0:0', '::', '64:ff9b::'];
   const prefix = prefixes[random(3)] ?? '';
   const v6 =
     prefix === 'fd00:0:0'
       ? `fd00::${number.toString(16)}:`
       : prefix === '::'
         ? `::${(number + 1).toString(16)}:`
-        : `::ffff:${(0xa00 + number).toString(16)}:`;
+        : `64:ff9b::${(0xa00 + number).toString(16)}:`;
   const at = (offset: number) => (family === 4 ? `10.${number}.0.${offset}` : `${v6}${offset.toString(16)}`);
   const range: RangeText = { subnet: `${at(0)}/${(family === 4 ? 32 : 128) - hostBits}` };
   const [low = 0, high = 0] = [random(size), random(size)].sort((a, b) => a - b);

@@ -68,11 +68,6 @@ const table: readonly [title: string, situation: Situation, expected: string[]][
   ],
   ['IPv6 to the very last address', { ranges: [[{ subnet: 'fd00::/126' }]], last: 'fd00::2' }, ['fd00::3']],
   ['IPv6 in ::/96 stays IPv6', { ranges: [[{ subnet: '::a00:0/112' }]] }, ['::a00:2']],
-  [
-    'IPv4-mapped stays IPv6',
-    { ranges: [[{ subnet: '::ffff:10.0.0.0/112' }]], last: '::ffff:a00:ff' },
-    ['::ffff:a00:100'],
-  ],
   ['across a byte', { ranges: [[{ subnet: '10.1.0.0/16' }]], last: '10.1.0.255' }, ['10.1.1.0']],
   ['requested before round robin', { ranges: small, last: '10.1.0.3', requested: [[0, '10.1.0.6']] }, ['10.1.0.6']],
   [

@@ -1,6 +1,7 @@
 // The DNS part of an IPAM result: from a resolv.conf(5) file (host-local) or from the configuration (static).
 
 import { readFileSync } from 'node:fs';
+import { nameserversAt } from '../cni/protocol/address.ts';
 import { FieldError, type Fields } from '../cni/protocol/fields.ts';
 
 export interface IpamDns {
@@ -52,7 +53,7 @@ export function parseDns(ipam: Fields): IpamDns {
   const dns: IpamDns = {};
   if (fields === undefined) return dns;
   for (const key of ['nameservers', 'search', 'options'] as const) {
-    const values = fields.strings(key) ?? [];
+    const values = (key === 'nameservers' ? nameserversAt(fields, key) : fields.strings(key)) ?? [];
     if (values.length > 0) dns[key] = values;
   }
   const domain = fields.string('domain');

@@ -6,6 +6,7 @@
 
 import { readFileSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
+import { mappedHint } from '../cni/protocol/address.ts';
 import { describeValue, FieldError, type Fields } from '../cni/protocol/fields.ts';
 import { formatCidr, type IpFamily } from './address.ts';
 import { type BlockSizes, SHORTEST_PREFIX } from './block.ts';
@@ -63,6 +64,8 @@ function parseEndpoint(path: string, text: string): string {
       path,
       `must be http:// or https:// with host and port alone, such as "https://10.0.0.1:2379", is ${describeValue(text)}`,
     );
+  const hint = mappedHint(url.hostname.replace(/^\[|\]$/g, ''));
+  if (hint !== '') throw new FieldError(path, `must name an address as such, is ${describeValue(text)}${hint}`);
   return url.origin;
 }
 

@@ -85,7 +85,7 @@ test('assignRequested() refuses an address that no set can give', () => {
     [{ IP: '10.2.0.0' }, /network or broadcast address of 10\.2\.0\.0\/24/],
     [{ IP: '10.2.0.255' }, /network or broadcast address of 10\.2\.0\.0\/24/],
     [{ IP: 'fd00::' }, /network or broadcast address of fd00::\/64/],
-    [{ IP: '::ffff:10.1.0.7' }, /in none of the ranges/],
+    [{ IP: '::ffff:10.1.0.7' }, /must be one IP address, .* write 10\.1\.0\.7/],
     [{ args: ['10.1.0.7', '10.1.0.8'] }, /10\.1\.0\.7 and 10\.1\.0\.8 are both of range set 10\.1\.0\.1-10\.1\.0\.99/],
   ] as const) {
     assert.throws(

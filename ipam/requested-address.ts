@@ -1,6 +1,7 @@
 // Addresses that the runtime or the user asks for: CNI_ARGS `IP`, `args.cni.ips`, `runtimeConfig.ips`, taken together.
 // Each is an address, alone or with a prefix length, which host-local ignores: its ranges say what it is.
 
+import { mappedHint } from '../cni/protocol/address.ts';
 import { describeValue, FieldError, type Fields } from '../cni/protocol/fields.ts';
 import {
   firstNumberOf,
@@ -70,7 +71,10 @@ function parseArgument(text: string | undefined): IpAddress | undefined {
   if (text === undefined || text === '') return undefined;
   const address = parseAddress(text) ?? parseCidr(text);
   if (address) return address;
-  throw new IpamError('argument', `Invalid CNI_ARGS "IP": must be one IP address, is ${describeValue(text)}`);
+  throw new IpamError(
+    'argument',
+    `Invalid CNI_ARGS "IP": must be one IP address, is ${describeValue(text)}${mappedHint(text)}`,
+  );
 }
 
 function parseList(fields: Fields, key: string): IpAddress[] {
@@ -79,7 +83,7 @@ function parseList(fields: Fields, key: string): IpAddress[] {
     if (address) return address;
     throw new FieldError(
       `${fields.at(key)}[${i}]`,
-      `must be an IP address, with or without prefix length, is ${describeValue(text)}`,
+      `must be an IP address, with or without prefix length, is ${describeValue(text)}${mappedHint(text)}`,
     );
   });
 }

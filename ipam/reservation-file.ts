@@ -12,7 +12,7 @@ import {
   type Stats,
   writeFileSync,
 } from 'node:fs';
-import { formatAddress, type IpAddress, parseAddress } from './address.ts';
+import { formatAddress, type IpAddress, parseStoredAddress } from './address.ts';
 
 /** Container ID, CRLF, interface name: an ID is a file name nearly everywhere, so that this is ample. */
 const MAX_TEXT_BYTES = 4096;
@@ -31,7 +31,7 @@ export interface ReservationText {
  * Only canonical text: both plugins name files by it, and what is named otherwise is not a reservation of theirs.
  */
 export function parseAddressName(name: string): IpAddress | undefined {
-  const address = /^[\da-f]/.test(name) || name.startsWith('::') ? parseAddress(name) : undefined;
+  const address = /^[\da-f]/.test(name) || name.startsWith('::') ? parseStoredAddress(name) : undefined;
   return address !== undefined && formatAddress(address) === name ? address : undefined;
 }
 

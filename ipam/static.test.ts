@@ -70,7 +70,7 @@ test('allocate() adds CNI_ARGS, and lets args.cni and then runtimeConfig replace
       ['10.4.0.5/16 -'],
     ],
     [{ ipam: { addresses }, argsCni: { ips: [] } }, ['10.1.0.5/24 10.1.0.1', 'fd00::5/64 -']],
-    [{ ipam: { addresses: [{ address: '::ffff:10.1.0.5/120', gateway: '' }] } }, ['::ffff:a01:5/120 -']],
+    [{ ipam: { addresses: [{ address: '::10.1.0.5/120', gateway: '' }] } }, ['::a01:5/120 -']],
   ] as [Asked, string[]][]) {
     assert.equal(
       allocate(asked).ips.map(({ address, gateway }) => `${address} ${gateway ?? '-'}`),

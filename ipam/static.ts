@@ -3,6 +3,7 @@
 // `ipam.addresses`, then the list in CNI_ARGS `IP` (which adds) with `GATEWAY`; `args.cni.ips` replaces all of these, and
 // `runtimeConfig.ips` replaces that. All addresses are CIDRs.
 
+import { mappedHint } from '../cni/protocol/address.ts';
 import { FieldError, type Fields } from '../cni/protocol/fields.ts';
 import {
   formatAddress,
@@ -87,7 +88,10 @@ function configuredAddresses({ ipam, cniArgs, warn }: IpamNetworkRequest): Stati
   for (const gateway of listArgument(cniArgs.get('GATEWAY'))) {
     const parsed = parseAddress(gateway);
     if (parsed === undefined)
-      throw new IpamError('argument', `Invalid CNI_ARGS "GATEWAY": invalid gateway address: ${gateway}`);
+      throw new IpamError(
+        'argument',
+        `Invalid CNI_ARGS "GATEWAY": invalid gateway address: ${gateway}${mappedHint(gateway)}`,
+      );
     const reached = addresses.filter(({ cidr }) => isInSubnet(parsed, cidr));
     for (const address of reached) address.gateway = formatAddress(parsed);
     if (reached.length === 0) warn?.(`CNI_ARGS "GATEWAY" ${gateway} is in the subnet of no address and is not used`);
@@ -101,7 +105,7 @@ function parseEntry(fields: Fields): StaticAddress {
   if (cidr === undefined)
     throw new FieldError(
       fields.at('address'),
-      `the 'address' field is expected to be in CIDR notation, got: '${text}'`,
+      `the 'address' field is expected to be in CIDR notation, got: '${text}'${mappedHint(text)}`,
     );
   const gateway = fields.get('gateway');
   if (gateway === undefined || gateway === '') return { cidr };
@@ -121,7 +125,7 @@ function cidrArgument(text: string | undefined): StaticAddress[] {
     if (cidr) return { cidr };
     throw new IpamError(
       'argument',
-      `Invalid CNI_ARGS "IP": the 'ip' field is expected to be in CIDR notation, got: '${item}'`,
+      `Invalid CNI_ARGS "IP": the 'ip' field is expected to be in CIDR notation, got: '${item}'${mappedHint(item)}`,
     );
   });
 }
@@ -132,7 +136,7 @@ function cidrList(fields: Fields): StaticAddress[] {
     if (cidr) return { cidr };
     throw new FieldError(
       `${fields.at('ips')}[${i}]`,
-      `an entry in the 'ips' field is NOT in CIDR notation, got: '${text}'`,
+      `an entry in the 'ips' field is NOT in CIDR notation, got: '${text}'${mappedHint(text)}`,
     );
   });
 }

@@ -11,7 +11,8 @@
 // wish for less; and it refuses a rate without a burst.) Subnets of the runtime count only where the operator has
 // written nothing about bandwidth: they would let a pod out of his limit.
 
-import { encodeAddress, networkOf } from '../kernel/netlink/address-bytes.ts';
+import { networkOf } from '../kernel/netlink/address-bytes.ts';
+import { cidrFamily, mappedHint } from '../protocol/address.ts';
 import type { NetworkConfig } from '../protocol/config.ts';
 import { describeValue, FieldError, type Fields } from '../protocol/fields.ts';
 
@@ -113,19 +114,15 @@ function parseCidrs(fields: Fields, key: string): string[] {
   const networks = texts.map((text, i) => {
     const network = findNetwork(text);
     if (network !== undefined) return network;
-    throw new FieldError(`${fields.at(key)}[${i}]`, `must be a CIDR such as 10.0.0.0/8, is ${describeValue(text)}`);
+    throw new FieldError(
+      `${fields.at(key)}[${i}]`,
+      `must be a CIDR such as 10.0.0.0/8, is ${describeValue(text)}${mappedHint(text)}`,
+    );
   });
   return [...new Set(networks)];
 }
 
 /** The network of a CIDR; undefined for a text that is none. */
 function findNetwork(text: string): string | undefined {
-  const [address = '', prefixLength, ...others] = text.split('/');
-  if (prefixLength === undefined || others.length > 0) return undefined;
-  try {
-    encodeAddress(address);
-    return networkOf(text);
-  } catch {
-    return undefined; // neither library tells more than that it is none
-  }
+  return cidrFamily(text) === undefined ? undefined : networkOf(text);
 }

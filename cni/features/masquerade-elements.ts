@@ -12,7 +12,7 @@ import {
 } from '../kernel/netlink/address-bytes.ts';
 import type { Element } from '../kernel/nftables/element.ts';
 import { encodeKey } from '../kernel/nftables/key.ts';
-import { cidrFamily } from '../protocol/address.ts';
+import { cidrFamily, mappedHint } from '../protocol/address.ts';
 import { describeValue, FieldError, type Fields } from '../protocol/fields.ts';
 import { MASQUERADE_V4, MASQUERADE_V6 } from './masquerade-ruleset.ts';
 
@@ -26,7 +26,10 @@ export function parseMasqueradeExclusions(fields: Fields): string[] {
   return (fields.strings('ipMasqExclude') ?? []).map((cidr, i) => {
     if (cidrFamily(cidr) !== undefined) return cidr;
     const path = `${fields.at('ipMasqExclude')}[${i}]`;
-    throw new FieldError(path, `must be a network such as 10.0.0.0/8 or fd00::/8, is ${describeValue(cidr)}`);
+    throw new FieldError(
+      path,
+      `must be a network such as 10.0.0.0/8 or fd00::/8, is ${describeValue(cidr)}${mappedHint(cidr)}`,
+    );
   });
 }
 

@@ -1,8 +1,8 @@
 // The configuration of port mappings: `runtimeConfig.portMappings` as runtimes pass it, Docker's `hostBindingIPv4`, and
 // the keys of the reference portmap plugin.
 
-import { AF_INET, AF_INET6, canonicalAddress, decodeAddress, encodeAddress } from '../kernel/netlink/address-bytes.ts';
-import { addressFamily } from '../protocol/address.ts';
+import { AF_INET, AF_INET6, canonicalAddress, encodeAddress } from '../kernel/netlink/address-bytes.ts';
+import { addressFamily, mappedHint } from '../protocol/address.ts';
 import type { NetworkConfig } from '../protocol/config.ts';
 import { describeValue, FieldError, type Fields } from '../protocol/fields.ts';
 import { describeUnmapped, type PortClaim, PROTOCOLS, type SinglePortClaim } from './portmap-claim.ts';
@@ -63,7 +63,10 @@ function parseHostBinding(fields: Fields): string | undefined {
   const text = fields.string('hostBindingIPv4') || undefined;
   if (text === undefined) return undefined;
   if (addressFamily(text) !== 4) {
-    throw new FieldError(fields.at('hostBindingIPv4'), `must be an IPv4 address, is ${describeValue(text)}`);
+    throw new FieldError(
+      fields.at('hostBindingIPv4'),
+      `must be an IPv4 address, is ${describeValue(text)}${mappedHint(text)}`,
+    );
   }
   return text === '0.0.0.0' ? undefined : text;
 }
@@ -106,8 +109,9 @@ function hostIpParser(): (entry: Fields) => string | undefined {
 }
 
 function parseHostIp(text: string, path: string): string {
-  if (addressFamily(text) === undefined) throw new FieldError(path, `must be an IP address, is ${describeValue(text)}`);
-  const address = withoutMapping(canonicalAddress(text));
+  if (addressFamily(text) === undefined)
+    throw new FieldError(path, `must be an IP address, is ${describeValue(text)}${mappedHint(text)}`);
+  const address = canonicalAddress(text);
   const [first = 0, second = 0, ...rest] = encodeAddress(address);
   const isV6 = rest.length > 2;
   if (isV6 && first === 0xfe && (second & 0xc0) === 0x80) {
@@ -121,13 +125,6 @@ function parseHostIp(text: string, path: string): string {
     throw new FieldError(path, `must be an address that a host can have, is ${describeValue(text)}`);
   }
   return address;
-}
-
-/** An IPv4 address in IPv6's spelling (::ffff:192.0.2.1, RFC 4291, 2.5.5.2) is IPv4: such are the packets that are sent to it. */
-function withoutMapping(address: string): string {
-  const bytes = encodeAddress(address);
-  const isMapped = bytes.length === 16 && bytes.subarray(0, 12).every((byte, i) => byte === (i < 10 ? 0 : 0xff));
-  return isMapped ? decodeAddress(bytes.subarray(12)) : address;
 }
 
 /** A condition keeps somebody out: to leave it away would let them in. */

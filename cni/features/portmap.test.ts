@@ -105,22 +105,12 @@ const CLAIMS: [what: string, portMappings: unknown, config: object, claims: stri
     ['v6 8000/tcp > 80', 'v6 8001/tcp > 81'],
   ],
   [
-    'IPv4 addresses in the spelling of IPv6',
-    [
-      { hostPort: 1, containerPort: 1, hostIP: '::ffff:192.0.2.1' },
-      { hostPort: 2, containerPort: 2, hostIP: '::FFFF:0:0' },
-    ],
-    {},
-    ['v4 2/tcp', 'v4 192.0.2.1:1/tcp'],
-  ],
-  [
     'entries that say the same in other words',
     [
       { hostPort: 80, containerPort: 1, protocol: 'tcp' },
       { hostPort: 80, containerPort: 1, protocol: 'TCP', hostIP: '::' },
       { hostPort: 80, containerPort: 1, hostIP: '127.0.0.1' },
       { hostPort: 81, containerPort: 1, hostIP: '192.0.2.1' },
-      { hostPort: 81, containerPort: 1, hostIP: '::ffff:192.0.2.1' },
       { hostPort: 81, containerPort: 1, hostIP: '192.0.2.2', protocol: '' },
     ],
     {},
@@ -162,13 +152,18 @@ const CONTRADICTIONS: [first: object, second: object, leads: string][] = [
     '80/tcp cannot lead to port 2',
   ],
   [
-    { hostPort: 80, containerPort: 80, hostIP: '::ffff:192.0.2.1', protocol: 'SCTP' },
+    { hostPort: 80, containerPort: 80, hostIP: '192.0.2.1', protocol: 'SCTP' },
     { hostPort: 80, containerPort: 8080, hostIP: '192.0.2.1', protocol: 'sctp' },
     '192.0.2.1:80/sctp cannot lead to port 8080',
   ],
 ];
 
 const REFUSED: [portMappings: unknown, message: RegExp, config?: object][] = [
+  [
+    [{ hostPort: 1, containerPort: 1, hostIP: '::ffff:192.0.2.1' }],
+    /portMappings\[0\].hostIP": must be an IP address, .*, which is IPv4 in IPv6's spelling: write 192.0.2.1$/,
+  ],
+  [[{ hostPort: 2, containerPort: 2, hostIP: '::FFFF:0:0' }], /write 0.0.0.0$/],
   ['80', /"runtimeConfig.portMappings": must be a list/],
   [[80], /"runtimeConfig.portMappings\[0\]": must be an object/],
   [

@@ -11,6 +11,7 @@ import { describeRoute, listRoutes, type Route, RT_TABLE_MAIN } from '../kernel/
 import { withRtnetlink } from '../kernel/rtnetlink/socket.ts';
 import { findSysctl } from '../kernel/sysctl.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
+import { canonicalMac } from '../protocol/mac.ts';
 import { ipsOf } from '../protocol/result.ts';
 import type { BridgeConfig } from './bridge-config.ts';
 import { hostInterfaceName } from './host-interface-name.ts';
@@ -55,7 +56,7 @@ function checkBridge(
   if (!bridge.isUp) problems.push(`bridge "${config.bridge}" is down`);
   const reported = expected.interfaces.find(({ name, sandbox }) => name === bridge.name && !sandbox);
   // Only a gateway's stays the same whatever ports come and go.
-  if (config.isGateway && reported?.mac && reported.mac.toLowerCase() !== bridge.mac) {
+  if (config.isGateway && reported?.mac && canonicalMac(reported.mac) !== bridge.mac) {
     problems.push(`bridge "${bridge.name}" has MAC ${bridge.mac}, prevResult says ${reported.mac}`);
   }
   return config.isGateway ? [...problems, ...checkGateway(host, key, config, bridge, expected)] : problems;
@@ -136,7 +137,7 @@ function checkSandboxEnd(
   else {
     if (reported.sandbox !== sandbox.path)
       problems.push(`prevResult has sandbox ${reported.sandbox}, CNI_NETNS is ${sandbox.path}`);
-    if (reported.mac && reported.mac.toLowerCase() !== link.mac) {
+    if (reported.mac && canonicalMac(reported.mac) !== link.mac) {
       problems.push(`interface "${ifname}" has MAC ${link.mac}, prevResult says ${reported.mac}`);
     }
   }

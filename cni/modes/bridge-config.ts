@@ -1,10 +1,10 @@
 // The configuration of bridge mode: keys, defaults and meaning of the reference bridge plugin, so that its configs work
 // unchanged, and Docker's bridge options.
 
-import { encodeMac } from '../kernel/netlink/address-bytes.ts';
 import { CniError, ERR_INVALID_ENVIRONMENT_VARIABLES } from '../protocol/errors.ts';
 import { describeValue, FieldError, type Fields } from '../protocol/fields.ts';
-import { hasControlCharacter, isInterfaceName } from '../protocol/name.ts';
+import { readMac } from '../protocol/mac.ts';
+import { isInterfaceName, newInterfaceNameFault } from '../protocol/name.ts';
 import type { ModeRequest } from './mode.ts';
 
 /** Ethernet's smallest and the kernel's largest MTU, in bytes (include/uapi/linux/if_ether.h: ETH_MIN_MTU, ETH_MAX_MTU). */
@@ -64,24 +64,29 @@ export function parseBridgeConfig(request: ModeRequest): BridgeConfig {
       'cannot be true together with "ipam": the addresses need the interface',
     );
   }
-  if (request.key.ifname.includes('%')) {
-    throw new CniError(
-      ERR_INVALID_ENVIRONMENT_VARIABLES,
-      `Invalid CNI_IFNAME: "${request.key.ifname}" contains "%", which the kernel takes for a pattern`,
-    );
-  }
+  validateIfname(request.key.ifname);
   return config;
+}
+
+/** The container's interface is made here, beside its `lo`. */
+function validateIfname(ifname: string): void {
+  const fault = ifname.includes('%')
+    ? `"${ifname}" contains "%", which the kernel takes for a pattern`
+    : ifname === 'lo' && '"lo" is the loopback interface, which every network namespace has';
+  if (fault) throw new CniError(ERR_INVALID_ENVIRONMENT_VARIABLES, `Invalid CNI_IFNAME: ${fault}`);
 }
 
 function parseBridgeName(fields: Fields): string {
   const name = fields.string('bridge') ?? 'cni0';
-  // The kernel takes "%" for a pattern to number names by (dev_alloc_name()), and a control character breaks every tool.
-  if (!isInterfaceName(name) || name.includes('%') || hasControlCharacter(name)) {
+  // The kernel takes "%" for a pattern to number names by (dev_alloc_name()).
+  if (!isInterfaceName(name) || name.includes('%')) {
     throw new FieldError(
       fields.at('bridge'),
       `must be an interface name of 1 to 15 bytes without "/", ":", "%" or spaces, is ${describeValue(name)}`,
     );
   }
+  const fault = name === 'lo' ? '"lo" is the loopback interface' : newInterfaceNameFault(name);
+  if (fault !== undefined) throw new FieldError(fields.at('bridge'), `must be a name that a bridge can have: ${fault}`);
   return name;
 }
 
@@ -99,35 +104,17 @@ function parseMac(request: ModeRequest): string | undefined {
   if (asked !== undefined) return asked;
   const mac = request.cniArgs.get('MAC');
   if (!mac) return parseMacField(fields);
-  if (!isUsableMac(mac)) {
-    throw new CniError(
-      ERR_INVALID_ENVIRONMENT_VARIABLES,
-      `Invalid MAC in CNI_ARGS: must be a unicast MAC address such as 02:00:0a:16:00:05, is ${describeValue(mac)}`,
-    );
-  }
-  return mac.toLowerCase();
+  const read = readMac(mac);
+  if ('mac' in read) return read.mac;
+  throw new CniError(ERR_INVALID_ENVIRONMENT_VARIABLES, `Invalid MAC in CNI_ARGS: ${read.fault}`);
 }
 
 function parseMacField(fields: Fields): string | undefined {
   const mac = fields.string('mac');
   if (!mac) return undefined;
-  if (!isUsableMac(mac)) {
-    throw new FieldError(
-      fields.at('mac'),
-      `must be a unicast MAC address such as 02:00:0a:16:00:05, is ${describeValue(mac)}`,
-    );
-  }
-  return mac.toLowerCase();
-}
-
-/** An Ethernet address a link can have: neither all zero nor multicast (is_valid_ether_addr() in include/linux/etherdevice.h). */
-function isUsableMac(mac: string): boolean {
-  try {
-    const bytes = encodeMac(mac);
-    return bytes.some((byte) => byte !== 0) && ((bytes[0] ?? 1) & 1) === 0;
-  } catch {
-    return false; // not of the form at all
-  }
+  const read = readMac(mac);
+  if ('mac' in read) return read.mac;
+  throw new FieldError(fields.at('mac'), read.fault);
 }
 
 function parseVlanTrunk(fields: Fields): number[] {

@@ -3,6 +3,7 @@
 // Only what every verb needs is checked at once: that it is a JSON object, its name and its cniVersion. The rest is
 // decoded when asked for, so that a DEL that does not need a key does not fail on it.
 
+import { nameserversAt } from './address.ts';
 import { CniError, ERR_DECODING_FAILURE, toCniError } from './errors.ts';
 import { describeValue, FieldError, Fields, isObject } from './fields.ts';
 import { parseJson } from './json.ts';
@@ -65,6 +66,7 @@ class StdinConfig implements NetworkConfig {
 
   get dns(): Dns | undefined {
     const dns = this.fields.object('dns');
+    if (dns) nameserversAt(dns, 'nameservers');
     const configured = dns && decodeDns(dns);
     const requested = this.runtimeConfig.object('dns');
     return requested ? { ...configured, ...decodeRuntimeDns(requested) } : configured;

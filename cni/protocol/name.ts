@@ -44,6 +44,31 @@ export function hasControlCharacter(text: string): boolean {
   return false;
 }
 
+/**
+ * Names that the kernel lets no interface have: directories of /proc/sys/net/ipv4/conf (sysctl_dev_name_is_allowed() in
+ * net/ipv4/devinet.c), and a file of /sys/class/net while the bonding driver is loaded.
+ */
+const RESERVED: ReadonlyMap<string, string> = new Map([
+  ['all', 'the sysctls of all interfaces are under this name'],
+  ['default', 'the sysctls of interfaces to come are under this name'],
+  ['bonding_masters', 'the bonding driver has a file of this name'],
+]);
+
+/**
+ * Say why no interface can be made with this name, though it is spelled as a name may be; undefined when one can.
+ *
+ * Not part of isInterfaceName(): a DEL of what can never have been made is fine.
+ */
+export function newInterfaceNameFault(name: string): string | undefined {
+  const reserved = RESERVED.get(name);
+  if (reserved !== undefined) return `"${name}" is reserved: ${reserved}`;
+  // The kernel looks at bytes, and takes this one for white space (isspace() in lib/ctype.c): a part of "à" in UTF-8.
+  if (Buffer.byteLength(name) > name.length && Buffer.from(name).includes(0xa0)) {
+    return `"${name}" contains a character that the kernel takes for white space (a byte a0 in UTF-8)`;
+  }
+  return hasControlCharacter(name) ? `${JSON.stringify(name)} contains a control character` : undefined;
+}
+
 /** Say why a text cannot name an interface; undefined when it can. */
 function interfaceNameFault(name: string): { message: string; details?: string } | undefined {
   if (name === '') return { message: 'interface name is empty' };
@@ -63,4 +88,10 @@ export function isInterfaceName(name: string): boolean {
 export function validateInterfaceName(name: string): void {
   const fault = interfaceNameFault(name);
   if (fault !== undefined) throw new CniError(ERR_INVALID_ENVIRONMENT_VARIABLES, fault.message, fault.details);
+}
+
+/** Throws CniError 4 when no interface can be made with this name, whatever the mode. */
+export function validateNewInterfaceName(name: string): void {
+  const fault = newInterfaceNameFault(name);
+  if (fault !== undefined) throw new CniError(ERR_INVALID_ENVIRONMENT_VARIABLES, `Invalid CNI_IFNAME: ${fault}`);
 }

@@ -16,7 +16,7 @@ import {
 } from './errors.ts';
 import { Fields } from './fields.ts';
 import { parseJson } from './json.ts';
-import { validateContainerId, validateInterfaceName } from './name.ts';
+import { validateContainerId, validateInterfaceName, validateNewInterfaceName } from './name.ts';
 import {
   LATEST_VERSION,
   compareVersions,
@@ -173,6 +173,8 @@ function readAttachment(
   common: Pick<AttachmentRequest, 'path' | 'config' | 'stdin'>,
 ): AttachmentRequest {
   const netns = environment.CNI_NETNS ?? '';
+  // DEL of an interface that no ADD can have made has nothing to do, and must not fail for ever.
+  if (command !== 'DEL') validateNewInterfaceName(environment.CNI_IFNAME ?? '');
   return {
     command,
     containerId: environment.CNI_CONTAINERID ?? '',

@@ -4,7 +4,7 @@
 // Reading takes every part of 1.1.0 wherever it stands, because the reference plugins print them at older versions too
 // (one Go struct serves several). An empty string counts as absent, as in Go's encoding of addresses and names.
 
-import { addressFamily, cidrFamily } from './address.ts';
+import { addressFamily, cidrFamily, mappedHint, nameserversAt } from './address.ts';
 import { describeValue, FieldError, type Fields } from './fields.ts';
 import type { Dns, Interface, Ip, Route } from './result.ts';
 
@@ -80,7 +80,7 @@ export function decodeDns(fields: Fields | undefined): Dns {
  */
 export function decodeRuntimeDns(fields: Fields): Dns {
   return withoutAbsent<Dns>({
-    nameservers: nonEmpty(fields.strings('servers')),
+    nameservers: nonEmpty(nameserversAt(fields, 'servers')),
     search: nonEmpty(fields.strings('searches')),
     options: nonEmpty(fields.strings('options')),
   });
@@ -91,7 +91,7 @@ export function decodeCidr(fields: Fields, key: string): string {
   const expected = 'an address with its prefix length, such as 10.22.0.5/16 or fd00::5/64';
   const cidr = required(fields, key, expected, fields.string(key));
   if (cidrFamily(cidr) === undefined)
-    throw new FieldError(fields.at(key), `must be ${expected}, is ${describeValue(cidr)}`);
+    throw new FieldError(fields.at(key), `must be ${expected}, is ${describeValue(cidr)}${mappedHint(cidr)}`);
   return cidr;
 }
 
@@ -99,7 +99,7 @@ export function decodeCidr(fields: Fields, key: string): string {
 export function decodeAddress(fields: Fields, key: string): string | undefined {
   const address = text(fields, key);
   if (address !== undefined && addressFamily(address) === undefined)
-    throw new FieldError(fields.at(key), `must be an IP address, is ${describeValue(address)}`);
+    throw new FieldError(fields.at(key), `must be an IP address, is ${describeValue(address)}${mappedHint(address)}`);
   return address;
 }
 
