@@ -33,7 +33,7 @@ const REGULAR = bytes(`
 const PASSING = {
   table: { family: NFPROTO_INET, name: 'fw' },
   name: 'passing',
-  hook: { number: NF_INET_FORWARD, policy: NF_DROP },
+  hook: { type: 'filter', number: NF_INET_FORWARD, priority: 10, policy: NF_DROP },
 };
 
 test('decodeBaseChain() reads where a chain hangs and what it does with the rest', () => {

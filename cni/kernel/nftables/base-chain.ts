@@ -11,16 +11,18 @@ import {
   NFTA_CHAIN_NAME,
   NFTA_CHAIN_POLICY,
   NFTA_CHAIN_TABLE,
+  NFTA_CHAIN_TYPE,
   NFTA_HOOK_HOOKNUM,
+  NFTA_HOOK_PRIORITY,
 } from './constants.ts';
 import { attributesOf, nftType, writeHeader } from './message.ts';
 
 /** NFPROTO_UNSPEC: tables of every family. */
 const ANY_FAMILY = 0;
 
-/** A base chain, as far as it is asked for here: not its priority, nor its rules. */
+/** A base chain of whatever table, without its rules. */
 export interface BaseChain extends Pick<Chain, 'table' | 'name'> {
-  readonly hook: Pick<Hook, 'number' | 'policy'>;
+  readonly hook: Omit<Hook, 'type'> & { readonly type: string };
 }
 
 /**
@@ -41,12 +43,19 @@ export function listBaseChains(nft: NftablesConnection): BaseChain[] {
 /** Read an NFT_MSG_NEWCHAIN; undefined for a chain that hangs on no hook. Throws MalformedMessageError. */
 export function decodeBaseChain(message: Message): BaseChain | undefined {
   const attributes = attributesOf(message);
-  const number = attributes.nested(NFTA_CHAIN_HOOK)?.be32(NFTA_HOOK_HOOKNUM);
+  const place = attributes.nested(NFTA_CHAIN_HOOK);
+  const number = place?.be32(NFTA_HOOK_HOOKNUM);
   const policy = attributes.be32(NFTA_CHAIN_POLICY);
   if (number === undefined || policy === undefined) return undefined;
   const table = {
     family: new ByteReader(message.payload).u8(),
     name: attributes.string(NFTA_CHAIN_TABLE) ?? '',
   };
-  return { table, name: attributes.string(NFTA_CHAIN_NAME) ?? '', hook: { number, policy } };
+  const hook = {
+    type: attributes.string(NFTA_CHAIN_TYPE) ?? '',
+    number,
+    priority: (place?.be32(NFTA_HOOK_PRIORITY) ?? 0) | 0,
+    policy,
+  };
+  return { table, name: attributes.string(NFTA_CHAIN_NAME) ?? '', hook };
 }

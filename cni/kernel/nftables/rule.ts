@@ -33,7 +33,7 @@ export function addRule(chain: Chain, rule: Rule): Operation {
 }
 
 /** Ask for the rules of one chain, to be dumped: in their order, none when chain or table is not there. */
-export function listRules(chain: Chain): Operation {
+export function listRules(chain: Pick<Chain, 'table' | 'name'>): Operation {
   const payload = writeHeader(chain.table.family)
     .attributeString(NFTA_RULE_TABLE, chain.table.name)
     .attributeString(NFTA_RULE_CHAIN, chain.name)

@@ -27,9 +27,14 @@ const FAMILY_NAMES: ReadonlyMap<number, string> = new Map([
   [NFPROTO_IPV6, 'ip6'],
 ]);
 
+/** Name a table as nft's commands do: `inet podlink`. */
+export function tableWords({ family, name }: Table): string {
+  return `${FAMILY_NAMES.get(family) ?? `family ${family}`} ${name}`;
+}
+
 /** Name a table as nft does: `table inet podlink`. */
-export function describeTable({ family, name }: Table): string {
-  return `table ${FAMILY_NAMES.get(family) ?? `family ${family}`} ${name}`;
+export function describeTable(table: Table): string {
+  return `table ${tableWords(table)}`;
 }
 
 /** Add a table, or wake up one that is dormant; nothing changes when it is there and awake. */

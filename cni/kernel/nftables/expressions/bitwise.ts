@@ -3,11 +3,11 @@
 import { NFTA_DATA_VALUE } from '../constants.ts';
 import { type Expression, NFT_REG_1 } from './expression.ts';
 
-const NFTA_BITWISE_SREG = 1;
-const NFTA_BITWISE_DREG = 2;
-const NFTA_BITWISE_LEN = 3;
-const NFTA_BITWISE_MASK = 4;
-const NFTA_BITWISE_XOR = 5;
+export const NFTA_BITWISE_SREG = 1;
+export const NFTA_BITWISE_DREG = 2;
+export const NFTA_BITWISE_LEN = 3;
+export const NFTA_BITWISE_MASK = 4;
+export const NFTA_BITWISE_XOR = 5;
 
 /** Keep the bits that are set in the mask, in as many bytes as it has. */
 export function maskBits(mask: Uint8Array, register = NFT_REG_1): Expression {

@@ -3,9 +3,9 @@
 import { NFTA_DATA_VALUE } from '../constants.ts';
 import { type Expression, NFT_REG_1 } from './expression.ts';
 
-const NFTA_CMP_SREG = 1;
-const NFTA_CMP_OP = 2;
-const NFTA_CMP_DATA = 3;
+export const NFTA_CMP_SREG = 1;
+export const NFTA_CMP_OP = 2;
+export const NFTA_CMP_DATA = 3;
 
 export const NFT_CMP_EQ = 0;
 export const NFT_CMP_NEQ = 1;

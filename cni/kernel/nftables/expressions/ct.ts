@@ -2,8 +2,8 @@
 
 import { type Expression, NFT_REG_1 } from './expression.ts';
 
-const NFTA_CT_DREG = 1;
-const NFTA_CT_KEY = 2;
+export const NFTA_CT_DREG = 1;
+export const NFTA_CT_KEY = 2;
 
 /** How the packet stands to its connection, four bytes in host order: the bits of NF_CT_STATE_*. */
 export const NFT_CT_STATE = 0;

@@ -9,11 +9,11 @@ import { NFTA_LIST_ELEM } from '../constants.ts';
 // enum nft_registers
 export const NFT_REG_VERDICT = 0;
 export const NFT_REG_1 = 1;
-const NFT_REG32_00 = 8;
+export const NFT_REG32_00 = 8;
 
 // enum nft_expr_attributes
-const NFTA_EXPR_NAME = 1;
-const NFTA_EXPR_DATA = 2;
+export const NFTA_EXPR_NAME = 1;
+export const NFTA_EXPR_DATA = 2;
 
 export interface Expression {
   /** The kernel's name for the kind. */

@@ -2,11 +2,11 @@
 
 import { type Expression, NFT_REG_1 } from './expression.ts';
 
-const NFTA_FIB_DREG = 1;
-const NFTA_FIB_RESULT = 2;
-const NFTA_FIB_FLAGS = 3;
-const NFT_FIB_RESULT_ADDRTYPE = 3;
-const NFTA_FIB_F_DADDR = 1 << 1;
+export const NFTA_FIB_DREG = 1;
+export const NFTA_FIB_RESULT = 2;
+export const NFTA_FIB_FLAGS = 3;
+export const NFT_FIB_RESULT_ADDRTYPE = 3;
+export const NFTA_FIB_F_DADDR = 1 << 1;
 
 /** include/uapi/linux/rtnetlink.h: an address of this host. In host order, as loadDestinationType() gives it. */
 export const RTN_LOCAL = 2;

@@ -4,8 +4,8 @@ import type { Chain } from '../chain.ts';
 import { NFT_GOTO, NFTA_DATA_VERDICT, NFTA_VERDICT_CHAIN, NFTA_VERDICT_CODE } from '../constants.ts';
 import { type Expression, NFT_REG_VERDICT } from './expression.ts';
 
-const NFTA_IMMEDIATE_DREG = 1;
-const NFTA_IMMEDIATE_DATA = 2;
+export const NFTA_IMMEDIATE_DREG = 1;
+export const NFTA_IMMEDIATE_DATA = 2;
 
 /** End the rule with a verdict: NFT_RETURN, NF_ACCEPT, NF_DROP; NFT_JUMP and NFT_GOTO with the chain. */
 export function giveVerdict(code: number, chain?: Chain): Expression {

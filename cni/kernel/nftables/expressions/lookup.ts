@@ -3,9 +3,9 @@
 import type { NamedSet } from '../set.ts';
 import { type Expression, NFT_REG_1 } from './expression.ts';
 
-const NFTA_LOOKUP_SET = 1;
-const NFTA_LOOKUP_SREG = 2;
-const NFTA_LOOKUP_DREG = 3;
+export const NFTA_LOOKUP_SET = 1;
+export const NFTA_LOOKUP_SREG = 2;
+export const NFTA_LOOKUP_DREG = 3;
 
 /**
  * Look up the key that starts at the register.

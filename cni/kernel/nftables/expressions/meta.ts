@@ -2,8 +2,8 @@
 
 import { type Expression, NFT_REG_1 } from './expression.ts';
 
-const NFTA_META_DREG = 1;
-const NFTA_META_KEY = 2;
+export const NFTA_META_DREG = 1;
+export const NFTA_META_KEY = 2;
 
 /** The ETH_P_* of what the frame carries, two bytes in network order; inside of a VLAN tag. */
 export const NFT_META_PROTOCOL = 1;

@@ -3,11 +3,11 @@
 import type { Expression } from './expression.ts';
 import type { PacketFamily } from './ip-header.ts';
 
-const NFTA_NAT_TYPE = 1;
-const NFTA_NAT_FAMILY = 2;
-const NFTA_NAT_REG_ADDR_MIN = 3;
-const NFTA_NAT_REG_PROTO_MIN = 5;
-const NFT_NAT_DNAT = 1;
+export const NFTA_NAT_TYPE = 1;
+export const NFTA_NAT_FAMILY = 2;
+export const NFTA_NAT_REG_ADDR_MIN = 3;
+export const NFTA_NAT_REG_PROTO_MIN = 5;
+export const NFT_NAT_DNAT = 1;
 
 /** Where the new destination is. */
 export interface NatRegisters {
