@@ -145,10 +145,16 @@ try {
   const [bundleFile, snapshotFile] = ['podlink.cjs', 'snapshot.cjs'].map((name) => join(temporary, name));
   writeFileSync(bundleFile, wrapBundle(bundle));
   writeFileSync(snapshotFile, snapshotScript(bundleFile, selectProfiled(bundle, readFileSync(PROFILE, 'utf8'))));
-  // What no runtime's call needs is no part of the snapshot: cni/operator/packed-script.ts.
+  // What no runtime's call needs is no part of the snapshot: cni/verbs/packed-script.ts.
   const assets = {
     'operator.cjs': await bundleOf({
       entryPoints: [join(root, 'cni/operator/command-line.ts')],
+      legalComments: 'none',
+      minifyWhitespace: true,
+      charset: 'ascii',
+    }),
+    'foreign-firewall.cjs': await bundleOf({
+      entryPoints: [join(root, 'cni/features/foreign-firewall.ts')],
       legalComments: 'none',
       minifyWhitespace: true,
       charset: 'ascii',

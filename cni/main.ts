@@ -9,7 +9,6 @@ import { basename } from 'node:path';
 import { isErrno } from './kernel/errno.ts';
 import { exitProcess, waitUntilReady } from './kernel/syscalls.ts';
 import type { CommandOutcome } from './operator/command-line.ts';
-import { loadScript } from './operator/packed-script.ts';
 import { CniError, ERR_IO_FAILURE, formatError, toCniError } from './protocol/errors.ts';
 import { type AttachmentRequest, readRequest, type Request } from './protocol/request.ts';
 import { encodeResult } from './protocol/result-codec.ts';
@@ -17,6 +16,7 @@ import { formatVersionReply } from './protocol/version-reply.ts';
 import { LATEST_VERSION } from './protocol/version.ts';
 import { logCall, parseLogPath } from './verbs/call-log.ts';
 import { Context } from './verbs/context.ts';
+import { loadScript } from './verbs/packed-script.ts';
 import { chooseRole, type Role } from './verbs/roles.ts';
 import { Stopwatch } from './verbs/stopwatch.ts';
 

@@ -94,7 +94,8 @@ function describeProblems({ state }: AttachmentRecord, problems: readonly string
     return [
       style('red', 'wrong with it:'),
       ...problems.map((problem) => `  ${printable(problem)}`),
-      '`podlink repair` makes again what podlink has made',
+      'make again what podlink has made:',
+      '  podlink repair',
     ];
   }
   return state === 'complete' ? [style('green', 'nothing is wrong with it')] : [];

@@ -80,8 +80,6 @@ for (const [args, says] of MISUSES) {
 }
 
 const FAILURES: readonly (readonly [args: readonly string[], says: RegExp])[] = [
-  [['validate', '/nonexistent/x.conf'], /^podlink: there is no file "\/nonexistent\/x\.conf"\n$/],
-  [['validate', '/'], /"\/" is a directory/],
   [['network', 'ls', '--conf-dir', '/nonexistent'], /there is no directory "\/nonexistent"/],
   [['network', 'inspect', 'x', '--conf-dir', '/'], /there is no network "x" \("podlink network ls" lists them\)/],
   [['attachment', 'inspect', 'x'], /no attachment of container "x" is on record/],

@@ -57,7 +57,8 @@ export function checkConf(text: string, name: string | undefined, options: ConfC
   };
 }
 
-function failed(message: string): ConfCheck {
+/** The check of a file that cannot be read. */
+export function failed(message: string): ConfCheck {
   return { network: undefined, entries: 0, faults: [{ level: 'error', message, place: '' }] };
 }
 

@@ -1,11 +1,11 @@
 // The files of network configuration that runtimes read: what `validate` says to them.
 
-import { readFileSync } from 'node:fs';
 import { overlaps } from '../kernel/netlink/address-bytes.ts';
 import { binDirsOf, type Call, CONF_DIR_OPTION } from './command.ts';
-import { type ConfCheck, checkConf } from './conf-check.ts';
-import { DEFAULT_CONF_DIR, listConfFiles } from './conf-dir.ts';
-import type { Finding } from './finding.ts';
+import { type ConfCheck, checkConf, failed } from './conf-check.ts';
+import { DEFAULT_CONF_DIR, listConfFiles, readConf } from './conf-dir.ts';
+import { warning } from './fault.ts';
+import { advise, type Finding } from './finding.ts';
 import { hasGateway, type Network } from './network-list.ts';
 import { count } from './text-table.ts';
 
@@ -13,6 +13,7 @@ const subject = 'configuration';
 
 interface CheckedFile extends ConfCheck {
   readonly file: string;
+  readonly isRead: boolean;
 }
 
 export function examineConfigurations(call: Call, networks: readonly Network[]): Finding[] {
@@ -20,7 +21,16 @@ export function examineConfigurations(call: Call, networks: readonly Network[]):
   const files = listConfFiles(dir);
   // What the kernel lacks for them is told under "kernel".
   const options = { env: call.surroundings.env, kernel: undefined, pluginDirs: binDirsOf(call) };
-  const checked = files.map((file) => ({ file, ...checkConf(readFileSync(file, 'utf8'), file, options) }));
+  const checked = files.map((file): CheckedFile => {
+    const conf = readConf(file);
+    if ('text' in conf) return { file, isRead: true, ...checkConf(conf.text, file, options) };
+    const check = failed(conf.unreadable);
+    return {
+      file,
+      isRead: false,
+      ...(conf.isPassedOver ? { ...check, faults: [{ ...warning(conf.unreadable), place: '' }] } : check),
+    };
+  });
   const faulty = checked.flatMap(({ file, faults }): Finding[] => {
     if (faults.length === 0) return [];
     const isError = faults.some(({ level }) => level === 'error');
@@ -33,7 +43,7 @@ export function examineConfigurations(call: Call, networks: readonly Network[]):
         subject,
         what: `${file}: ${place}${first?.message ?? ''}${others}`,
         meaning: isError ? 'containers of this network cannot be attached' : '',
-        remedy: `\`podlink validate ${file}\` tells all`,
+        remedy: { sentence: 'this tells all:', commands: [`podlink validate ${file}`] },
       },
     ];
   });
@@ -60,7 +70,7 @@ export function findSharedAddresses(networks: readonly Network[]): Finding[] {
           subject,
           what: `networks "${network.name}" and "${other.name}" both have addresses of ${shared.subnet}`,
           meaning: 'two containers may get the same address, and what is meant for one reaches the other',
-          remedy: 'give one of them another subnet',
+          remedy: advise('give one of them another subnet'),
         },
       ];
     }),
@@ -69,7 +79,7 @@ export function findSharedAddresses(networks: readonly Network[]): Finding[] {
 
 /** containerd and CRI-O take the first file of the directory, whatever is in it. */
 function examineOrder(checked: readonly CheckedFile[]): Finding[] {
-  const [first] = checked;
+  const [first] = checked.filter(({ isRead }) => isRead);
   if (!first || first.entries > 0 || checked.every(({ entries }) => entries === 0)) return [];
   return [
     {
@@ -77,7 +87,7 @@ function examineOrder(checked: readonly CheckedFile[]): Finding[] {
       subject,
       what: `${first.file} sorts before the files of podlink, and is of other plugins`,
       meaning: 'containerd and CRI-O use the first file of the directory for pods',
-      remedy: "rename one of them, if podlink's network is to be the pods'",
+      remedy: advise("rename one of them, if podlink's network is to be the pods'"),
     },
   ];
 }
@@ -94,7 +104,7 @@ function examineNames(checked: readonly CheckedFile[]): Finding[] {
         subject,
         what: `network "${network}" is in ${first} and in ${others.join(', ')}`,
         meaning: `the runtime takes the first, ${first}, and nothing of the other${others.length > 1 ? 's' : ''}`,
-        remedy: 'remove what is not meant, or give it another name',
+        remedy: advise('remove what is not meant, or give it another name'),
       },
     ];
   });

@@ -3,7 +3,7 @@
 import { release } from 'node:os';
 import type { Call } from './command.ts';
 import { kernelNeedsOf } from './config-needs.ts';
-import type { Finding } from './finding.ts';
+import { advise, type Finding } from './finding.ts';
 import {
   BRIDGE,
   FOR_EGRESS_LIMITS,
@@ -52,7 +52,7 @@ export function examineRelease(text: string): Finding {
     subject: 'kernel',
     what: `Linux ${text} is older than ${OLDEST.join('.')}`,
     meaning: 'not all that podlink asks of netlink and nf_tables is there',
-    remedy: 'run a newer kernel',
+    remedy: advise('run a newer kernel'),
   };
 }
 
@@ -78,7 +78,7 @@ export function examineFeatures(networks: readonly Network[], kernel: KernelFile
         subject: 'kernel',
         what,
         meaning: demand === undefined ? `there is no ${purpose}` : `${demand}: its ADD fails`,
-        remedy: 'run a kernel built with it, or take the key out of the configuration',
+        remedy: advise('run a kernel built with it, or take the key out of the configuration'),
       };
     }
     if (unknown.length > 0) {

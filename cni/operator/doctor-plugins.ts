@@ -6,7 +6,7 @@
 import { lstatSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { binDirsOf, type Call } from './command.ts';
-import type { Finding } from './finding.ts';
+import { advise, type Finding } from './finding.ts';
 import type { Network } from './network-list.ts';
 
 const subject = 'plugins';
@@ -16,7 +16,7 @@ export function examinePlugins(call: Call, networks: readonly Network[]): Findin
   const dirs = binDirsOf(call).filter((dir) => statSync(dir, { throwIfNoEntry: false })?.isDirectory());
   if (dirs.length === 0) {
     const what = `none of the directories of plugins is there: ${binDirsOf(call).join(', ')}`;
-    return [{ level: 'warn', subject, what, remedy: 'name the one of the runtime with --bin-dir' }];
+    return [{ level: 'warn', subject, what, remedy: advise('name the one of the runtime with --bin-dir') }];
   }
   const withPodlink = dirs.filter((dir) => findPlugin(dir, 'podlink') !== undefined);
   const findings = withPodlink.map((dir): Finding => ({ level: 'ok', subject, what: `${dir}/podlink is there` }));
@@ -26,7 +26,10 @@ export function examinePlugins(call: Call, networks: readonly Network[]): Findin
       subject,
       what: `podlink is in none of ${dirs.join(', ')}`,
       meaning: 'a runtime that looks for plugins there cannot run it',
-      remedy: `\`podlink install ${dirs[0]}\`, or name the directory of the runtime with --bin-dir`,
+      remedy: {
+        sentence: 'install it there, or name the directory of the runtime with --bin-dir:',
+        commands: [`podlink install ${dirs[0]}`],
+      },
     });
   }
   const sharing = networks.filter(mayShare).map(({ name }) => `"${name}"`);
@@ -65,7 +68,7 @@ function examineLink(dir: string, name: 'podlink' | 'loopback'): Finding[] {
         name === 'podlink'
           ? 'a runtime that looks for plugins there cannot run podlink'
           : 'containerd runs a plugin of this name for every pod, and without it starts none',
-      remedy: `\`podlink install ${dir} --force\``,
+      remedy: { sentence: 'install podlink there again:', commands: [`podlink install ${dir} --force`] },
     },
   ];
 }
@@ -83,7 +86,11 @@ function examineLoopback(dir: string, sharing: readonly string[]): Finding[] {
         sharing.length > 0
           ? `network ${sharing.join(', ')} lets pods share a namespace: under containerd, the end of such a pod takes the lo of the host, or of the container it shares, down`
           : 'as soon as a pod in mode host or container ends under containerd, it takes the lo of the host, or of the container it shares, down',
-      remedy: `\`podlink install ${dir} --force\` (it keeps this one as loopback.before-podlink, and \`podlink uninstall ${dir}\` puts it back)`,
+      remedy: {
+        sentence:
+          'install podlink as loopback (this one is kept as loopback.before-podlink, and "podlink uninstall" puts it back):',
+        commands: [`podlink install ${dir} --force`],
+      },
     },
   ];
 }

@@ -10,7 +10,7 @@ import { isRecord, listAllRecords } from '../verbs/attachment-record.ts';
 import { listAddressBooks } from './address-book.ts';
 import { findAttachmentProblems } from './attachment-problems.ts';
 import { binDirsOf, type Call } from './command.ts';
-import type { Finding } from './finding.ts';
+import { advise, type Finding } from './finding.ts';
 import { describeLife, findSignOfLife } from './liveness.ts';
 import { count } from './text-table.ts';
 
@@ -46,7 +46,7 @@ function examineDirectory(dir: string, use: string, meaning: string): Finding {
       subject,
       what: `${dir} (${use}) cannot be written to: ${why}`,
       meaning,
-      remedy: 'make room, or mount it for writing',
+      remedy: advise('make room, or mount it for writing'),
     };
   }
   const what =
@@ -71,7 +71,10 @@ export async function examineAttachments(call: Call): Promise<Finding[]> {
         subject,
         what: `${describeKey(record)} is ${life}: ${life === 'stale' ? `its network namespace ${record.netns} is gone${kept === undefined ? '' : ' from there'}` : 'its ADD did not come to its end'}`,
         meaning: 'it keeps its addresses and rules until it is removed',
-        remedy: kept === undefined ? "the runtime's DEL or GC removes it, or `podlink gc`" : `gc keeps it: ${kept}`,
+        remedy:
+          kept === undefined
+            ? { sentence: "the runtime's DEL or GC removes it, or this:", commands: ['podlink gc'] }
+            : advise(`gc keeps it: ${kept}`),
       });
       continue;
     }
@@ -82,7 +85,7 @@ export async function examineAttachments(call: Call): Promise<Finding[]> {
       subject,
       what: `${describeKey(record)}: ${problems.join('; ')}`,
       meaning: 'it is not any more what its ADD made',
-      remedy: '`podlink repair` makes it again what it was, where that can be done',
+      remedy: { sentence: 'make it again what it was, where that can be done:', commands: ['podlink repair'] },
     });
   }
   const unreadable = findUnreadableRecords(context.runDir);
@@ -92,7 +95,7 @@ export async function examineAttachments(call: Call): Promise<Finding[]> {
       subject,
       what: `${count(unreadable.length, 'file')} among the records ${unreadable.length === 1 ? 'is' : 'are'} torn, or of another version of podlink: ${unreadable.slice(0, 3).join(', ')}${unreadable.length > 3 ? ', …' : ''}`,
       meaning: 'DEL goes by the configuration and the marks on interfaces and rules then',
-      remedy: "nothing to do: the container's DEL removes it",
+      remedy: advise("nothing to do: the container's DEL removes it"),
     });
   }
   const whole = records.length - findings.filter(({ what }) => what.startsWith('interface ')).length;
@@ -146,7 +149,7 @@ export function examineReservations(call: Call): Finding[] {
         subject,
         what: `range ${range} of network "${network}" has ${taken} of its ${size} addresses taken`,
         meaning: 'with none left, an ADD fails with error 11',
-        remedy: '`podlink ipam ls` shows who holds them; enlarge the range',
+        remedy: { sentence: 'enlarge the range; this shows who holds them:', commands: ['podlink ipam ls'] },
       });
     }
     const reclaimable = reservations.filter(({ state }) => state !== 'held');
@@ -156,7 +159,7 @@ export function examineReservations(call: Call): Finding[] {
         subject,
         what: `${count(reclaimable.length, 'reservation')} of network "${network}" ${reclaimable.length === 1 ? 'is' : 'are'} of nobody or from before a reboot`,
         meaning: 'reclaimed when the range is full, and by GC',
-        remedy: '`podlink gc` releases them now',
+        remedy: { sentence: 'release them now:', commands: ['podlink gc'] },
       });
     }
     const others = strays.filter(({ problem }) => !/reservation/.test(problem));
@@ -166,7 +169,7 @@ export function examineReservations(call: Call): Finding[] {
         level: 'warn',
         subject,
         what: `${directory} holds what does not belong there: ${shown.join(', ')}${others.length > 3 ? ', …' : ''}`,
-        remedy: 'see what it is, and remove it',
+        remedy: advise('see what it is, and remove it'),
       });
     }
   }

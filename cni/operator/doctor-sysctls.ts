@@ -42,7 +42,10 @@ function examineForwarding(networks: readonly Network[], read: ReadSysctl, famil
     subject,
     what: `${name} = 0, although network ${names} has a gateway and attachments: somebody has turned it off`,
     meaning: `their containers reach nothing beyond this node over IPv${family}, and are not reached by published ports`,
-    remedy: `sysctl -w ${name}=1, and see to what turned it off (/etc/sysctl.d)`,
+    remedy: {
+      sentence: 'see to what turned it off (/etc/sysctl.d), and turn it on:',
+      commands: [`sysctl -w ${name}=1`],
+    },
   };
 }
 

@@ -72,7 +72,7 @@ test('findingsOfSysctls() fails when forwarding was turned off under containers 
   const routed = network({ isGateway: true }, [attached]);
   const [off] = sysctls([routed], { 'ipv4/ip_forward': '0' });
   assert.is(off?.level, 'fail');
-  assert.match(off?.remedy ?? '', /sysctl -w net\.ipv4\.ip_forward=1/);
+  assert.equal(off?.remedy?.commands, ['sysctl -w net.ipv4.ip_forward=1']);
   for (const fine of [
     network({ isGateway: true }),
     network({ isGateway: true }, [RECORD]),
@@ -116,22 +116,36 @@ test('findingsOfSysctls() tells whether bridged traffic passes iptables', () => 
   );
 });
 
-test('formatFindings() puts what follows below what was found', () => {
+test('formatFindings() puts what follows below what was found, and each command on a line of its own', () => {
+  const command = `nft insert rule ${'inet '.repeat(40)}accept`;
+  const remedy = { sentence: 'mend it:', commands: [command, 'reboot'] };
   const text = formatFindings(
     [
       { level: 'ok', subject: 'kernel', what: 'Linux' },
-      { level: 'fail', subject: 'x', what: 'broken', meaning: 'nothing works', remedy: 'mend it' },
+      { level: 'fail', subject: 'x', what: 'broken', meaning: 'nothing works', remedy },
     ],
     PLAIN,
   );
   const indent = ' '.repeat(17);
-  assert.is(text, `ok       kernel  Linux\nfail     x       broken\n${indent}nothing works\n${indent}remedy: mend it`);
+  assert.equal(text.split('\n'), [
+    'ok       kernel  Linux',
+    'fail     x       broken',
+    `${indent}nothing works`,
+    `${indent}remedy: mend it:`,
+    `${indent}  ${command}`,
+    `${indent}  reboot`,
+  ]);
 });
 
 test('summarizeFindings() counts', () => {
   const finding = (level: Finding['level']): Finding => ({ level, subject: '', what: '' });
   assert.is(summarizeFindings([finding('ok')]), 'nothing is wrong');
   assert.is(summarizeFindings([finding('fail'), finding('warn'), finding('warn')]), '1 failure, 2 warnings');
+  assert.is(
+    summarizeFindings([finding('ok'), finding('unknown')]),
+    'nothing is wrong, as far as could be told; 1 thing could not be told',
+  );
+  assert.is(summarizeFindings([finding('warn'), finding('unknown')]), '1 warning; 1 thing could not be told');
 });
 
 test.run();

@@ -8,7 +8,7 @@ import { examineKernel } from './doctor-kernel.ts';
 import { examinePlugins } from './doctor-plugins.ts';
 import { examineAttachments, examineDirectories, examineReservations } from './doctor-state.ts';
 import { examineSysctls } from './doctor-sysctls.ts';
-import { type Finding, formatFindings, summarizeFindings } from './finding.ts';
+import { advise, type Finding, formatFindings, summarizeFindings } from './finding.ts';
 import { listNetworks, type Network } from './network-list.ts';
 
 /** A part of the node. */
@@ -46,7 +46,7 @@ export const doctorCommand: Command = {
       } catch (error) {
         const what = `cannot be looked at: ${error instanceof Error ? error.message : String(error)}`;
         const isRoot = process.getuid?.() === 0;
-        findings.push({ level: 'unknown', subject, what, ...(!isRoot && { remedy: 'run it as root' }) });
+        findings.push({ level: 'unknown', subject, what, ...(!isRoot && { remedy: advise('run it as root') }) });
       }
     }
     const counting = call.isSet('strict') ? ['fail', 'warn'] : ['fail'];

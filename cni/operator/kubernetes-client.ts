@@ -3,7 +3,7 @@
 // It is no part of the bundle (packed-script.ts). So it is not imported by name here, and its types are the few that are
 // used of it.
 
-import { loadScript } from './packed-script.ts';
+import { loadScript } from '../verbs/packed-script.ts';
 
 export interface KubernetesClient {
   readonly KubeConfig: new () => {

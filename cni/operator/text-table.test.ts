@@ -48,6 +48,12 @@ test('wrap() breaks at spaces and never in a word', () => {
   assert.equal(wrap('', 5), ['']);
 });
 
+test('wrap() keeps a command whole that somebody is to copy', () => {
+  assert.equal(wrap('run `ip link set lo up` now', 9), ['run', '`ip link set lo up`', 'now']);
+  assert.equal(wrap('then "podlink gc", or wait', 12), ['then', '"podlink gc",', 'or wait']);
+  assert.equal(wrap('a "quoted word" is no command', 9), ['a "quoted', 'word" is', 'no', 'command']);
+});
+
 test('styleFor() colours only for a terminal', () => {
   assert.is(styleFor(false)('red', 'x'), 'x');
   assert.is(styleFor(true)('red', 'x'), '\u001b[31mx\u001b[39m');

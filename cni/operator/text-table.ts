@@ -50,11 +50,14 @@ export function formatPairs(pairs: readonly (readonly [name: string, value: stri
     .join('\n');
 }
 
-/** Break a text into lines of at most `width` characters, at spaces; a longer word gets a line of its own. */
+/** A word, or a command between quotes, which can only be copied as a whole. */
+const WORD = /(?:`[^`]*`|"podlink [^"]*"|\S)+/g;
+
+/** Break a text into lines of at most `width` characters, at spaces; a longer word, or command, gets a line of its own. */
 export function wrap(text: string, width: number): string[] {
   const lines: string[] = [];
   let line = '';
-  for (const word of text.split(' ')) {
+  for (const word of text.match(WORD) ?? []) {
     if (line !== '' && line.length + 1 + word.length > width) {
       lines.push(line);
       line = word;

@@ -1,9 +1,8 @@
 // `validate`: files of network configuration, before a runtime reads them.
 
-import { readFileSync } from 'node:fs';
-import { isErrno } from '../kernel/errno.ts';
-import { binDirsOf, type Call, type Command, CommandError } from './command.ts';
-import { type ConfCheck, checkConf } from './conf-check.ts';
+import { binDirsOf, type Command } from './command.ts';
+import { type ConfCheck, checkConf, failed } from './conf-check.ts';
+import { readConf } from './conf-dir.ts';
 import { readKernelFiles } from './kernel-feature.ts';
 import { count, printable, type Style } from './text-table.ts';
 
@@ -27,8 +26,10 @@ export const validateCommand: Command = {
     // A runtime's plugins need not be on the machine that validates, unless it says that they are.
     const pluginDirs = env.CNI_PATH ? binDirsOf(call) : undefined;
     const files = call.args.map((file): CheckedFile => {
-      const text = read(call, file);
-      return { file, ...checkConf(text, file === '-' ? undefined : file, { env, kernel, pluginDirs }) };
+      const options = { env, kernel, pluginDirs };
+      if (file === '-') return { file, ...checkConf(call.surroundings.readStdin(), undefined, options) };
+      const conf = readConf(file);
+      return { file, ...('text' in conf ? checkConf(conf.text, file, options) : failed(conf.unreadable)) };
     });
     const faults = files.flatMap((file) => file.faults);
     const counts = call.isSet('strict') ? faults.length : faults.filter(({ level }) => level === 'error').length;
@@ -39,18 +40,6 @@ export const validateCommand: Command = {
     };
   },
 };
-
-/** Throws CommandError. */
-function read(call: Call, file: string): string {
-  if (file === '-') return call.surroundings.readStdin();
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ENOTDIR')) throw new CommandError(`there is no file "${file}"`);
-    if (isErrno(error, 'EISDIR')) throw new CommandError(`"${file}" is a directory: name the files in it`);
-    throw error;
-  }
-}
 
 function describe({ file, entries, network, faults }: CheckedFile, style: Style): string {
   const name = file === '-' ? 'standard input' : file;

@@ -1,7 +1,6 @@
 // CHECK: is the attachment still as ADD left it? (CNI spec, section 2, "CHECK")
 
 import { ALL_RULESETS } from '../features/feature-registry.ts';
-import { describeForwardDrops } from '../features/forward-drops.ts';
 import { summarizeProblems } from '../kernel/nftables/ruleset.ts';
 import { isErrno } from '../kernel/errno.ts';
 import { identityOf } from '../kernel/netns.ts';
@@ -14,6 +13,7 @@ import { describeKey, keyOf } from './attachment-key.ts';
 import { type AttachmentRecord, findRecord } from './attachment-record.ts';
 import type { Context } from './context.ts';
 import { checkFeatures, describeAttachment } from './features.ts';
+import { loadScript } from './packed-script.ts';
 import { type Plan, planRequest } from './plan.ts';
 import { closeSandbox, openSandbox } from './sandbox.ts';
 
@@ -32,6 +32,7 @@ export async function check(request: AttachmentRequest, context: Context): Promi
   const isShared = record?.objects.sharedNetns !== undefined;
   const sandbox = openSandbox({ ...request, netnsOverride: request.netnsOverride || isShared });
   try {
+    await warnOfForwardDrops(request, plan, expected, context);
     const problems = [
       ...checkRecord(record, sandbox),
       ...(await findProblems(context, key, plan, sandbox, expected, record?.result?.ips)),
@@ -72,7 +73,6 @@ export async function findProblems(
 ): Promise<string[]> {
   const ips = ownIps ?? ipsOf(expected, key.ifname);
   const attachment = describeAttachment(key, mode.hasOwnInterface ? steps.objects() : {}, { ...expected, ips });
-  warnOfForwardDrops(context, attachment.bridge);
   const problems = [
     () => steps.check(context, sandbox, expected),
     () => checkFeatures(context, sandbox, features, attachment),
@@ -95,8 +95,28 @@ function unlessVanished(look: () => string[]): string[] {
   }
 }
 
-/** Not a problem of the attachment: whether the other table's rules let its traffic through cannot be told from here. */
-function warnOfForwardDrops(context: Context, bridge: string | undefined): void {
+/** Tell of other firewalls that stop the attachment's traffic: no problem of the attachment, and not ours to mend. */
+async function warnOfForwardDrops(
+  { config }: AttachmentRequest,
+  { mode, steps }: Plan,
+  expected: Result,
+  context: Context,
+): Promise<void> {
+  const bridge = mode.hasOwnInterface ? steps.objects().bridge : undefined;
   if (bridge === undefined) return;
-  for (const sentence of describeForwardDrops(context.nft, bridge)) context.warn(sentence);
+  const { describeForwardDrops, trafficOf } = (await loadScript(
+    'foreign-firewall.cjs',
+  )) as typeof import('../features/foreign-firewall.ts');
+  const addresses = {
+    containers: expected.ips.map(({ address }) => address),
+    gateways: expected.ips.flatMap(({ gateway }) => gateway ?? []),
+  };
+  const isPublishing = config.runtimeConfig.get('portMappings') !== undefined;
+  const traffic = trafficOf(bridge, config.fields, { addresses, isPublishing });
+  try {
+    for (const sentence of describeForwardDrops(context.nft, traffic)) context.warn(sentence);
+  } catch (error) {
+    // An attachment without rules is sound on a kernel that has no nf_tables, too.
+    context.warn(`cannot look at other firewalls: ${error instanceof Error ? error.message : String(error)}`);
+  }
 }

@@ -1,7 +1,7 @@
 // `validate`: lists in the shapes that are shipped with runtimes, podlink in the place of the plugin it replaces, and
 // lists with mistakes.
 
-import { readdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as assert from 'uvu/assert';
@@ -105,8 +105,47 @@ test('validate changes nothing, and reads a file that is none', NO_COMMANDS, (ho
   const before = host.snapshot();
   assert.match(mustSay(host, ['validate', '--no-kernel', file]), /x\.conflist: ok \(network "pods"\)/);
   mustBeEmpty(host.changesSince(before), 'changed');
-  assert.match(mustEnd(host, ['validate', '/nonexistent'], 1).stderr, /there is no file "\/nonexistent"/);
-  assert.match(mustEnd(host, ['validate', host.folder], 1).stderr, /is a directory/);
+  assert.match(
+    mustEnd(host, ['validate', '/nonexistent'], 1).stdout,
+    /^\/nonexistent: 1 error .*\n.*there is no such file/,
+  );
+  assert.match(mustEnd(host, ['validate', host.folder], 1).stdout, /is a directory/);
+});
+
+test('a file that cannot be read does not keep validate and doctor from the others', NO_COMMANDS, (host) => {
+  const dir = join(host.folder, 'mixed.d');
+  mkdirSync(join(dir, '20-folder.conf'), { recursive: true });
+  symlinkSync('/nonexistent/x.conf', join(dir, '15-x.conf'));
+  symlinkSync('16-loop.conf', join(dir, '16-loop.conf'));
+  host.namespace.mustRun('mkfifo', [join(dir, '17-pipe.conf')]);
+  writeFileSync(join(dir, '30-broken.conflist'), list({ mtu: 'big' }));
+  writeFileSync(join(dir, '40-good.conflist'), list({}));
+  const files = readdirSync(dir).sort();
+  const told = (args: readonly string[]) =>
+    mustTell<Checked[]>(host, ['validate', '--no-kernel', ...args.map((name) => join(dir, name))], 1);
+  assert.equal(
+    told(files).map(({ faults }) => faults.map(({ message }) => message.replace(/,.*$/, '')).join()),
+    [
+      'is a link to "/nonexistent/x.conf"',
+      'is a link that leads to itself',
+      'is not a regular file',
+      'is a directory',
+      'Invalid "mtu": must be a whole number from 0 to 65535',
+      '',
+    ],
+  );
+  const found = mustEnd(host, ['doctor', '--conf-dir', dir, '--data-dir', host.dataDir, '--bin-dir', dir], 1);
+  for (const pattern of [
+    /^fail +configuration +\S+15-x\.conf: is a link to "\/nonexistent\/x\.conf", which is not there$/m,
+    /^fail +configuration +\S+16-loop\.conf: is a link that leads to itself$/m,
+    /^fail +configuration +\S+17-pipe\.conf: is not a regular file$/m,
+    /^warn +configuration +\S+20-folder\.conf: is a directory, which runtimes pass over$/m,
+    /^fail +configuration +\S+30-broken\.conflist: plugins\[0\]: Invalid "mtu"/m,
+    /^ok +configuration +2 files of .* with podlink in it$/m,
+  ]) {
+    assert.match(found.stdout, pattern);
+  }
+  assert.not.match(found.stdout, /unknown +configuration|sorts before/);
 });
 
 run();

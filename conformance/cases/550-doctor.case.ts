@@ -18,7 +18,7 @@ interface Finding {
   readonly subject: string;
   readonly what: string;
   readonly meaning?: string;
-  readonly remedy?: string;
+  readonly remedy?: { readonly sentence: string; readonly commands: readonly string[] };
 }
 
 function doctor(host: Host, more: Config = {}): { args: string[]; pod: Pod } {
@@ -69,16 +69,15 @@ test('doctor sees that forwarding was turned off', NO_COMMANDS, (host) => {
   const { args } = doctor(host);
   host.namespace.setSysctl('net/ipv4/ip_forward', '0');
   const { remedy } = mustFind(host, args, 'fail', /net\.ipv4\.ip_forward = 0, although network "pods"/);
-  assert.match(remedy ?? '', /sysctl -w net\.ipv4\.ip_forward=1/);
+  assert.equal(remedy?.commands, ['sysctl -w net.ipv4.ip_forward=1']);
 });
 
 test('doctor sees foreign chains that drop what is forwarded', NO_COMMANDS, (host) => {
   const { args } = doctor(host);
   const rules = 'add table inet fw; add chain inet fw guard { type filter hook forward priority 0; policy drop; }';
   host.namespace.mustRun('nft', [rules]);
-  const { remedy } = mustFind(host, args, 'warn', /chain guard of table inet fw has policy drop/);
-  assert.match(remedy ?? '', /nft insert rule inet fw guard iifname cni0 accept/);
-  mustEnd(host, [...args, '--strict'], 1);
+  const { remedy } = mustFind(host, args, 'fail', /chain guard of table inet fw has policy drop/);
+  assert.is(remedy?.commands[0], 'nft insert rule inet fw guard iifname cni0 accept');
 });
 
 test('doctor sees that our rules were flushed, and repair is the remedy', NO_COMMANDS, (host) => {
@@ -87,7 +86,7 @@ test('doctor sees that our rules were flushed, and repair is the remedy', NO_COM
   const { what, remedy } = mustFind(host, args, 'fail', /of podlink's rules/);
   assert.match(what, /: table inet podlink is missing$/);
   mustFind(host, args, 'fail', /^interface "eth0" of container \S+ in network "pods": table inet podlink is missing$/);
-  assert.match(remedy ?? '', /podlink repair/);
+  assert.equal(remedy?.commands, ['podlink repair']);
   mustSay(host, ['repair']);
   mustEnd(host, args, 0);
 });
@@ -98,7 +97,8 @@ test('doctor sees a loopback that is not ours, and how much it matters', NO_COMM
   symlinkSync(join(REFERENCE_FOLDER, 'loopback'), join(bin, 'loopback'));
   const { args } = doctor(host);
   const { remedy } = mustFind(host, [...args, '--bin-dir', bin], 'warn', /loopback is not podlink/);
-  assert.match(remedy ?? '', new RegExp(`^\`podlink install ${bin} --force\` .*loopback\\.before-podlink`));
+  assert.equal(remedy?.commands, [`podlink install ${bin} --force`]);
+  assert.match(remedy?.sentence ?? '', /loopback\.before-podlink/);
   const sharing = host.config({ name: 'shared', mode: 'host' });
   writeConfDir(host, [sharing]);
   mustFind(host, [...args, '--bin-dir', bin], 'fail', /loopback is not podlink/);
@@ -117,13 +117,14 @@ test('doctor names a remedy for a stock loopback that can be taken back', NO_COM
   const { args, pod } = doctor(host);
   const asked = [...args, '--bin-dir', bin];
   const absent = mustFind(host, asked, 'warn', /podlink is in none of/);
-  assert.match(absent.remedy ?? '', new RegExp(`^\`podlink install ${bin}\``));
-  const { remedy = '' } = mustFind(host, asked, 'warn', /loopback is not podlink/);
-  const [, install = '', uninstall = ''] = /^`podlink (.*?)`.*`podlink (.*?)`/.exec(remedy) ?? [];
-  mustSay(host, install.split(' '));
+  assert.equal(absent.remedy?.commands, [`podlink install ${bin}`]);
+  const { remedy } = mustFind(host, asked, 'warn', /loopback is not podlink/);
+  assert.match(remedy?.sentence ?? '', /"podlink uninstall" puts it back/);
+  const [, ...install] = remedy?.commands[0]?.split(' ') ?? [];
+  mustSay(host, install);
   mustSay(host, [...asked, '--strict']);
   delPod(host, pod);
-  mustSay(host, uninstall.split(' '));
+  mustSay(host, ['uninstall', bin]);
   mustFind(host, asked, 'warn', /loopback is not podlink/);
 });
 
@@ -135,7 +136,7 @@ test('doctor sees links that lead nowhere in the place of the plugins', NO_COMMA
   symlinkSync('podlink', join(bin, 'loopback'));
   const { remedy, meaning } = mustFind(host, asked, 'fail', /\/loopback is a link to "podlink", which is not there$/);
   assert.match(meaning ?? '', /containerd runs a plugin of this name for every pod/);
-  assert.is(remedy, `\`podlink install ${bin} --force\``);
+  assert.equal(remedy?.commands, [`podlink install ${bin} --force`]);
   symlinkSync('/nonexistent/podlink', join(bin, 'podlink'));
   mustFind(host, asked, 'fail', /\/podlink is a link to "\/nonexistent\/podlink", which is not there$/);
   mustSay(host, ['install', bin, '--force']);

@@ -1,9 +1,11 @@
 // Scripts that lie in the executable as assets and not in its startup snapshot, since every call of a runtime reads the
-// snapshot, and none needs them: the operator's commands (5 ms of every start) and the client of the Kubernetes API (16).
+// snapshot, and ADD and DEL need none of them: the operator's commands (5 ms of every start), the client of the Kubernetes
+// API (16), and what reads other firewalls' rules, which only CHECK and `doctor` do.
 
 /** Scripts by the name of their asset, and what they are imported as when run from source. build.mjs makes the assets. */
 const SOURCES = {
-  'operator.cjs': './command-line.ts',
+  'operator.cjs': '../operator/command-line.ts',
+  'foreign-firewall.cjs': '../features/foreign-firewall.ts',
   'kubernetes-client.cjs': '@kubernetes/client-node',
 } as const;
 
