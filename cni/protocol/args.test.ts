@@ -1,7 +1,6 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { parseCniArgs } from './args.ts';
-import { CniError } from './errors.ts';
+import { parseCniArgs, readCniArgs } from './args.ts';
 
 const test = suite('args');
 
@@ -41,20 +40,18 @@ for (const [text, entries] of PARSED) {
   test(`parseCniArgs() reads "${text}"`, () => assert.equal([...parseCniArgs(text)], entries));
 }
 
-for (const [text, piece] of [
-  ['A', 'A'],
-  ['A=1;IP', 'IP'],
-  ['A=1;=2', '=2'],
-  ['A=1; ;B=2', ' '],
+for (const [text, malformed, rest] of [
+  ['A', 'A', []],
+  ['A=1;IP', 'IP', ['A']],
+  ['A=1;=2', '=2', ['A']],
+  ['A=1; ;B=2', ' ', ['A', 'B']],
+  ['none;=x;A=1', 'none', ['A']],
+  ['A=1;B=2', undefined, ['A', 'B']],
 ] as const) {
-  test(`parseCniArgs() refuses "${text}" and names the piece`, () => {
-    assert.throws(
-      () => parseCniArgs(text),
-      (error: unknown) =>
-        error instanceof CniError &&
-        error.code === 4 &&
-        error.message === `Invalid CNI_ARGS: "${piece}" must be KEY=VALUE`,
-    );
+  test(`readCniArgs() of "${text}" tells of the first malformed piece, and reads the others`, () => {
+    const read = readCniArgs(text);
+    assert.is(read.malformed, malformed);
+    assert.equal([...read.args.keys()], rest);
   });
 }
 

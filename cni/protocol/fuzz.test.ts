@@ -176,16 +176,14 @@ test('readRequest() answers every broken stdin with a code', () => {
   console.log(`\ninputs tried: ${outcomes.accepted + outcomes.refused} standard inputs`);
 });
 
-test('parseCniArgs() throws CniError or nothing, and keeps what it accepts', () => {
+test('parseCniArgs() throws nothing, and keeps what it reads', () => {
   let tried = 0;
   for (const broken of [...brokenValues(ENVIRONMENT.CNI_ARGS, 5000, 30)]) {
     if (broken === undefined) continue;
     tried++;
-    isAccepted(() => {
-      const args = parseCniArgs(broken);
-      const again = Array.from(args, ([name, value]) => `${name}=${value}`).join(';');
-      assert.equal(parseCniArgs(again), args);
-    });
+    const args = parseCniArgs(broken);
+    const again = Array.from(args, ([name, value]) => `${name}=${value}`).join(';');
+    assert.equal(parseCniArgs(again), args);
   }
   console.log(`\ninputs tried: ${tried} CNI_ARGS`);
 });

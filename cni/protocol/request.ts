@@ -5,7 +5,7 @@
 // then its version. Two differences: CNI_PATH is never required (it is optional in the specification),
 // and VERSION answers with the version it was asked in.
 
-import { parseCniArgs } from './args.ts';
+import { readCniArgs } from './args.ts';
 import { type NetworkConfig, parseNetworkConfig } from './config.ts';
 import {
   CniError,
@@ -44,7 +44,10 @@ export interface AttachmentRequest {
   /** Absolute path of the network namespace; on DEL empty when the runtime names none that can be. */
   readonly netns: string;
   readonly ifname: string;
+  /** CNI_ARGS, as far as it can be read: who reads it calls refuseMalformedArgs() first. */
   readonly args: ReadonlyMap<string, string>;
+  /** A piece of CNI_ARGS that is not KEY=VALUE; undefined when there is none. */
+  readonly malformedArg: string | undefined;
   /** Directories where plugins are. */
   readonly path: readonly string[];
   readonly config: NetworkConfig;
@@ -175,26 +178,32 @@ function readAttachment(
   const netns = environment.CNI_NETNS ?? '';
   // DEL of an interface that no ADD can have made has nothing to do, and must not fail for ever.
   if (command !== 'DEL') validateNewInterfaceName(environment.CNI_IFNAME ?? '');
+  const { args, malformed } = readCniArgs(environment.CNI_ARGS ?? '');
   return {
     command,
     containerId: environment.CNI_CONTAINERID ?? '',
     // On DEL the variable is optional: a path that cannot be one is none, or the runtime could never finish its DEL.
     netns: isUsablePath(netns) ? netns : '',
     ifname: environment.CNI_IFNAME ?? '',
-    args: readArgs(command, environment.CNI_ARGS ?? ''),
+    args,
+    malformedArg: malformed,
     ...common,
     netnsOverride: /^(1|true)$/i.test(environment.CNI_NETNS_OVERRIDE ?? ''),
   };
 }
 
-function readArgs(command: AttachmentCommand, text: string): ReadonlyMap<string, string> {
-  try {
-    return parseCniArgs(text);
-  } catch (error) {
-    // The ADD of these arguments failed too; refusing the DEL that follows it would only keep the runtime at it.
-    if (command === 'DEL') return new Map();
-    throw error;
-  }
+/**
+ * Refuse CNI_ARGS that are not KEY=VALUE. For an ADD that reads them: a piece that got lost may be an address that was asked
+ * for. Where nothing is read from them they do no harm, and a DEL must never fail for them.
+ *
+ * Throws CniError 4 naming the piece.
+ */
+export function refuseMalformedArgs({ malformedArg }: Pick<AttachmentRequest, 'malformedArg'>): void {
+  if (malformedArg === undefined) return;
+  throw new CniError(
+    ERR_INVALID_ENVIRONMENT_VARIABLES,
+    `Invalid CNI_ARGS: ${JSON.stringify(malformedArg)} must be KEY=VALUE`,
+  );
 }
 
 function readConfigText(readStdin: () => string): string {

@@ -10,7 +10,7 @@ import type { Attached, Sandbox } from '../modes/mode.ts';
 import { UndoStack } from '../modes/undo-stack.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
 import { CniError, ERR_ALREADY_EXISTS, ERR_CLEANUP_INCOMPLETE, toCniError } from '../protocol/errors.ts';
-import type { AttachmentRequest } from '../protocol/request.ts';
+import { type AttachmentRequest, refuseMalformedArgs } from '../protocol/request.ts';
 import { encodeResult } from '../protocol/result-codec.ts';
 import type { Result } from '../protocol/result.ts';
 import { describeKey, keyOf } from './attachment-key.ts';
@@ -40,6 +40,7 @@ import { closeSandbox, openSandbox } from './sandbox.ts';
 /** Connect the container. Returns the result to print. Throws CniError, FieldError or an error toCniError() knows. */
 export async function add(request: AttachmentRequest, context: Context): Promise<Result> {
   const key = keyOf(request);
+  refuseMalformedArgs(request);
   const plan = planRequest({ ...request, key }, context);
   const prepared = plan.ipam?.prepare();
   const previous = request.config.prevResult();

@@ -4,12 +4,12 @@ import type { IpamDriver } from '../../ipam/driver.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
 import { CniError, ERR_INVALID_NETWORK_CONFIG } from '../protocol/errors.ts';
 import type { Fields } from '../protocol/fields.ts';
-import type { AttachmentRequest, NetworkRequest } from '../protocol/request.ts';
+import { type AttachmentRequest, type NetworkRequest, refuseMalformedArgs } from '../protocol/request.ts';
 import { ipsOf } from '../protocol/result.ts';
 import { keyOf } from './attachment-key.ts';
 import type { Context } from './context.ts';
 import { ipamRequest } from './ipam.ts';
-import type { Role } from './roles.ts';
+import type { Role } from './role.ts';
 import { asUnavailable } from './status.ts';
 
 /** A role that hands out addresses and makes no interface. */
@@ -19,10 +19,10 @@ export function ipamRole(driver: IpamDriver): Role {
   const network = (request: NetworkRequest, context: Context) =>
     questionOf(request, { network: request.config.name, containerId: '', ifname: '' }, new Map(), context);
   return {
-    add: async (request, context) => ({
-      interfaces: [],
-      ...(await driver.prepare(asked(request, context)).allocate()),
-    }),
+    async add(request, context) {
+      refuseMalformedArgs(request);
+      return { interfaces: [], ...(await driver.prepare(asked(request, context)).allocate()) };
+    },
     del: (request, context) => driver.release(asked(request, context)),
     async check(request, context) {
       const previous = request.config.prevResult();
