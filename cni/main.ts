@@ -17,7 +17,8 @@ import { LATEST_VERSION } from './protocol/version.ts';
 import { logCall, parseLogPath } from './verbs/call-log.ts';
 import { Context } from './verbs/context.ts';
 import { loadScript } from './verbs/packed-script.ts';
-import { chooseRole, type Role } from './verbs/roles.ts';
+import type { Role } from './verbs/role.ts';
+import { chooseRole } from './verbs/roles.ts';
 import { Stopwatch } from './verbs/stopwatch.ts';
 
 /** Replaced by build.mjs with package.json's version. */
@@ -30,11 +31,12 @@ async function main(): Promise<void> {
   // The only warning there is says that node:ffi is experimental: run from source, or by a command. Runtimes log it.
   process.emitWarning = () => undefined;
   const [, program = 'podlink', ...args] = process.argv;
+  const isPacked = typeof PODLINK_VERSION === 'string';
   if (!process.env.CNI_COMMAND && (args.length > 0 || !isCalledByRuntime())) {
-    const version = typeof PODLINK_VERSION === 'string' ? PODLINK_VERSION : 'from source';
+    const version = isPacked ? PODLINK_VERSION : 'from source';
     process.exit(await serveOperator(args, version));
   }
-  exitProcess(await serve(basename(program)));
+  exitProcess(await serve(isPacked ? basename(program) : 'podlink'));
 }
 
 /** Whether a runtime called us and forgot CNI_COMMAND, which is its error to hear of; a person sets none of these. */

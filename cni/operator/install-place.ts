@@ -4,10 +4,11 @@ import { lstatSync } from 'node:fs';
 import { basename } from 'node:path';
 import { isPodlinkExecutable, type RunningExecutable } from './install-executable.ts';
 import { fingerprintAt, fingerprintOfLink, fingerprintOfText } from './install-fingerprint.ts';
+import { ROLE_ROWS } from '../verbs/role-names.ts';
 import type { InstalledFile } from './install-manifest.ts';
 
-/** The names of the plugins besides podlink itself, as links to it. */
-export const LINK_NAMES = ['loopback', 'host-local', 'static'];
+/** The reference plugins that podlink does the work of, as links to it. */
+export const LINK_NAMES = ROLE_ROWS.filter(({ isStock }) => isStock).map(({ name }) => name);
 export const EXECUTABLE_NAME = 'podlink';
 
 export type Content =

@@ -1,12 +1,13 @@
 // Delegation: running another plugin on behalf of ours, for an IPAM type that is not built in (CNI spec, section 4).
 
-import { statSync } from 'node:fs';
+import { type BigIntStats, statSync } from 'node:fs';
 import { runProgram } from '../kernel/child-process.ts';
 import { isErrno } from '../kernel/errno.ts';
 import { CniError, ERR_DELEGATE_FAILED, ERR_INVALID_NETWORK_CONFIG } from '../protocol/errors.ts';
-import { describeValue, isObject } from '../protocol/fields.ts';
+import { describeValue, FieldError, isObject } from '../protocol/fields.ts';
 import { hasControlCharacter } from '../protocol/name.ts';
 import type { Command, Environment } from '../protocol/request.ts';
+import { ROLE_ROWS } from './role-names.ts';
 
 /** Longer than any runtime waits for us. */
 const TIMEOUT_MS = 300_000;
@@ -22,11 +23,25 @@ export function findPlugin(type: string, path: readonly string[]): string {
   }
   for (const directory of path) {
     const candidate = `${directory}/${type}`;
-    if (statSync(candidate, { throwIfNoEntry: false })?.isFile()) return candidate;
+    const found = statSync(candidate, { throwIfNoEntry: false, bigint: true });
+    if (!found?.isFile()) continue;
+    refuseItself(type, candidate, found);
+    return candidate;
   }
   throw new CniError(
     ERR_INVALID_NETWORK_CONFIG,
     `Cannot find IPAM plugin "${type}": it is not built in, and not in CNI_PATH ${path.join(':') || '(empty)'}`,
+  );
+}
+
+/** A link to podlink under the name of an IPAM plugin would call itself, and wait for the lock that its caller holds. */
+function refuseItself(type: string, candidate: string, { dev, ino }: BigIntStats): void {
+  const own = statSync('/proc/self/exe', { throwIfNoEntry: false, bigint: true });
+  if (own?.dev !== dev || own.ino !== ino) return;
+  const builtIn = ROLE_ROWS.filter(({ kind }) => kind === 'ipam').map(({ name }) => `"${name}"`);
+  throw new FieldError(
+    'ipam.type',
+    `is ${describeValue(type)}, and ${candidate} is podlink itself: put the IPAM plugin in the place of this link, or take one that is built in (${builtIn.join(', ')})`,
   );
 }
 

@@ -14,6 +14,7 @@ import type { Environment } from '../protocol/request.ts';
 import { decodeResult } from '../protocol/result-codec.ts';
 import type { Ip } from '../protocol/result.ts';
 import { findPlugin, runPlugin } from './delegate.ts';
+import { findRoleRow } from './role-names.ts';
 
 /** What an IPAM is asked on behalf of. */
 export interface IpamCaller {
@@ -40,9 +41,6 @@ export interface Ipam {
   collect(valid: readonly { containerId: string; ifname: string }[]): void | Promise<void>;
 }
 
-/** What this executable is under these names hands out no addresses: asked to, it would wait for its own lock. */
-const INTERFACE_ROLES = ['podlink', 'loopback'];
-
 /** The network's IPAM; undefined when it has none. Throws FieldError when the configuration's section has the wrong shape. */
 export function findIpam(caller: IpamCaller): Ipam | undefined {
   const section = caller.config.fields.object('ipam');
@@ -53,7 +51,8 @@ export function findIpam(caller: IpamCaller): Ipam | undefined {
     }
     return undefined;
   }
-  if (INTERFACE_ROLES.includes(type)) {
+  // Asked for addresses, podlink itself would wait for the lock that it holds already.
+  if (findRoleRow(type)?.kind === 'interface') {
     throw new FieldError('ipam.type', `must name an IPAM plugin, for example "host-local", and not "${type}"`);
   }
   const driver = findIpamDriver(type);

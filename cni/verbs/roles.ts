@@ -1,52 +1,42 @@
-// What the executable can be, by the name it is run as or by the configuration's `type`.
+// The plugins that the executable can be (role-names.ts has their names), and which of them a call is for.
 
-import { findIpamDriver } from '../../ipam/registry.ts';
-import type { AttachmentRequest, NetworkRequest } from '../protocol/request.ts';
-import type { Result } from '../protocol/result.ts';
+import { etcdIpam } from '../../ipam/etcd.ts';
+import { hostLocal } from '../../ipam/host-local.ts';
+import { staticIpam } from '../../ipam/static.ts';
 import { add } from './add.ts';
 import { check } from './check.ts';
-import type { Context } from './context.ts';
 import { del } from './del.ts';
 import { gc } from './gc.ts';
 import { ipamRole } from './ipam-role.ts';
 import { addLoopback, checkLoopback } from './loopback.ts';
+import type { Role } from './role.ts';
+import { findRoleRow, type RoleName } from './role-names.ts';
 import { status } from './status.ts';
-
-/** A plugin: one function a verb. They throw CniError, or an error that
- * toCniError() knows. Only what may have to ask other machines (IPAM on etcd) makes a call wait. */
-export interface Role {
-  add(request: AttachmentRequest, context: Context): Result | Promise<Result>;
-  del(request: AttachmentRequest, context: Context): void | Promise<void>;
-  check(request: AttachmentRequest, context: Context): void | Promise<void>;
-  gc(request: NetworkRequest, context: Context): void | Promise<void>;
-  status(request: NetworkRequest, context: Context): void | Promise<void>;
-}
+import { unknownRole } from './unknown-role.ts';
 
 const nothing = () => undefined;
 
-const podlink: Role = { add, del, check, gc, status };
-
-const loopback: Role = {
-  add: addLoopback,
-  // `lo` stays as it is: see loopback.ts.
-  del: nothing,
-  check: checkLoopback,
-  gc: nothing,
-  status: nothing,
+const ROLES: Readonly<Record<RoleName, Role>> = {
+  podlink: { add, del, check, gc, status },
+  // DEL leaves `lo` as it is: see loopback.ts.
+  loopback: { add: addLoopback, del: nothing, check: checkLoopback, gc: nothing, status: nothing },
+  'host-local': ipamRole(hostLocal),
+  static: ipamRole(staticIpam),
+  'podlink-etcd': ipamRole(etcdIpam),
 };
 
-/** The role of that name; undefined when the name is nobody's. */
-export function findRole(name: string): Role | undefined {
-  if (name === 'podlink') return podlink;
-  if (name === 'loopback') return loopback;
-  const driver = findIpamDriver(name);
-  return driver && ipamRole(driver);
-}
-
 /**
- * The role for a call. The name the executable was run as counts if it is a role's; else (a copy under another name)
- * the configuration's `type`, which is not read before; else it is the plugin.
+ * Choose the role for a call.
+ *
+ * The name that the executable was run as decides if it is loopback's or an IPAM plugin's, whose configuration has the
+ * `type` of the plugin that calls it. Run as podlink, or as a copy of it, the configuration's `type` decides; without one
+ * it is podlink. Everything else is another plugin's name: never a reason to make a bridge.
  */
 export function chooseRole(programName: string, type: () => string): Role {
-  return findRole(programName) ?? findRole(type()) ?? podlink;
+  const program = findRoleRow(programName)?.name;
+  if (program === undefined) return unknownRole(programName, 'the name it was run as');
+  if (program !== 'podlink') return ROLES[program];
+  const asked = type() || program;
+  const role = findRoleRow(asked)?.name;
+  return role === undefined ? unknownRole(asked, 'which "type" asks for') : ROLES[role];
 }
