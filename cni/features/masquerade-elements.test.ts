@@ -6,8 +6,8 @@ import { masqueradeElements, parseMasqueradeExclusions } from './masquerade-elem
 
 const test = suite('masquerade elements');
 
-function elementsOf(cidrs: readonly string[], excluded?: readonly string[]): string[] {
-  return masqueradeElements(cidrs, excluded).map((element) => `${element.set.name} ${describeElement(element)}`);
+function elementsOf(cidrs: readonly string[], excluded: readonly string[] = []): string[] {
+  return masqueradeElements(cidrs, { excluded }).map((element) => `${element.set.name} ${describeElement(element)}`);
 }
 
 test('masqueradeElements() are the address and its network, of both families', () => {
@@ -32,6 +32,15 @@ test('masqueradeElements() except the networks of the list for each address of t
     'masquerade_except_v6 fd00::5 . fd00::5',
     'masquerade_except_v6 fd00::5 . fd01::-fd01:ffff:ffff:ffff:ffff:ffff:ffff:ffff',
   ]);
+});
+
+test('masqueradeElements() name the addresses once more whose ports are chosen at random', () => {
+  const elements = masqueradeElements(['10.22.0.5/16', 'fd00::5/64'], { isRandom: true });
+  const ofRandom = elements.filter(({ set }) => set.name.startsWith('masquerade_random_'));
+  assert.equal(
+    ofRandom.map((element) => `${element.set.name} ${describeElement(element)}`),
+    ['masquerade_random_v4 10.22.0.5', 'masquerade_random_v6 fd00::5'],
+  );
 });
 
 test('masqueradeElements() name a network once that lies within another, in any order', () => {

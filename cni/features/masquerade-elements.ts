@@ -14,7 +14,7 @@ import type { Element } from '../kernel/nftables/element.ts';
 import { encodeKey } from '../kernel/nftables/key.ts';
 import { cidrFamily, mappedHint } from '../protocol/address.ts';
 import { describeValue, FieldError, type Fields } from '../protocol/fields.ts';
-import { MASQUERADE_V4, MASQUERADE_V6 } from './masquerade-ruleset.ts';
+import { masqueradeSetsOf } from './masquerade-ruleset.ts';
 
 interface Interval {
   readonly first: Uint8Array;
@@ -33,20 +33,29 @@ export function parseMasqueradeExclusions(fields: Fields): string[] {
   });
 }
 
+export interface MasqueradeOptions {
+  /** CIDRs that are excepted, besides the container's own networks. */
+  readonly excluded?: readonly string[];
+  /** Whether connections leave from a port chosen at random. */
+  readonly isRandom?: boolean;
+}
+
 /**
- * The elements for an attachment's addresses, given as CIDRs, and for networks that are excepted, too.
+ * List the elements for an attachment's addresses, given as CIDRs.
  *
- * Networks of either may overlap. Throws RangeError or AddressError for what is no CIDR.
+ * Networks may overlap. Throws RangeError or AddressError for what is no CIDR.
  */
-export function masqueradeElements(cidrs: readonly string[], excluded: readonly string[] = []): Element[] {
+export function masqueradeElements(cidrs: readonly string[], options: MasqueradeOptions = {}): Element[] {
+  const { excluded = [], isRandom = false } = options;
   const networksByAddress = Map.groupBy(cidrs, (cidr) => canonicalAddress(splitCidr(cidr).address));
   return [...networksByAddress].flatMap(([address, networks]) => {
     const family = familyOf(address);
-    const { sources, exceptions } = family === AF_INET ? MASQUERADE_V4 : MASQUERADE_V6;
+    const { sources, exceptions, random } = masqueradeSetsOf(family);
     const source = encodeAddress(address);
     const alike = excluded.filter((cidr) => familyOf(cidr) === family);
     return [
       { set: sources, key: encodeKey(sources.key, [source]) },
+      ...(isRandom ? [{ set: random, key: encodeKey(random.key, [source]) }] : []),
       ...withoutContained([...networks, ...alike].map(intervalOf)).map(({ first, last }) => ({
         set: exceptions,
         key: encodeKey(exceptions.key, [source, first]),

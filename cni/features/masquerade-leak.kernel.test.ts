@@ -12,14 +12,14 @@ const test = suite('masquerade leaks in the kernel');
 
 function masquerade(world: World, ...excluded: string[]): void {
   const { key, addresses } = world.attachment('a');
-  const state = { rulesets: [MASQUERADE_RULESET], elements: masqueradeElements(addresses, excluded) };
+  const state = { rulesets: [MASQUERADE_RULESET], elements: masqueradeElements(addresses, { excluded }) };
   applyElements(world.nft, key, state);
   assert.equal(checkElements(world.nft, key, state), []);
 }
 
 function stop(world: World, ...excluded: string[]): void {
   const { key, addresses } = world.attachment('a');
-  removeElements(world.nft, ownedBy(key, masqueradeElements(addresses, excluded)));
+  removeElements(world.nft, ownedBy(key, masqueradeElements(addresses, { excluded })));
 }
 
 /** Make container a answer something that the host knows no connection of: its RST to a SYN that was not tracked. */

@@ -7,7 +7,8 @@
 //   chain masquerade_v4 {
 //     ip daddr 224.0.0.0/4 return
 //     ip saddr . ip daddr @masquerade_except_v4 return
-//     meta nfproto ipv4 masquerade fully-random
+//     ip saddr @masquerade_random_v4 masquerade fully-random
+//     meta nfproto ipv4 masquerade
 //   }
 //   chain forward_masquerade { type filter hook forward priority filter; policy accept;
 //     ct state invalid goto masquerade_invalid
@@ -58,7 +59,7 @@ import { lookUp } from '../kernel/nftables/expressions/lookup.ts';
 import { masquerade, NF_NAT_RANGE_PROTO_RANDOM_FULLY } from '../kernel/nftables/expressions/masq.ts';
 import { type DataType, IPV4_ADDR, IPV6_ADDR } from '../kernel/nftables/key.ts';
 import type { Rule } from '../kernel/nftables/rule.ts';
-import type { ChainWithRules, Ruleset } from '../kernel/nftables/ruleset.ts';
+import type { Ruleset } from '../kernel/nftables/ruleset.ts';
 import type { NamedSet } from '../kernel/nftables/set.ts';
 import { PODLINK_TABLE } from './podlink-table.ts';
 
@@ -68,7 +69,12 @@ export interface MasqueradeSets {
   readonly sources: NamedSet;
   /** Address and destinations to which its packets go as they are. */
   readonly exceptions: NamedSet;
+  /** Of the sources, those whose connections leave from a port chosen at random. */
+  readonly random: NamedSet;
 }
+
+/** Keep the container's source port if it is free: SIP, WireGuard and other peers answer only where they expect it. */
+const KEEP_PORT = 0;
 
 /**
  * Choose the source port at random, as kube-proxy does: when two connections to one destination ask for the same port
@@ -76,7 +82,7 @@ export interface MasqueradeSets {
  * take five seconds (https://github.com/kubernetes/kubernetes/pull/78547). The price is that a container's port is not
  * kept even if it is free.
  */
-const MASQUERADE_FLAGS = NF_NAT_RANGE_PROTO_RANDOM_FULLY;
+const RANDOM_PORT = NF_NAT_RANGE_PROTO_RANDOM_FULLY;
 
 const POSTROUTING: Chain = {
   table: PODLINK_TABLE,
@@ -106,29 +112,26 @@ const MULTICAST_V6: readonly Expression[] = [
   loadDestination(NFPROTO_IPV6, undefined, 1),
   compare(NFT_CMP_EQ, Uint8Array.of(0xff)),
 ];
-const AS_HOST = { action: masquerade(MASQUERADE_FLAGS), comment: 'all else leaves as the host' };
-const NOT_AT_ALL = { action: giveVerdict(NF_DROP), comment: 'all else could only leave as the container' };
-
 export const MASQUERADE_V4 = masqueradeSets('v4', IPV4_ADDR);
 export const MASQUERADE_V6 = masqueradeSets('v6', IPV6_ADDR);
 
 export const MASQUERADE_RULESET: Ruleset = {
   table: PODLINK_TABLE,
   name: 'masquerade',
-  version: 2,
-  sets: [MASQUERADE_V4, MASQUERADE_V6].flatMap(({ sources, exceptions }) => [sources, exceptions]),
+  version: 3,
+  sets: [MASQUERADE_V4, MASQUERADE_V6].flatMap(({ sources, exceptions, random }) => [sources, exceptions, random]),
   chains: [
-    familyChain(CHAIN_V4, NFPROTO_IPV4, MASQUERADE_V4, MULTICAST_V4, AS_HOST),
-    familyChain(CHAIN_V6, NFPROTO_IPV6, MASQUERADE_V6, MULTICAST_V6, AS_HOST),
+    { chain: CHAIN_V4, rules: [...exemptions(NFPROTO_IPV4), ...leaveAsHost(NFPROTO_IPV4)] },
+    { chain: CHAIN_V6, rules: [...exemptions(NFPROTO_IPV6), ...leaveAsHost(NFPROTO_IPV6)] },
     {
       chain: POSTROUTING,
-      rules: [entryRule(CHAIN_V4, NFPROTO_IPV4, MASQUERADE_V4), entryRule(CHAIN_V6, NFPROTO_IPV6, MASQUERADE_V6)],
+      rules: [entryRule(CHAIN_V4, NFPROTO_IPV4), entryRule(CHAIN_V6, NFPROTO_IPV6)],
     },
-    familyChain(INVALID_V4, NFPROTO_IPV4, MASQUERADE_V4, MULTICAST_V4, NOT_AT_ALL),
-    familyChain(INVALID_V6, NFPROTO_IPV6, MASQUERADE_V6, MULTICAST_V6, NOT_AT_ALL),
+    { chain: INVALID_V4, rules: [...exemptions(NFPROTO_IPV4), stayInside(NFPROTO_IPV4)] },
+    { chain: INVALID_V6, rules: [...exemptions(NFPROTO_IPV6), stayInside(NFPROTO_IPV6)] },
     {
       chain: INVALID,
-      rules: [entryRule(INVALID_V4, NFPROTO_IPV4, MASQUERADE_V4), entryRule(INVALID_V6, NFPROTO_IPV6, MASQUERADE_V6)],
+      rules: [entryRule(INVALID_V4, NFPROTO_IPV4), entryRule(INVALID_V6, NFPROTO_IPV6)],
     },
     {
       chain: FORWARD,
@@ -147,6 +150,11 @@ export const MASQUERADE_RULESET: Ruleset = {
   ],
 };
 
+/** The sets of a family: NFPROTO_IPV4 and AF_INET are one number, NFPROTO_IPV6 and AF_INET6 too. */
+export function masqueradeSetsOf(family: PacketFamily): MasqueradeSets {
+  return family === NFPROTO_IPV4 ? MASQUERADE_V4 : MASQUERADE_V6;
+}
+
 function masqueradeSets(suffix: string, address: DataType): MasqueradeSets {
   const table = PODLINK_TABLE;
   return {
@@ -164,40 +172,62 @@ function masqueradeSets(suffix: string, address: DataType): MasqueradeSets {
       interval: true,
       comment: 'container and networks that it reaches by its own address',
     },
+    random: {
+      table,
+      name: `masquerade_random_${suffix}`,
+      key: [address],
+      interval: false,
+      comment: 'of these containers, those that leave from a port chosen at random',
+    },
   };
 }
 
-function entryRule(chain: Chain, family: PacketFamily, { sources }: MasqueradeSets): Rule {
+function entryRule(chain: Chain, family: PacketFamily): Rule {
+  const { sources } = masqueradeSetsOf(family);
   return {
     expressions: [...matchFamily(family), loadSource(family), lookUp(sources), goTo(chain)],
     comment: 'from a container that is masqueraded',
   };
 }
 
-function familyChain(
-  chain: Chain,
-  family: PacketFamily,
-  { exceptions }: MasqueradeSets,
-  isMulticast: readonly Expression[],
-  last: { readonly action: Expression; readonly comment: string },
-): ChainWithRules {
+/** The rules by which a container's packets stay as they are. */
+function exemptions(family: PacketFamily): Rule[] {
+  const { exceptions } = masqueradeSetsOf(family);
+  const isMulticast = family === NFPROTO_IPV4 ? MULTICAST_V4 : MULTICAST_V6;
   const afterSource = registerAt(exceptions.key[0]?.bytes ?? 0);
   const leaveAlone = giveVerdict(NFT_RETURN);
+  return [
+    { expressions: [...matchFamily(family), ...isMulticast, leaveAlone], comment: 'multicast keeps its source' },
+    {
+      expressions: [
+        ...matchFamily(family),
+        loadSource(family),
+        loadDestination(family, afterSource),
+        lookUp(exceptions),
+        leaveAlone,
+      ],
+      comment: 'so does what goes to the own or an excepted network',
+    },
+  ];
+}
+
+function leaveAsHost(family: PacketFamily): Rule[] {
+  const { random } = masqueradeSetsOf(family);
+  return [
+    {
+      expressions: [...matchFamily(family), loadSource(family), lookUp(random), masquerade(RANDOM_PORT)],
+      comment: 'all else leaves as the host, of some containers from any port',
+    },
+    {
+      expressions: [...matchFamily(family), masquerade(KEEP_PORT)],
+      comment: 'of all others from their own port if it is free',
+    },
+  ];
+}
+
+function stayInside(family: PacketFamily): Rule {
   return {
-    chain,
-    rules: [
-      { expressions: [...matchFamily(family), ...isMulticast, leaveAlone], comment: 'multicast keeps its source' },
-      {
-        expressions: [
-          ...matchFamily(family),
-          loadSource(family),
-          loadDestination(family, afterSource),
-          lookUp(exceptions),
-          leaveAlone,
-        ],
-        comment: 'so does what goes to the own or an excepted network',
-      },
-      { expressions: [...matchFamily(family), last.action], comment: last.comment },
-    ],
+    expressions: [...matchFamily(family), giveVerdict(NF_DROP)],
+    comment: 'all else could only leave as the container',
   };
 }

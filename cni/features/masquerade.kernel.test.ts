@@ -159,8 +159,8 @@ function list({ host }: World): Listing {
 }
 
 const ONE_COPY = {
-  masquerade_v4: 3,
-  masquerade_v6: 3,
+  masquerade_v4: 4,
+  masquerade_v6: 4,
   postrouting_masquerade: 2,
   masquerade_invalid_v4: 3,
   masquerade_invalid_v6: 3,

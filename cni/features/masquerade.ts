@@ -10,11 +10,14 @@ export const masqueradeFeature: Feature = {
   rulesets: [MASQUERADE_RULESET],
   plan({ config, hasOwnInterface, warn }) {
     const excluded = parseMasqueradeExclusions(config.fields);
-    if (!parseMasquerade(config.fields, warn) || !hasOwnInterface) return undefined;
+    const isWanted = parseMasquerade(config.fields, warn);
+    const isRandom = config.fields.boolean('masqueradeRandom') ?? false;
+    if (isRandom && !isWanted) warn('"masqueradeRandom" has no effect without "ipMasq": true');
+    if (!isWanted || !hasOwnInterface) return undefined;
     return {
       nftables: ({ addresses }: Attachment) => ({
         rulesets: [MASQUERADE_RULESET],
-        elements: masqueradeElements(addresses, excluded),
+        elements: masqueradeElements(addresses, { excluded, isRandom }),
       }),
     };
   },

@@ -15,10 +15,10 @@
 //     meta nfproto ipv4 ct status dnat goto portmap_snat_v4
 //   }
 //   chain portmap_snat_v4 {
-//     ip saddr 127.0.0.0/8 ip daddr @portmap_localhost masquerade fully-random
-//     ip saddr . ip daddr @portmap_own_v4 masquerade fully-random
-//     iifname . ip daddr @portmap_neighbours_v4 masquerade fully-random
-//     ip daddr @portmap_masq_all_v4 masquerade fully-random
+//     ip saddr 127.0.0.0/8 ip daddr @portmap_localhost masquerade
+//     ip saddr . ip daddr @portmap_own_v4 masquerade
+//     iifname . ip daddr @portmap_neighbours_v4 masquerade
+//     ip daddr @portmap_masq_all_v4 masquerade
 //   }
 //   chain portmap_raw { type filter hook prerouting priority raw; policy accept;
 //     ip daddr 127.0.0.0/8 iif != "lo" drop
@@ -68,7 +68,7 @@ import {
   type PacketFamily,
 } from '../kernel/nftables/expressions/ip-header.ts';
 import { lookUp, mapTo } from '../kernel/nftables/expressions/lookup.ts';
-import { masquerade, NF_NAT_RANGE_PROTO_RANDOM_FULLY } from '../kernel/nftables/expressions/masq.ts';
+import { masquerade } from '../kernel/nftables/expressions/masq.ts';
 import { loadMeta, NFT_META_IIF, NFT_META_IIFNAME, NFT_META_L4PROTO } from '../kernel/nftables/expressions/meta.ts';
 import { sendTo } from '../kernel/nftables/expressions/nat.ts';
 import { loadPayload, NFT_PAYLOAD_TRANSPORT_HEADER } from '../kernel/nftables/expressions/payload.ts';
@@ -137,6 +137,19 @@ const DNAT_V6: Chain = { table, name: 'portmap_dnat_v6' };
 const SNAT_V4: Chain = { table, name: 'portmap_snat_v4' };
 const SNAT_V6: Chain = { table, name: 'portmap_snat_v6' };
 
+/** Drops what route_localnet would let in. */
+export const PORTMAP_GUARD: ChainWithRules = {
+  chain: {
+    table,
+    name: 'portmap_raw',
+    hook: { type: 'filter', number: NF_INET_PRE_ROUTING, priority: NF_IP_PRI_RAW, policy: NF_ACCEPT },
+  },
+  rules: [
+    dropLoopback(loadDestination(NFPROTO_IPV4, undefined, 1), 'nobody else reaches what listens on 127.0.0.1'),
+    dropLoopback(loadSource(NFPROTO_IPV4, undefined, 1), 'nobody else seems to be 127.0.0.1'),
+  ],
+};
+
 export const PORTMAP_RULESET: Ruleset = {
   table,
   name: 'portmap',
@@ -171,17 +184,7 @@ export const PORTMAP_RULESET: Ruleset = {
       chain: natChain('portmap_postrouting', NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC),
       rules: [redirected(NFPROTO_IPV4, SNAT_V4), redirected(NFPROTO_IPV6, SNAT_V6)],
     },
-    {
-      chain: {
-        table,
-        name: 'portmap_raw',
-        hook: { type: 'filter', number: NF_INET_PRE_ROUTING, priority: NF_IP_PRI_RAW, policy: NF_ACCEPT },
-      },
-      rules: [
-        dropLoopback(loadDestination(NFPROTO_IPV4, undefined, 1), 'nobody else reaches what listens on 127.0.0.1'),
-        dropLoopback(loadSource(NFPROTO_IPV4, undefined, 1), 'nobody else seems to be 127.0.0.1'),
-      ],
-    },
+    PORTMAP_GUARD,
   ],
 };
 
@@ -294,8 +297,8 @@ function sourceChain(chain: Chain, family: PacketFamily, sets: PortmapSets): Cha
   const afterAddress = registerAt(keyLength(sets.masqAll.key));
   const afterInterface = registerAt(keyLength([IFNAME]));
   const masqueraded = (comment: string, ...match: Expression[]): Rule => ({
-    // The port at random for the reason that masquerade-ruleset.ts gives.
-    expressions: [...matchFamily(family), ...match, masquerade(NF_NAT_RANGE_PROTO_RANDOM_FULLY)],
+    // From the client's own port if it is free, as it is with `ipMasq`.
+    expressions: [...matchFamily(family), ...match, masquerade(0)],
     comment,
   });
   const fromLocalhost = masqueraded(

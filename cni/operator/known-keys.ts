@@ -28,7 +28,7 @@ export const ENTRY_KEYS: KeyTree = {
   ...leaves('enabledad', 'disableContainerInterface', 'mtu', 'mac', 'vlan', 'preserveDefaultVlan'),
   vlanTrunk: leaves('id', 'minID', 'maxID'),
   // Features: cni/features.
-  ...leaves('ipMasq', 'ipMasqBackend', 'ipMasqExclude', 'icc', 'internal', 'macspoofchk'),
+  ...leaves('ipMasq', 'ipMasqBackend', 'ipMasqExclude', 'masqueradeRandom', 'icc', 'internal', 'macspoofchk'),
   ...leaves('hostBindingIPv4', 'snat', 'masqAll', 'backend', 'conditionsV4', 'conditionsV6', 'markMasqBit'),
   ...leaves('externalSetMarkChain', 'ingressRate', 'ingressBurst', 'egressRate', 'egressBurst'),
   ...leaves('unshapedSubnets', 'shapedSubnets', 'sysctl', 'promisc', 'allmulti', 'txQLen'),
