@@ -15,7 +15,14 @@ const test = suite('bandwidth');
 
 const KEY = { network: 'pods', containerId: 'c1', ifname: 'eth0' };
 const IFB = ifbName(KEY);
-const ATTACHMENT: Attachment = { key: KEY, bridge: 'cni0', hostInterface: 'veth1', mac: undefined, addresses: [] };
+const ATTACHMENT: Attachment = {
+  key: KEY,
+  bridge: 'cni0',
+  gateway: 'cni0',
+  hostInterface: 'veth1',
+  mac: undefined,
+  addresses: [],
+};
 
 function plan(
   keys: object,
@@ -85,7 +92,11 @@ function requestsOf(transport: FakeTransport): string[] {
 
 function apply(steps: FeaturePlan | undefined, transport: FakeTransport): string[] {
   const warnings: string[] = [];
-  const host = { route: new NetlinkConnection(transport), warn: (message: string) => warnings.push(message) };
+  const host = {
+    route: new NetlinkConnection(transport),
+    runDir: '',
+    warn: (message: string) => warnings.push(message),
+  };
   const sandbox = { path: '', fd: -1, device: 0n, inode: 0n, close: () => undefined };
   const objects = steps?.objects?.(host, sandbox, ATTACHMENT) ?? {};
   steps?.apply?.(host, sandbox, ATTACHMENT, objects);
@@ -106,7 +117,7 @@ test('plan() discards limits where the container has no interface, and says so o
 });
 
 test('objects() names the ifb if there will be one', () => {
-  const host = { route: new NetlinkConnection(new FakeTransport()), warn: () => undefined };
+  const host = { route: new NetlinkConnection(new FakeTransport()), runDir: '', warn: () => undefined };
   const sandbox = { path: '', fd: -1, device: 0n, inode: 0n, close: () => undefined };
   const objects = (keys: object): object | undefined => plan(keys).steps?.objects?.(host, sandbox, ATTACHMENT);
   assert.equal(objects({ egressRate: 8000 }), { ifb: IFB });
@@ -238,7 +249,7 @@ test('apply() sends many filters in several datagrams', () => {
 
 function remove(objects: object | undefined, left?: { kind: string; alias: string }): boolean {
   const { transport } = kernel(left);
-  const host = { route: new NetlinkConnection(transport), warn: () => undefined };
+  const host = { route: new NetlinkConnection(transport), runDir: '', warn: () => undefined };
   const removal = { key: KEY, objects: objects as Record<string, unknown> | undefined, sandbox: undefined };
   bandwidthFeature.remove?.(host, removal);
   return requestsOf(transport).includes('delete link');

@@ -37,6 +37,8 @@ export interface Attachment {
   readonly key: AttachmentKey;
   /** The bridge's name; undefined in a mode without one. */
   readonly bridge: string | undefined;
+  /** The host's interface in the container's network, which routes for it: the bridge, or the gateway of its VLAN. */
+  readonly gateway: string | undefined;
   /** The name of the host's end of the veth pair; undefined in a mode without one. */
   readonly hostInterface: string | undefined;
   /** The MAC address of the container's interface, in lower case. */
@@ -49,6 +51,8 @@ export interface Attachment {
 export interface FeatureHost {
   /** rtnetlink in the host's namespace. */
   readonly route: NetlinkConnection;
+  /** Where locks and records are kept: /run/podlink. */
+  readonly runDir: string;
   /** Tell the operator something that is no error. */
   warn(message: string): void;
 }

@@ -18,7 +18,7 @@ type PodName = 'a' | 'b' | 'c';
 
 function stateOf(world: World, name: PodName, option: 'icc' | 'internal'): NftablesState {
   const attachment = world.attachment(name);
-  const isolation = { withoutIcc: option === 'icc', internal: option === 'internal', vlan: 0 };
+  const isolation = { withoutIcc: option === 'icc', internal: option === 'internal' };
   const elements = isolationElements(attachment, isolation);
   return option === 'icc'
     ? { rulesets: [ISOLATION_RULESET], elements }

@@ -12,6 +12,7 @@ const test = suite('isolation');
 const ATTACHMENT: Attachment = {
   key: { network: 'pods', containerId: 'c1', ifname: 'eth0' },
   bridge: 'cni0',
+  gateway: 'cni0',
   hostInterface: 'veth0123456789a',
   mac: '02:00:00:00:00:05',
   addresses: ['10.22.0.5/16', 'fd00::5/64'],
@@ -90,7 +91,10 @@ test('macspoofchk is the same with internal and without', () => {
 });
 
 test('in a VLAN the gateway is an interface of its own', () => {
-  const { state } = plan(isolationFeature, { icc: false, internal: true, vlan: 100 });
+  const { state } = plan(isolationFeature, { icc: false, internal: true }, 'bridge', {
+    ...ATTACHMENT,
+    gateway: 'cni0.100',
+  });
   const names = state?.elements.map(describeElement).filter((key) => key.startsWith('"'));
   assert.equal(new Set(names?.map((key) => key.split(' ')[0])), new Set(['"cni0.100"']));
 });
@@ -141,7 +145,7 @@ test('a key with a wrong value is named', () => {
 });
 
 test('an attachment that is on no bridge cannot be isolated', () => {
-  const attachment = { ...ATTACHMENT, bridge: undefined, hostInterface: undefined };
+  const attachment = { ...ATTACHMENT, bridge: undefined, gateway: undefined, hostInterface: undefined };
   assert.throws(() => plan(isolationFeature, { icc: false }, 'bridge', attachment), /without a bridge/);
   assert.throws(() => plan(macspoofFeature, { macspoofchk: true }, 'bridge', attachment), /without a port/);
 });

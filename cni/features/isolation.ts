@@ -24,11 +24,7 @@ export interface Isolation {
   /** Containers of the bridge do not reach each other. */
   readonly withoutIcc: boolean;
   readonly internal: boolean;
-  /** VLAN of the bridge that the containers are in, with a gateway of its own; 0 for none. */
-  readonly vlan: number;
 }
-
-const MAX_VLAN_ID = 4094;
 
 export const isolationFeature: Feature = {
   name: 'isolation',
@@ -52,7 +48,6 @@ export function parseIsolation(fields: Fields): Isolation {
   return {
     withoutIcc: fields.boolean('icc') === false,
     internal: fields.boolean('internal') ?? false,
-    vlan: fields.integer('vlan', 0, MAX_VLAN_ID) ?? 0,
   };
 }
 
@@ -74,11 +69,12 @@ function warnOfFutility({ config, warn }: FeatureRequest): void {
 }
 
 /** The elements of an attachment. Throws TypeError for one that is on no bridge. */
-export function isolationElements(attachment: Attachment, { withoutIcc, internal, vlan }: Isolation): Element[] {
-  const { bridge, mac, addresses } = attachment;
-  if (bridge === undefined || mac === undefined) throw new TypeError('Cannot isolate an attachment without a bridge');
-  // Where the host routes for the containers: a VLAN's gateway is an interface of its own (cni/modes/bridge-vlan.ts).
-  const gateway = encodeInterfaceName(vlan === 0 ? bridge : `${bridge}.${vlan}`);
+export function isolationElements(attachment: Attachment, { withoutIcc, internal }: Isolation): Element[] {
+  const { mac, addresses } = attachment;
+  if (attachment.gateway === undefined || mac === undefined) {
+    throw new TypeError('Cannot isolate an attachment without a bridge');
+  }
+  const gateway = encodeInterfaceName(attachment.gateway);
   const ether = encodeMac(mac);
   const hosts = new Set(addresses.map((cidr) => splitCidr(cidr).address));
   return [

@@ -29,7 +29,7 @@ function check(world: World): void {
   });
   const sandbox = openNetns(`/run/netns/${world.a.name}`);
   try {
-    const host = { route: world.route, warn: () => undefined };
+    const host = { route: world.route, runDir: '', warn: () => undefined };
     assert.is(plan?.check?.(host, sandbox, attachment).length, 1);
     plan?.apply?.(host, sandbox, attachment, {});
     assert.equal(plan?.check?.(host, sandbox, attachment), []);
@@ -155,7 +155,7 @@ test('an ADD brings back the rules that somebody has flushed, in the bridge tabl
     const b = world.attachment('b');
     applyElements(nft, b.key, {
       rulesets: [ISOLATION_RULESET, MACSPOOF_RULESET],
-      elements: [...isolationElements(b, { withoutIcc: true, internal: true, vlan: 0 }), ...macspoofElements(b)],
+      elements: [...isolationElements(b, { withoutIcc: true, internal: true }), ...macspoofElements(b)],
     });
     assert.equal(
       [ISOLATION_RULESET, MACSPOOF_RULESET].flatMap((ruleset) => checkRuleset(nft, ruleset)),

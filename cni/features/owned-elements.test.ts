@@ -62,10 +62,13 @@ test('applyElements() is one batch, and one question whether the rules are all t
   assert.equal([fake.asked.batches - before.batches, fake.asked.questions - before.questions], [1, 1]);
 });
 
-test('applyElements() does nothing for no addresses', () => {
+test('applyElements() without elements puts only the rules there, without rules nothing', () => {
   const fake = new FakeNftables();
-  apply(fake.connection, OWNER, []);
+  applyElements(fake.connection, OWNER, { rulesets: [], elements: [] });
   assert.equal(fake.asked, { batches: 0, questions: 0 });
+  apply(fake.connection, OWNER, []);
+  assert.equal(elementsOf(fake), []);
+  assert.equal(check(fake.connection, OWNER, []), []);
 });
 
 test('applyElements() again changes nothing', () => {

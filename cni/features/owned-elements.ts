@@ -52,13 +52,14 @@ export function joinStates(states: readonly NftablesState[]): NftablesState {
 }
 
 /**
- * Add an owner's elements in one batch, together with the rules if they are not there yet, or not any more.
+ * Add an owner's elements in one batch, together with the rules if they are not there yet, or not any more. Without
+ * elements only the rules are seen to.
  *
  * Doing it again changes nothing. Throws NetlinkError, or what the state refuses with; nothing has changed then.
  */
 export function applyElements(nft: NftablesConnection, owner: ElementOwner, state: NftablesState): void {
   const wanted = ownedBy(owner, state.elements);
-  if (wanted.length === 0) return;
+  if (wanted.length === 0 && state.rulesets.length === 0) return;
   let isRulesetMissing = false;
   let mayReplace = false;
   retryWhileOutdated(() => {

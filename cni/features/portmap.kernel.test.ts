@@ -3,6 +3,9 @@
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { inNetns, openNetns, type Netns } from '../kernel/netns.ts';
@@ -84,12 +87,13 @@ async function withServer(work: (world: World, node: Node) => void | Promise<voi
 async function withNode(world: World, work: (node: Node) => void | Promise<void>): Promise<void> {
   const hostNetns = openNetns(`/run/netns/${world.host.name}`);
   const route = openRtnetlink(hostNetns);
+  const runDir = mkdtempSync(join(tmpdir(), 'podlink-portmap-'));
   const attach = (attachment: Attachment, portMappings: readonly Mapping[], config: object = {}): Attached =>
     inNetns(hostNetns, () => {
       const warnings: string[] = [];
       const warn = (message: string) => warnings.push(message);
       const plan = planOf(attachment, { hairpinMode: true, ...config, runtimeConfig: { portMappings } }, warn);
-      const host: FeatureHost = { route, warn };
+      const host: FeatureHost = { route, runDir, warn };
       const objects = plan.objects?.(host, hostNetns, attachment) ?? {};
       plan.apply?.(host, hostNetns, attachment, objects);
       const state = plan.nftables?.(attachment);
@@ -114,6 +118,7 @@ async function withNode(world: World, work: (node: Node) => void | Promise<void>
   try {
     await work({ attach });
   } finally {
+    rmSync(runDir, { recursive: true });
     route.close();
     hostNetns.close();
   }

@@ -235,7 +235,7 @@ function planOf(use: Case, hasOwnInterface = true): FeaturePlan | undefined {
 
 function attachmentOf(containerId: string, addresses: readonly string[], bridge?: string): Attachment {
   const key = { network: 'pods', containerId, ifname: 'eth0' };
-  return { key, bridge, hostInterface: 'veth0', mac: '02:00:00:00:00:05', addresses };
+  return { key, bridge, gateway: bridge, hostInterface: 'veth0', mac: '02:00:00:00:00:05', addresses };
 }
 
 const SANDBOX = { path: '', fd: -1, device: 0n, inode: 0n, close: () => undefined };

@@ -3,8 +3,7 @@
 //
 // The rules are portmap-ruleset.ts's and the same for all. An attachment is elements (portmap-elements.ts): a port that
 // another attachment has is refused (portmap-conflict.ts). What is no element is the sysctl route_localnet of the
-// bridge, which belongs to the bridge and stays with it, and the connections of UDP and SCTP that the kernel has to
-// forget (portmap-flows.ts).
+// bridge (route-localnet.ts), and the connections of UDP and SCTP that the kernel has to forget (portmap-flows.ts).
 
 import {
   AF_INET,
@@ -14,7 +13,7 @@ import {
   type IpFamily,
   splitCidr,
 } from '../kernel/netlink/address-bytes.ts';
-import { findSysctl, setSysctl, type SysctlKey } from '../kernel/sysctl.ts';
+import { findSysctl } from '../kernel/sysctl.ts';
 import type { Fields } from '../protocol/fields.ts';
 import type { Attachment, Feature, FeatureHost, FeaturePlan, NftablesState } from './feature.ts';
 import { describeUnmapped, type PortClaim } from './portmap-claim.ts';
@@ -23,6 +22,7 @@ import { refuseTakenPorts } from './portmap-conflict.ts';
 import { hairpinElements, masqueradeAllElement, portElement } from './portmap-elements.ts';
 import { flushForAdd, flushForDelete, needsFlush, type PortFlows, recordedPorts } from './portmap-flows.ts';
 import { PORTMAP_RULESET } from './portmap-ruleset.ts';
+import { claimRouteLocalnet, releaseRouteLocalnet, routeLocalnetKey, routesLocalnet } from './route-localnet.ts';
 
 export const portmapFeature: Feature = {
   name: 'portmap',
@@ -32,15 +32,14 @@ export const portmapFeature: Feature = {
     const portmap = parsePortmap(config, warn);
     return portmap && planPortmap(portmap, config.fields);
   },
-  remove(_host, { objects }) {
+  remove(host, { key, objects }) {
+    releaseRouteLocalnet(host, key);
     flushForDelete(recordedPorts(objects?.ports));
   },
 };
 
 function planPortmap(portmap: PortmapConfig, fields: Fields): FeaturePlan {
   const hasHairpin = fields.boolean('hairpinMode') ?? false;
-  const vlan = fields.integer('vlan', 0, 4094) ?? 0;
-  const gatewayOf = ({ bridge }: Attachment) => (bridge === undefined || vlan === 0 ? bridge : `${bridge}.${vlan}`);
   // Each step of an ADD asks for them: parsing the addresses anew took 0.4 ms.
   const known = new WeakMap<Attachment, ServedClaim[]>();
   const servedOf = (attachment: Attachment): ServedClaim[] => {
@@ -55,25 +54,19 @@ function planPortmap(portmap: PortmapConfig, fields: Fields): FeaturePlan {
       if (portmap.snat && !hasHairpin) warnOfHairpin(host, attachment, ports);
       return { ports: ports.filter(needsFlush).map(flowsOf) };
     },
-    apply(host, _sandbox, attachment) {
-      const gateway = gatewayOf(attachment);
-      if (gateway === undefined || !needsLocalhost(portmap, servedOf(attachment))) return;
-      const value = findSysctl(routeLocalnet(gateway));
-      if (value === undefined) {
-        host.warn(`There is no interface "${gateway}" on the host, so mapped ports are not reached from 127.0.0.1`);
-      } else if (value !== '1') {
-        setSysctl(routeLocalnet(gateway), '1');
-      }
-    },
-    nftables: (attachment) => stateOf(portmap, attachment, servedOf(attachment), gatewayOf(attachment)),
+    nftables: (attachment) => stateOf(portmap, attachment, servedOf(attachment)),
+    // Not before: the rules that guard the host's 127.0.0.1 are in place by now.
     settle(host, attachment) {
+      const { gateway } = attachment;
+      if (gateway !== undefined && needsLocalhost(portmap, servedOf(attachment)))
+        openLocalhost(host, gateway, attachment);
       flushForAdd(host.route, servedOf(attachment).filter(needsFlush).map(flowsOf));
     },
     check(_host, _sandbox, attachment) {
-      const gateway = gatewayOf(attachment);
+      const { gateway } = attachment;
       if (gateway === undefined || !needsLocalhost(portmap, servedOf(attachment))) return [];
-      const value = findSysctl(routeLocalnet(gateway));
-      if (value === undefined || value === '1') return [];
+      const value = findSysctl(routeLocalnetKey(gateway));
+      if (value === undefined || routesLocalnet(gateway)) return [];
       return [`net.ipv4.conf.${gateway}.route_localnet is ${value} instead of 1: ports are not reached from 127.0.0.1`];
     },
   };
@@ -116,12 +109,7 @@ function canonicalAddresses({ addresses }: Attachment): string[] {
   return addresses.map((cidr) => canonicalAddress(splitCidr(cidr).address));
 }
 
-function stateOf(
-  portmap: PortmapConfig,
-  attachment: Attachment,
-  served: readonly ServedClaim[],
-  gateway: string | undefined,
-): NftablesState {
+function stateOf(portmap: PortmapConfig, attachment: Attachment, served: readonly ServedClaim[]): NftablesState {
   const byAddress = new Map(served.map(({ containerIp, family }) => [containerIp, family]));
   return {
     rulesets: [PORTMAP_RULESET],
@@ -130,7 +118,7 @@ function stateOf(
       ...[...byAddress].flatMap(([containerIp, family]) => {
         if (!portmap.snat) return [];
         if (portmap.masqAll) return [masqueradeAllElement(family, containerIp)];
-        const neighboursBy = seesBridgedPackets(family) ? undefined : gateway;
+        const neighboursBy = seesBridgedPackets(family) ? undefined : attachment.gateway;
         const ownIps = canonicalAddresses(attachment).filter((address) => familyOf(address) === family);
         return hairpinElements(family, { containerIp, ownIps, neighboursBy });
       }),
@@ -164,8 +152,19 @@ function needsLocalhost(portmap: PortmapConfig, served: readonly ServedClaim[]):
   return portmap.snat && served.some(({ family }) => family === AF_INET);
 }
 
-function routeLocalnet(gateway: string): SysctlKey {
-  return ['ipv4', 'conf', gateway, 'route_localnet'];
+/** Let connections from 127.0.0.1 in: a container starts without them, too. */
+function openLocalhost(host: FeatureHost, gateway: string, { key }: Attachment): void {
+  const problem = attemptClaim(host, gateway, key);
+  if (problem !== undefined) host.warn(`Mapped ports are not reached from 127.0.0.1: ${problem}`);
+}
+
+/** Undefined once it is claimed, else the reason why it cannot be. */
+function attemptClaim(host: FeatureHost, gateway: string, key: Attachment['key']): string | undefined {
+  try {
+    return claimRouteLocalnet(host, gateway, key) ? undefined : `there is no interface "${gateway}" on the host`;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
 }
 
 function flowsOf({ family, hostIp, protocol, firstPort, lastPort, containerIp }: ServedClaim): PortFlows {

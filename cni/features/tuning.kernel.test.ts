@@ -18,6 +18,7 @@ const KEY = { network: 'n', containerId: 'c', ifname: 'eth0' };
 const ATTACHMENT: Attachment = {
   key: KEY,
   bridge: undefined,
+  gateway: undefined,
   hostInterface: undefined,
   mac: undefined,
   addresses: [],
@@ -56,7 +57,7 @@ function withTuning(json: Readonly<Record<string, unknown>>, work: (tuned: Tuned
   return withHostAndSandbox((host, sandbox) => {
     sandbox.ip('link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'peer0');
     const plan = planOf(KEY, json);
-    const featureHost: FeatureHost = { route: host.route, warn: () => undefined };
+    const featureHost: FeatureHost = { route: host.route, runDir: '', warn: () => undefined };
     return work({
       host,
       sandbox,
@@ -152,7 +153,10 @@ test('remove() does nothing without a record or without a sandbox', () =>
   withTuning({ sysctl: { 'net.ipv4.ip_forward': '1' } }, ({ host, sandbox, add, remove }) => {
     const objects = add();
     remove(undefined);
-    tuningFeature.remove?.({ route: host.route, warn: () => undefined }, { key: KEY, objects, sandbox: undefined });
+    tuningFeature.remove?.(
+      { route: host.route, runDir: '', warn: () => undefined },
+      { key: KEY, objects, sandbox: undefined },
+    );
     assert.is(sysctl(sandbox, 'net.ipv4.ip_forward'), '1');
   }));
 
@@ -171,7 +175,7 @@ function withSiblings(
   work: (sandbox: TestNamespace, remove: (i: number) => void) => void,
 ) {
   return withHostAndSandbox((host, sandbox) => {
-    const featureHost: FeatureHost = { route: host.route, warn: () => undefined };
+    const featureHost: FeatureHost = { route: host.route, runDir: '', warn: () => undefined };
     const recorded: (FeatureObjects | undefined)[] = [];
     const others = () => recorded.filter((objects) => objects !== undefined);
     for (const [i, sysctls] of settings.entries()) {
@@ -284,7 +288,7 @@ test('remove() leaves a sysctl alone that has got another value since, whoever e
 
 test('objects() takes for the original what somebody else has set after the other attachments', () =>
   withTuning({ sysctl: { 'net.core.somaxconn': '88' } }, ({ host, sandbox, plan }) => {
-    const featureHost: FeatureHost = { route: host.route, warn: () => undefined };
+    const featureHost: FeatureHost = { route: host.route, runDir: '', warn: () => undefined };
     const key = ['core', 'somaxconn'];
     const others = () => [{ sysctls: [{ key, value: '77', original: '4096' }] }, { sysctls: 'damaged' }];
     const objects = () => plan.objects?.(featureHost, sandbox.netns, ATTACHMENT, others);
@@ -307,7 +311,8 @@ for (const names of [
       // The other way round, the kernel has nothing to do for the second one.
       setBy(sandbox, 'net.ipv4.ip_forward=1');
       setBy(sandbox, 'net.ipv4.conf.eth0.forwarding=0');
-      const apply = () => plan.apply?.({ route: sandbox.route, warn: () => undefined }, sandbox.netns, ATTACHMENT, {});
+      const apply = () =>
+        plan.apply?.({ route: sandbox.route, runDir: '', warn: () => undefined }, sandbox.netns, ATTACHMENT, {});
       const says = 'must be a value that lasts: another sysctl, set with it, makes "0" of "1"';
       assert.is(refusal(apply), `7 Invalid "sysctl.${names[0]}": ${says}`);
       assert.is(sysctl(sandbox, 'net.core.somaxconn'), '4096');
@@ -354,7 +359,7 @@ for (const [key, value, addresses, isRefused, before] of SWITCHES) {
       setBy(sandbox, 'net.ipv6.conf.eth0.disable_ipv6=0');
       sandbox.ip('link', 'set', 'eth0', 'up');
       for (const address of addresses) sandbox.ip('address', 'add', address, 'dev', 'eth0');
-      const featureHost: FeatureHost = { route: host.route, warn: () => undefined };
+      const featureHost: FeatureHost = { route: host.route, runDir: '', warn: () => undefined };
       const attachment = { ...ATTACHMENT, addresses };
       const add = () => {
         const objects = plan.objects?.(featureHost, sandbox.netns, attachment) ?? {};
@@ -395,7 +400,8 @@ for (const [key, value, message] of BAD) {
       assert.match(text, message);
       assert.ok(text.startsWith(`7 Invalid "sysctl.${key}": `), text);
       // apply() itself does so: it needs no record for it.
-      const apply = () => plan.apply?.({ route: sandbox.route, warn: () => undefined }, sandbox.netns, ATTACHMENT, {});
+      const apply = () =>
+        plan.apply?.({ route: sandbox.route, runDir: '', warn: () => undefined }, sandbox.netns, ATTACHMENT, {});
       assert.match(refusal(apply), message);
       assert.is(sysctl(sandbox, 'net.ipv4.ip_default_ttl'), '64');
     }));

@@ -37,7 +37,11 @@ export const bridgeMode: Mode = {
     if (config.isGateway && config.vlan !== 0) vlanGatewayName(config);
     const { key } = request;
     return {
-      objects: () => ({ bridge: config.bridge, hostInterface: hostInterfaceName(key) }),
+      objects: () => ({
+        bridge: config.bridge,
+        ...(config.vlan !== 0 && { gateway: `${config.bridge}.${config.vlan}` }),
+        hostInterface: hostInterfaceName(key),
+      }),
       attach: (host, sandbox, addressing, undo) => attachToBridge(host, sandbox, key, config, addressing, undo),
       status: (host) => void findBridge(host.route, config.bridge),
       check: (host, sandbox, expected) => checkBridgeAttachment(host, sandbox, key, config, expected),

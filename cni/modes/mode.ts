@@ -51,6 +51,8 @@ export interface Undo {
 /** Objects in the kernel that an attachment is made of: written to its record before any of them is made. */
 export interface AttachmentObjects {
   readonly bridge?: string;
+  /** The interface that routes for the container where it is not the bridge itself. */
+  readonly gateway?: string;
   readonly hostInterface?: string;
   /** `device:inode` of the namespace mounted over CNI_NETNS, and whose it is. */
   readonly sharedNetns?: string;

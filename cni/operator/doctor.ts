@@ -5,6 +5,7 @@ import { BIN_DIR_OPTION, type Call, type Command, CONF_DIR_OPTION } from './comm
 import { examineConfigurations } from './doctor-configuration.ts';
 import { examineFirewall } from './doctor-firewall.ts';
 import { examineKernel } from './doctor-kernel.ts';
+import { examineLocalhost } from './doctor-localhost.ts';
 import { examinePlugins } from './doctor-plugins.ts';
 import { examineAttachments, examineDirectories, examineReservations } from './doctor-state.ts';
 import { examineSysctls } from './doctor-sysctls.ts';
@@ -18,6 +19,7 @@ const EXAMINATIONS: readonly (readonly [subject: string, examine: Examination])[
   ['kernel', examineKernel],
   ['sysctls', examineSysctls],
   ['firewall', examineFirewall],
+  ['firewall', examineLocalhost],
   ['plugins', examinePlugins],
   ['configuration', examineConfigurations],
   ['directories', examineDirectories],

@@ -155,7 +155,11 @@ function addFeatures(
   const attachment = describeAttachment(begun, begun.objects, attached);
   const work = prepareFeatures(context, sandbox, plan.features, attachment);
   const record = { ...begun, addresses: attachment.addresses, ...recordOf(work) };
-  if (plan.features.length === 0) return record;
+  if (plan.features.length === 0) {
+    // Rules that another attachment needs of its neighbours.
+    applyFeatures(context, sandbox, work);
+    return record;
+  }
   // The addresses and the interface are known only now, and DEL must find what is about to be made for them.
   writeRecord(context.runDir, record);
   const traces = tracesOfRecord(record);

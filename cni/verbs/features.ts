@@ -11,6 +11,7 @@ import type {
 import { ALL_RULESETS, FEATURES } from '../features/feature-registry.ts';
 import { applyElements, checkElements, joinStates, ownedBy, removeElements } from '../features/owned-elements.ts';
 import { recordedElements, recordElement } from '../features/recorded-element.ts';
+import { guardOfLocalnet } from '../features/route-localnet.ts';
 import { identityOf, type Netns } from '../kernel/netns.ts';
 import type { Element } from '../kernel/nftables/element.ts';
 import type { AttachmentObjects, Attached, OwnLink, Sandbox } from '../modes/mode.ts';
@@ -51,6 +52,7 @@ export function describeAttachment(
   return {
     key,
     bridge: objects.bridge,
+    gateway: objects.gateway ?? objects.bridge,
     hostInterface: objects.hostInterface,
     mac: own?.mac?.toLowerCase(),
     addresses: made.ips.map(({ address }) => address),
@@ -92,7 +94,10 @@ function otherObjects(
 }
 
 function nftablesOf(planned: readonly PlannedFeature[], attachment: Attachment): NftablesState {
-  return joinStates(planned.flatMap(({ plan }) => plan.nftables?.(attachment) ?? []));
+  const wanted = planned.flatMap(({ plan }) => plan.nftables?.(attachment) ?? []);
+  const states = wanted.filter(({ elements }) => elements.length > 0);
+  const guard = guardOfLocalnet(attachment);
+  return joinStates(guard ? [...states, guard] : states);
 }
 
 /** What of the work belongs in the record. */
@@ -107,7 +112,7 @@ export function applyFeatures(context: Context, sandbox: Sandbox, work: FeatureW
     plan.apply?.(context, sandbox.netns, attachment, objects[feature.name] ?? {});
     if (plan.apply) context.mark(feature.name);
   }
-  if (nftables.elements.length > 0) applyElements(context.nft, attachment.key, nftables);
+  if (nftables.rulesets.length > 0) applyElements(context.nft, attachment.key, nftables);
   context.mark('nft');
   for (const { plan } of planned) plan.settle?.(context, attachment);
 }
@@ -122,7 +127,7 @@ export function checkFeatures(
   const nftables = nftablesOf(planned, attachment);
   return [
     ...planned.flatMap(({ plan }) => plan.check?.(context, sandbox.netns, attachment) ?? []),
-    ...(nftables.elements.length > 0 ? checkElements(context.nft, attachment.key, nftables) : []),
+    ...(nftables.rulesets.length > 0 ? checkElements(context.nft, attachment.key, nftables) : []),
   ];
 }
 

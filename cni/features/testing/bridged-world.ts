@@ -147,7 +147,7 @@ export async function withWorld(work: (world: World) => void | Promise<void>): P
 function attachment(name: 'a' | 'b' | 'c'): Attachment {
   const { bridge, mac, cidrs } = PODS[name];
   const key = { network: bridge, containerId: name, ifname: 'eth0' };
-  return { key, bridge, hostInterface: `veth${name}`, mac, addresses: cidrs };
+  return { key, bridge, gateway: bridge, hostInterface: `veth${name}`, mac, addresses: cidrs };
 }
 
 function connect(host: Machine, pods: Readonly<Record<'a' | 'b' | 'c', Machine>>, outside: Machine): void {

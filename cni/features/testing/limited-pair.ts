@@ -45,8 +45,8 @@ export function limit(
     warn,
   });
   if (!plan?.objects || !plan.apply) throw new Error('Cannot find a limit in the configuration');
-  const featureHost = { route: host.route, warn };
-  const attachment = { key, bridge: undefined, hostInterface, mac: undefined, addresses: [] };
+  const featureHost = { route: host.route, runDir: '', warn };
+  const attachment = { key, bridge: undefined, gateway: undefined, hostInterface, mac: undefined, addresses: [] };
   const objects = plan.objects(featureHost, pod.netns, attachment);
   const apply = (): void => plan.apply?.(featureHost, pod.netns, attachment, objects);
   apply();

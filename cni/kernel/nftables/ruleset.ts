@@ -114,10 +114,13 @@ export function checkRuleset(nft: NftablesConnection, ruleset: Ruleset): string[
   return [
     tableProblem,
     ...allSets(ruleset).map((set) => checkObject(nft, describeSet(set), getSet(set), encodeSet(set))),
-    ...chains.flatMap(({ chain, rules }) => [
-      checkObject(nft, describeChain(chain), getChain(chain), encodeChain(chain)) ?? checkRules(nft, chain, rules),
-    ]),
+    ...chains.map((each) => checkChain(nft, each)),
   ].filter((problem) => problem !== undefined);
+}
+
+/** Say what is wrong with one chain and its rules; undefined when nothing is. */
+export function checkChain(nft: NftablesConnection, { chain, rules }: ChainWithRules): string | undefined {
+  return checkObject(nft, describeChain(chain), getChain(chain), encodeChain(chain)) ?? checkRules(nft, chain, rules);
 }
 
 /**
