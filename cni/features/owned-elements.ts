@@ -81,6 +81,14 @@ export function applyElements(nft: NftablesConnection, owner: ElementOwner, stat
   if (!isRulesetMissing) repairRulesets(nft, state.rulesets);
 }
 
+/**
+ * Put the rules back as they were made, whatever has become of them: nft, for one, loads a ruleset that it has listed
+ * with other expressions of the same meaning. Elements stay as they are. For a repair: it looks at each rule.
+ */
+export function restoreRulesets(nft: NftablesConnection, rulesets: readonly Ruleset[]): void {
+  for (const ruleset of rulesets) if (checkRuleset(nft, ruleset).length > 0) repairRuleset(nft, ruleset);
+}
+
 /** Make the rules whole again if somebody has deleted some of them. Elements stay as they are. */
 function repairRulesets(nft: NftablesConnection, rulesets: readonly Ruleset[]): void {
   if (!hasAllRules(nft, rulesets)) for (const ruleset of rulesets) repairRuleset(nft, ruleset);

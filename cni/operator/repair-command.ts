@@ -7,6 +7,7 @@ import { findAttachments } from './attachment-inspect.ts';
 import { compareRecords, listChosenRecords } from './attachment-list.ts';
 import { BIN_DIR_OPTION, binDirsOf, type Call, type Command, NETWORK_OPTION } from './command.ts';
 import { describeLife } from './liveness.ts';
+import { findStaleElements, type StaleObject } from './stale-objects.ts';
 import { type Colour, count, printable, type Style } from './text-table.ts';
 
 const COLOURS: Readonly<Record<Repair['outcome'], Colour>> = {
@@ -24,6 +25,7 @@ export const repairCommand: Command = {
   arguments: [{ name: 'ID', isRequired: false, isRepeated: true }],
   options: [NETWORK_OPTION, BIN_DIR_OPTION],
   async run(call) {
+    const collected = call.args.length > 0 ? [] : await collectElements(call);
     const repairs: Repair[] = [];
     for (const record of chooseRecords(call)) {
       // Its ADD holds the lock and is about to say how it went.
@@ -35,17 +37,38 @@ export const repairCommand: Command = {
       if (repair) repairs.push(repair);
     }
     return {
-      json: repairs.map(({ record: { network, containerId, ifname }, ...rest }) => ({
-        network,
-        containerId,
-        interface: ifname,
-        ...rest,
-      })),
-      text: (style) => describe(repairs, style),
+      json: [
+        ...collected.map(({ owner = '', why }) => {
+          const [network = '', containerId = '', ifname = ''] = owner.split('/');
+          return { network, containerId, interface: ifname, outcome: 'removed', found: [why], left: [] };
+        }),
+        ...repairs.map(({ record: { network, containerId, ifname }, ...rest }) => ({
+          network,
+          containerId,
+          interface: ifname,
+          ...rest,
+        })),
+      ],
+      text: (style) =>
+        [
+          ...collected.map(
+            ({ what, why }) => `${style(COLOURS.removed, 'removed')}  ${what}\n  was: ${printable(why)}`,
+          ),
+          describe(repairs, style),
+        ].join('\n'),
       hasFinding: repairs.some(({ left }) => left.length > 0),
     };
   },
 };
+
+/** Elements of nobody, which stand in the way of others: a ruleset that was saved before a reboot brings them. */
+async function collectElements(call: Call): Promise<StaleObject[]> {
+  const collected: StaleObject[] = [];
+  for (const stale of findStaleElements(call)) {
+    if (stale.kept === undefined && (await stale.remove()) === 'removed') collected.push(stale);
+  }
+  return collected;
+}
 
 function chooseRecords(call: Call): AttachmentRecord[] {
   if (call.args.length > 0) return [...new Set(call.args)].flatMap((id) => findAttachments(call, id));

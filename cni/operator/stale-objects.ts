@@ -37,6 +37,8 @@ export interface StaleObject {
   readonly kind: 'attachment' | 'elements' | 'interface' | 'reservation';
   readonly network: string;
   readonly what: string;
+  /** NETWORK/CONTAINERID/IFNAME of elements. */
+  readonly owner?: string;
   readonly why: string;
   /** Why it is left alone all the same; undefined when it can go. */
   readonly kept?: string;
@@ -65,6 +67,13 @@ export function findStaleObjects(call: Call): StaleObject[] {
       .filter(({ isOurs }) => isOurs)
       .flatMap((book) => judgeReservations(book, records, context)),
   ];
+}
+
+/** Find the elements of nobody, of a network or of all: a ruleset that was saved and loaded again may bring some back. */
+export function findStaleElements(call: Call): StaleObject[] {
+  const { context } = call;
+  const elements = listOwnedElements(call.valueOf(NETWORK_OPTION.name), context);
+  return judgeElements(elements, listAllRecords(context.runDir), context);
 }
 
 function judgeAttachment(record: AttachmentRecord, call: Call): StaleObject | undefined {
@@ -128,6 +137,7 @@ function judgeElements(elements: OwnedElements, records: readonly AttachmentReco
       kind: 'elements' as const,
       network: comment.split('/')[0] ?? '',
       what: `${ofOwner.length} nftables elements of ${comment}`,
+      owner: comment,
       why: 'the attachment has neither a record nor an interface',
       ...(hasUnknown && { kept: 'an interface of podlink is there that does not tell its owner' }),
       remove: () => {

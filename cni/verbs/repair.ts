@@ -5,6 +5,7 @@
 // attachments that have something wrong.
 
 import { describeAttachment, prepareFeatures, applyFeatures } from './features.ts';
+import { restoreRulesets } from '../features/owned-elements.ts';
 import { ipsOf } from '../protocol/result.ts';
 import { type AttachmentRecord, findRecord, lockAttachment } from './attachment-record.ts';
 import { findProblems } from './check.ts';
@@ -86,10 +87,9 @@ function makeAgain(
     () => {
       const ips = ipsOf(expected, record.ifname);
       const attachment = describeAttachment(record, record.objects, { ...expected, ips });
-      applyFeatures(context, sandbox, {
-        ...prepareFeatures(context, sandbox, features, attachment),
-        objects: record.features,
-      });
+      const work = prepareFeatures(context, sandbox, features, attachment);
+      restoreRulesets(context.nft, work.nftables.rulesets);
+      applyFeatures(context, sandbox, { ...work, objects: record.features });
     },
   ];
   return attempts.flatMap((attempt) => {

@@ -25,7 +25,7 @@ import { NFTA_RULE_CHAIN } from './constants.ts';
 import { IPV4_ADDR } from './key.ts';
 import { attributeBytesOf, NFGENMSG_BYTES } from './message.ts';
 import { addRule, encodeRule, listRules, listRulesOfTable, type Rule } from './rule.ts';
-import { addSet, describeSet, encodeSet, expectSet, getSet, type NamedSet } from './set.ts';
+import { addSet, describeSet, encodeSetDefinition, expectSet, getSet, type NamedSet } from './set.ts';
 import { addTable, describeTable, encodeTable, getTable, type Table } from './table.ts';
 
 export interface ChainWithRules {
@@ -113,7 +113,7 @@ export function checkRuleset(nft: NftablesConnection, ruleset: Ruleset): string[
   if (tableProblem?.endsWith(MISSING)) return [tableProblem];
   return [
     tableProblem,
-    ...allSets(ruleset).map((set) => checkObject(nft, describeSet(set), getSet(set), encodeSet(set))),
+    ...allSets(ruleset).map((set) => checkObject(nft, describeSet(set), getSet(set), encodeSetDefinition(set))),
     ...chains.map((each) => checkChain(nft, each)),
   ].filter((problem) => problem !== undefined);
 }

@@ -25,6 +25,7 @@ import {
   NFTA_SET_USERDATA,
 } from './constants.ts';
 import { type DataType, keyLength, keyType } from './key.ts';
+import type { MessageWriter } from '../netlink/writer.ts';
 import { attributesOf, nftType, writeHeader } from './message.ts';
 import { describeTable, type Table } from './table.ts';
 import { encodeComment, HOST_ORDER_KEY, SET_COMMENT } from './userdata.ts';
@@ -78,9 +79,26 @@ export function readElementCount(answer: Message | undefined): number | undefine
   return answer ? attributesOf(answer).be32(NFTA_SET_COUNT) : 0;
 }
 
-/** The definition of a set: what the kernel must answer to getSet(), and with an ID what addSet() asks for. */
+/** Write a set with its comment; addSet() asks for it with an ID. */
 export function encodeSet(set: NamedSet, id?: number): Uint8Array {
-  const { table, name, key, interval, data, comment } = set;
+  const { key, comment } = set;
+  const order = key.length === 1 && key[0]?.isHostOrder ? HOST_ORDER_KEY : new Uint8Array();
+  const userdata = Buffer.concat([order, encodeComment(SET_COMMENT, comment)]);
+  return writeDefinition(set, id).attributeBytes(NFTA_SET_USERDATA, userdata).finish();
+}
+
+/**
+ * The definition of a set, which the kernel must answer to getSet().
+ *
+ * Without the user data: nft writes its own when it loads what it has listed (types and byte order of the fields, for
+ * its next listing), and no packet meets them.
+ */
+export function encodeSetDefinition(set: NamedSet): Uint8Array {
+  return writeDefinition(set).finish();
+}
+
+function writeDefinition(set: NamedSet, id?: number): MessageWriter {
+  const { table, name, key, interval, data } = set;
   // Ranges of a single field are two elements each, in another kind of set (nft_set_rbtree): not needed so far.
   if (interval && key.length < 2) throw new RangeError(`Cannot describe ${describeSet(set)}: ranges need two fields`);
   const flags = (interval ? NFT_SET_INTERVAL | NFT_SET_CONCAT : 0) | (data ? NFT_SET_MAP : 0);
@@ -104,8 +122,7 @@ export function encodeSet(set: NamedSet, id?: number): Uint8Array {
       }),
     );
   }
-  const order = key.length === 1 && key[0]?.isHostOrder ? HOST_ORDER_KEY : new Uint8Array();
-  return writer.attributeBytes(NFTA_SET_USERDATA, Buffer.concat([order, encodeComment(SET_COMMENT, comment)])).finish();
+  return writer;
 }
 
 function operation(verb: string, message: number, set: NamedSet, payload: Uint8Array, flags = 0): Operation {
