@@ -145,7 +145,7 @@ try {
   const [bundleFile, snapshotFile] = ['podlink.cjs', 'snapshot.cjs'].map((name) => join(temporary, name));
   writeFileSync(bundleFile, wrapBundle(bundle));
   writeFileSync(snapshotFile, snapshotScript(bundleFile, selectProfiled(bundle, readFileSync(PROFILE, 'utf8'))));
-  // What no runtime's call needs is no part of the snapshot: cni/verbs/packed-script.ts.
+  // What no runtime's call needs is no part of the snapshot: cni/verbs/packed-script.ts, cni/kernel/packed-library.ts.
   const assets = {
     'operator.cjs': await bundleOf({
       entryPoints: [join(root, 'cni/operator/command-line.ts')],
@@ -163,6 +163,12 @@ try {
       stdin: { contents: "export { CoreV1Api, KubeConfig } from '@kubernetes/client-node';", resolveDir: root },
       legalComments: 'eof',
       minify: true,
+    }),
+    're2js.cjs': await bundleOf({
+      stdin: { contents: "export { RE2JS } from 're2js';", resolveDir: root },
+      legalComments: 'eof',
+      minify: true,
+      charset: 'ascii',
     }),
   };
   for (const [name, script] of Object.entries(assets)) writeFileSync(join(temporary, name), script);

@@ -4,6 +4,7 @@
 // One ADD takes its features through these steps, all of them through one before any through the next:
 //
 //   plan()       before anything changes: accept or refuse the configuration
+//   early        before the interface is made, and before it goes up: what it must find, or be, from its first moment on
 //   objects()    the interface is there: name what is about to be made; it goes on record
 //   apply()      make it, except for nftables
 //   nftables()   the elements to add: all features' in one batch, see owned-elements.ts
@@ -80,8 +81,22 @@ export type FeatureObjects = Readonly<Record<string, unknown>>;
  */
 export type ListOthers = () => readonly FeatureObjects[];
 
+/** The part of a feature that must not come late, since the kernel or a neighbour acts as soon as an interface is up. */
+export interface EarlySteps {
+  /**
+   * The addresses are known, and the interface is not there: name what setNamespace() is about to change. It goes on
+   * record. Undefined when that is nothing. Reads, changes nothing. Throws FieldError.
+   */
+  objects(sandbox: Netns, addresses: readonly string[], listOthers: ListOthers): FeatureObjects | undefined;
+  /** Make what every new interface of the namespace takes over. */
+  setNamespace(sandbox: Netns): void;
+  /** The interface is there and down: make what goes with it. */
+  setInterface(sandbox: Netns): void;
+}
+
 /** A feature that an ADD was accepted with. Nothing has been changed yet. */
 export interface FeaturePlan {
+  readonly early?: EarlySteps;
   /** Name what is about to be made. Reads, changes nothing. `listOthers` knows also of ADDs that were killed. */
   readonly objects?: (
     host: FeatureHost,

@@ -80,6 +80,11 @@ export function requireAddressesKept(
   }
 }
 
+/** Whether interfaces that are made later take a sysctl over ("default"), or obey it ("all"). */
+export function isInherited([, table, link]: SysctlKey): boolean {
+  return (table === 'conf' || table === 'neigh') && (link === 'default' || link === 'all');
+}
+
 /** Whether a sysctl belongs to the interface, and goes with it. */
 export function isOfLink([, table, link]: SysctlKey, ifname: string): boolean {
   return (table === 'conf' || table === 'neigh') && link === ifname;

@@ -202,6 +202,23 @@ const ALLOWLISTS: readonly [text: string, key: string, isAllowed: boolean][] = [
   ['\n  ^net\\.core\\.\r\n', 'net.ipv4.ip_forward', false],
   ['', 'net.ipv4.ip_forward', false],
   ['\n \n', 'net.ipv4.ip_forward', false],
+  // Go's syntax, where JavaScript's differs.
+  ['(?i)^NET\\.CORE\\..*$', 'net.core.somaxconn', true],
+  ['(?i)^NET\\.CORE\\..*$', 'net.ipv4.ip_forward', false],
+  ['^(?P<area>net\\.core)\\.', 'net.core.somaxconn', true],
+  ['^(?<area>net\\.core)\\.', 'net.ipv4.ip_forward', false],
+  ['^\\Qnet.core.\\E', 'net.core.somaxconn', true],
+  ['^\\Qnet.core.\\E', 'net/core/somaxconn', false],
+  ['^\\Qnet.', 'net.core.somaxconn', true],
+  ['\\Anet\\.core\\.[[:alpha:]]+\\z', 'net.core.somaxconn', true],
+  ['\\Anet\\.core\\.[[:digit:]]+\\z', 'net.core.somaxconn', false],
+  ['^net\\.[[:^digit:]]+$', 'net.core.somaxconn', true],
+  ['^\\pL+\\.core', 'net.core.somaxconn', true],
+  ['(?U)^net\\..+n$', 'net.core.somaxconn', true],
+  ['(?i:NET)\\.core', 'net.core.somaxconn', true],
+  ['(?i:NET)\\.CORE', 'net.core.somaxconn', false],
+  ['^net\\x2ecore', 'net.core.somaxconn', true],
+  ['^net\\x{2e}core', 'net/core/somaxconn', false],
 ];
 for (const [text, key, isAllowed] of ALLOWLISTS) {
   test(`an allow-list of ${JSON.stringify(text)} ${isAllowed ? 'allows' : 'refuses'} ${key}`, () =>
@@ -221,13 +238,25 @@ test('the allow-list goes for args too, and says what is allowed', () =>
     );
   }));
 
-test('a line of the allow-list that is no regular expression is an error that names it', () =>
-  withAllowlist('\n^net\\.(\n', (path) => {
-    assert.is(
-      refusal(() => planTuning(request({ sysctl: SYSCTL }), path)),
-      `7 Invalid ${path}, line 2: must be a regular expression, is "^net\\.("`,
-    );
-  }));
+for (const source of [
+  '^net\\.(',
+  'net(?=core)',
+  '(?<!x)net',
+  '(net)\\1',
+  'a{1001}',
+  'net**',
+  '\\y',
+  '(?P<a>n)(?P<a>e)',
+  '\\C*\\8',
+]) {
+  test(`${source} in the allow-list, which Go takes for no regular expression, is an error that names it`, () =>
+    withAllowlist(`\n${source}\n`, (path) => {
+      assert.is(
+        refusal(() => planTuning(request({ sysctl: SYSCTL }), path)),
+        `7 Invalid ${path}, line 2: must be a regular expression as Go's and RE2's are, is "${source}"`,
+      );
+    }));
+}
 
 test('without an allow-list everything is allowed, and one that cannot be read is an error', () => {
   const settings = parseTuningConfig(request({ sysctl: SYSCTL }))?.sysctls ?? [];

@@ -14,6 +14,7 @@ import { parseTuningConfig, type TuningConfig } from './tuning-config.ts';
 import {
   changesOf,
   checkSysctls,
+  isInherited,
   isOfLink,
   readSysctls,
   requireAddressesKept,
@@ -43,17 +44,42 @@ export function planTuning(request: FeatureRequest, allowlistPath?: string): Fea
   if (!config) return undefined;
   requireAllowed(config.sysctls, allowlistPath);
   const { ifname } = request.key;
+  const inherited = config.sysctls.filter(({ key }) => isInherited(key));
+  const ofLink = config.sysctls.filter(({ key }) => isOfLink(key, ifname));
+  let early: SysctlChange[] | undefined;
+  let known: readonly string[] = [];
   let values: SysctlValues | undefined;
   return {
+    ...((inherited.length > 0 || ofLink.length > 0) && {
+      early: {
+        objects(sandbox, addresses, listOthers) {
+          const others = changesOfOthers(listOthers);
+          known = addresses;
+          early = inNetns(sandbox, () => {
+            requireAddressesKept(inherited, ifname, addresses);
+            return changesOf(inherited, others);
+          });
+          return early.length > 0 ? { sysctls: early } : undefined;
+        },
+        setNamespace: (sandbox) => inNetns(sandbox, () => setSysctls(inherited)),
+        setInterface: (sandbox) =>
+          inNetns(sandbox, () => {
+            requireAddressesKept(ofLink, ifname, known);
+            setSysctls(ofLink);
+          }),
+      },
+    }),
     objects(_host, sandbox, { addresses }, listOthers) {
       if (config.sysctls.length === 0) return { sysctls: [] };
       const others = changesOfOthers(listOthers);
+      // Those that have been set early do not tell any more what they were.
+      const late = early ? config.sysctls.filter((setting) => !inherited.includes(setting)) : config.sysctls;
       const changes = inNetns(sandbox, () => {
-        requireAddressesKept(config.sysctls, ifname, addresses);
+        requireAddressesKept(late, ifname, addresses);
         values = readSysctls(config.sysctls);
-        return changesOf(config.sysctls, others, values);
+        return changesOf(late, others, values);
       });
-      return { sysctls: changes.filter(({ key }) => !isOfLink(key, ifname)) };
+      return { sysctls: [...(early ?? []), ...changes.filter(({ key }) => !isOfLink(key, ifname))] };
     },
     apply(_host, sandbox) {
       tuneLink(sandbox, ifname, config);

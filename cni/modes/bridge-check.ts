@@ -128,11 +128,16 @@ function checkSandboxEnd(
   if (hostEnd && link.peerIndex !== hostEnd.index)
     problems.push(`interface "${ifname}" is not the other end of "${hostEnd.name}"`);
   if (!config.disableContainerInterface && !link.isUp) problems.push(`interface "${ifname}" is down`);
-  // A chained plugin may have lowered it; more than the host end takes is lost on the way.
-  if (hostEnd && link.mtu > hostEnd.mtu) {
+  const reported = expected.interfaces.find(({ name, sandbox: path }) => name === ifname && path);
+  // A chained plugin may have lowered it, which results say since version 1.1.0.
+  const mtu = reported?.mtu ?? config.mtu;
+  if (mtu !== undefined && link.mtu !== mtu) {
+    const source = reported?.mtu === undefined ? 'the configuration' : 'prevResult';
+    problems.push(`interface "${ifname}" has MTU ${link.mtu}, ${source} says ${mtu}`);
+  } else if (hostEnd && link.mtu > hostEnd.mtu) {
+    // More than the host end takes is lost on the way.
     problems.push(`interface "${ifname}" has MTU ${link.mtu}, its other end "${hostEnd.name}" only ${hostEnd.mtu}`);
   }
-  const reported = expected.interfaces.find(({ name, sandbox: path }) => name === ifname && path);
   if (!reported) problems.push(`prevResult has no interface "${ifname}"`);
   else {
     if (reported.sandbox !== sandbox.path)

@@ -77,9 +77,9 @@ function repairSandboxSide(
       if (!present.includes(canonicalCidr(address))) addAddress(route, link.index, address, IFA_F_NODAD);
     }
     if (!link.isUp) setLink(route, link, { isUp: true });
-    // A chained plugin may have lowered it; more than the host end takes is lost on the way.
-    const mtu = config.mtu ?? hostEnd.mtu;
-    if (link.mtu > mtu) setLink(route, link, { mtu });
+    // More than the host end takes is lost on the way.
+    const mtu = config.mtu ?? Math.min(link.mtu, hostEnd.mtu);
+    if (link.mtu !== mtu) setLink(route, link, { mtu });
     for (const entry of kernelRoutes({ ...expected, ips }, link)) {
       try {
         addRoute(route, entry);

@@ -64,6 +64,8 @@ export interface Sandbox {
   /** CNI_NETNS as the runtime spells it: results repeat it. */
   readonly path: string;
   readonly netns: Netns;
+  /** On ADD: set what must be so before the container's interface goes up. A mode calls it when the interface is there. */
+  readonly beforeUp?: () => void;
 }
 
 /** The node's side of an operation. */

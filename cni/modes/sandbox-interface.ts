@@ -39,6 +39,7 @@ export function configureSandboxInterface(
 ): void {
   const hasIpv6 = addressing.ips.some(({ address }) => familyOf(address) === AF_INET6);
   inNetns(sandbox.netns, () => setSandboxSysctls(link.name, hasIpv6, options));
+  sandbox.beforeUp?.();
   // IPAM has seen to it that the address is nobody else's, so the kernel need not ask around for a second.
   const flags = options.enabledad ? 0 : IFA_F_NODAD;
   const ready = addressing.ips.map(({ address }) => addressAddition(link.index, address, flags));

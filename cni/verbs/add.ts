@@ -26,7 +26,9 @@ import type { Context } from './context.ts';
 import {
   applyFeatures,
   describeAttachment,
+  type EarlyWork,
   featureRemovals,
+  prepareEarly,
   prepareFeatures,
   recordOf,
   removeOwnElements,
@@ -93,7 +95,7 @@ async function attach(
   previous: Result | undefined,
 ): Promise<Result> {
   const key = keyOf(request);
-  const begun = beginRecord(request, plan, sandbox);
+  let begun = beginRecord(request, plan, sandbox);
   const undo = new UndoStack();
   try {
     writeRecord(context.runDir, begun);
@@ -103,7 +105,13 @@ async function attach(
     // already must keep it.
     context.mark('ipam');
     if (prepared) undo.push('release the addresses', () => plan.ipam?.release());
-    const attached = plan.steps.attach(context, sandbox, addressing, undo, begun.objects);
+    const early = prepareEarly(context, sandbox, plan.features, {
+      key,
+      addresses: addressing.ips.map(({ address }) => address),
+    });
+    if (early) begun = settleNamespace(context, sandbox, begun, { early, undo });
+    const tuned = early ? { ...sandbox, beforeUp: early.setInterface } : sandbox;
+    const attached = plan.steps.attach(context, tuned, addressing, undo, begun.objects);
     context.mark('mode');
     const complete = addFeatures(context, sandbox, plan, begun, attached, undo);
     context.mark('features');
@@ -141,6 +149,23 @@ function beginRecord(request: AttachmentRequest, plan: Plan, sandbox: Sandbox): 
     cniArgs: Array.from(request.args, ([name, value]) => `${name}=${value}`).join(';'),
     created: formatUtc(Date.now()),
   };
+}
+
+/** Have features set what new interfaces of the namespace take over. Returns the record with what has been changed. */
+function settleNamespace(
+  context: Context,
+  sandbox: Sandbox,
+  begun: AttachmentRecord,
+  { early, undo }: { readonly early: EarlyWork; readonly undo: UndoStack },
+): AttachmentRecord {
+  if (Object.keys(early.objects).length === 0) return begun;
+  const record = { ...begun, features: early.objects };
+  writeRecord(context.runDir, record);
+  for (const { name, remove } of featureRemovals(context, begun, tracesOfRecord(record), sandbox.netns)) {
+    undo.push(`remove ${name}`, remove);
+  }
+  early.setNamespace();
+  return record;
 }
 
 /** Add the features to what the mode has made. Returns the record with all that is there by then. */

@@ -74,6 +74,40 @@ export function prepareFeatures(
   return { attachment, planned, objects: Object.fromEntries(objects), nftables: nftablesOf(planned, attachment) };
 }
 
+/** What features do before the interface is made, and before it goes up. */
+export interface EarlyWork {
+  /** By the feature's name: what setNamespace() is about to change. Empty when that is nothing. */
+  readonly objects: Readonly<Record<string, FeatureObjects>>;
+  setNamespace(): void;
+  setInterface(): void;
+}
+
+/** Work out what features do early. Reads, changes nothing; undefined when there is nothing to do. */
+export function prepareEarly(
+  context: Context,
+  sandbox: Sandbox,
+  planned: readonly PlannedFeature[],
+  { key, addresses }: Pick<Attachment, 'key' | 'addresses'>,
+): EarlyWork | undefined {
+  const { netns } = sandbox;
+  const early = planned.flatMap(({ feature, plan }) => (plan.early ? [{ name: feature.name, steps: plan.early }] : []));
+  if (early.length === 0) return undefined;
+  const objects = early.flatMap(({ name, steps }) => {
+    const listOthers = () => otherObjects(context, key, name, netns, ['adding', 'complete']);
+    const made = steps.objects(netns, addresses, listOthers);
+    return made ? [[name, made] as const] : [];
+  });
+  return {
+    objects: Object.fromEntries(objects),
+    setNamespace() {
+      for (const { steps } of early) steps.setNamespace(netns);
+    },
+    setInterface() {
+      for (const { steps } of early) steps.setInterface(netns);
+    },
+  };
+}
+
 /** What a feature has on record for the container's other attachments in the same namespace, oldest first. */
 function otherObjects(
   context: Context,

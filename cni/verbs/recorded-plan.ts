@@ -32,6 +32,7 @@ export function planOfRecord(record: AttachmentRecord, context: Context, path: r
   return {
     key,
     plan: planRequest(source, context),
-    expected: { interfaces: [...interfaces], ips: [...ips], routes: [...routes], dns },
+    // A chained plugin may have set another MTU since: only the configuration's own counts.
+    expected: { interfaces: interfaces.map(({ mtu: _, ...known }) => known), ips: [...ips], routes: [...routes], dns },
   };
 }

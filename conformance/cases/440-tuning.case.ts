@@ -8,8 +8,9 @@ import { cases } from '../harness/case.ts';
 import type { Config } from '../harness/document.ts';
 import type { Host } from '../harness/host.ts';
 import type { Namespace } from '../harness/namespace.ts';
+import { podlink } from '../harness/operator-command.ts';
 import { getLink } from '../harness/referee.ts';
-import { mustBeEmpty, refusalOf } from '../harness/verdict.ts';
+import { mustBeEmpty, refusalOf, withPrevResult } from '../harness/verdict.ts';
 import { addWholePod, checkWholePod, delWholePod, mustRefuseWhole } from '../harness/whole-chain.ts';
 
 const { test, run } = cases('tuning');
@@ -56,6 +57,36 @@ test('mac, mtu, promisc and allmulti are set', 'same', (host) => {
   assert.ok(link.flags.includes('ALLMULTI'));
   checkWholePod(host, pod);
 });
+
+test('an MTU that was changed since is named by CHECK, in every version, and repaired', {
+  absent: 'repair',
+}, (host) => {
+  for (const cniVersion of ['0.4.0', '1.0.0', '1.1.0']) {
+    const pod = addWholePod(host, network(host, { mtu: 1454, cniVersion }));
+    const config = withPrevResult(pod.config, pod.result);
+    for (const mtu of ['1400', '1300']) {
+      pod.namespace.ip('link', 'set', 'eth0', 'mtu', mtu);
+      const text = new RegExp(`interface "eth0" has MTU ${mtu}, .* says 1454`);
+      mustRefuseWhole(host, 'CHECK', { ...pod.invocation, config }, 101, text);
+      assert.is(podlink(host, ['repair', '--bin-dir', host.pluginFolder]).code, 0);
+      checkWholePod(host, pod);
+      assert.is(getLink(pod.namespace, 'eth0').mtu, 1454);
+    }
+    delWholePod(host, pod);
+  }
+});
+
+test(
+  'without an MTU of its own an attachment keeps what a later plugin has set, and repair leaves it',
+  OURS,
+  (host) => {
+    const pod = addWholePod(host, network(host, {}));
+    pod.namespace.ip('link', 'set', 'eth0', 'mtu', '1400');
+    checkWholePod(host, pod);
+    assert.is(podlink(host, ['repair', '--bin-dir', host.pluginFolder]).code, 0);
+    assert.is(getLink(pod.namespace, 'eth0').mtu, 1400);
+  },
+);
 
 test('txQLen is set', { absent: 'txQLen in 1.1.1' }, (host) => {
   const pod = addWholePod(host, network(host, { txQLen: 2000 }));
@@ -237,6 +268,13 @@ test("the operator's allow-list: what it does not name is refused, what it names
   const allowed = addWithAllowlist(host, config, '^net\\.ipv4\\.conf\\.IFNAME\\.\n^net\\.core\\.somaxconn$\n');
   assert.is(allowed.outcome.code, 0, allowed.outcome.stdout);
   assert.is(allowed.container.sysctl('net/core/somaxconn'), '500');
+  for (const lines of ['(?i)^NET\\.CORE\\..*$\n', '^\\Qnet.core.\\E\n', '^(?P<net>net)\\.core\n']) {
+    const { container, outcome } = addWithAllowlist(host, config, lines);
+    assert.is(outcome.code, 0, outcome.stdout);
+    assert.is(container.sysctl('net/core/somaxconn'), '500');
+  }
+  const invalid = addWithAllowlist(host, config, '^net(?=\\.core)\n');
+  refusalOf(invalid.outcome, 'ADD', 7, /allowlist\.conf, line 1: must be a regular expression as Go's and RE2's are/);
   for (const lines of ['^net\\.ipv4\\.\n', '\n']) {
     const { container, outcome } = addWithAllowlist(host, config, lines);
     refusalOf(
