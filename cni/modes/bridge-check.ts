@@ -6,16 +6,17 @@ import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
 import { listAddresses } from '../kernel/rtnetlink/address.ts';
 import { BR_STATE_FORWARDING, bridgePortFlags, bridgePortState } from '../kernel/rtnetlink/bridge-port.ts';
 import { hasSpanningTree } from '../kernel/rtnetlink/bridge.ts';
-import { findLink, type Link } from '../kernel/rtnetlink/link.ts';
+import { findLink, type Link, listLinks } from '../kernel/rtnetlink/link.ts';
 import { describeRoute, listRoutes, type Route, RT_TABLE_MAIN } from '../kernel/rtnetlink/route.ts';
 import { withRtnetlink } from '../kernel/rtnetlink/socket.ts';
 import { findSysctl } from '../kernel/sysctl.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
 import { canonicalMac } from '../protocol/mac.ts';
-import { ipsOf } from '../protocol/result.ts';
+import { type Ip, ipsOf } from '../protocol/result.ts';
 import type { BridgeConfig } from './bridge-config.ts';
 import { hostInterfaceName } from './host-interface-name.ts';
-import type { Attached, Host, Sandbox } from './mode.ts';
+import type { Attached, Expected, Host, Sandbox } from './mode.ts';
+import { metricOf } from './route-placement.ts';
 import { kernelRoutes } from './sandbox-interface.ts';
 
 /** What is wrong with a bridge attachment, one sentence each. */
@@ -24,7 +25,7 @@ export function checkBridgeAttachment(
   sandbox: Sandbox,
   key: AttachmentKey,
   config: BridgeConfig,
-  expected: Attached,
+  expected: Expected,
 ): string[] {
   const bridge = findLink(host.route, config.bridge);
   const hostEnd = findLink(host.route, expectedHostInterface(key, expected));
@@ -118,7 +119,7 @@ function checkSandboxEnd(
   key: AttachmentKey,
   config: BridgeConfig,
   hostEnd: Link | undefined,
-  expected: Attached,
+  expected: Expected,
 ): string[] {
   const { ifname } = key;
   const link = findLink(route, ifname);
@@ -138,8 +139,9 @@ function checkSandboxEnd(
     // More than the host end takes is lost on the way.
     problems.push(`interface "${ifname}" has MTU ${link.mtu}, its other end "${hostEnd.name}" only ${hostEnd.mtu}`);
   }
-  if (!reported) problems.push(`prevResult has no interface "${ifname}"`);
-  else {
+  if (!reported) {
+    if (!expected.unsaid?.interfaces) problems.push(`prevResult has no interface "${ifname}"`);
+  } else {
     if (reported.sandbox !== sandbox.path)
       problems.push(`prevResult has sandbox ${reported.sandbox}, CNI_NETNS is ${sandbox.path}`);
     if (reported.mac && canonicalMac(reported.mac) !== link.mac) {
@@ -151,25 +153,37 @@ function checkSandboxEnd(
 
 function checkAddresses(route: NetlinkConnection, link: Link, key: AttachmentKey, expected: Attached): string[] {
   const present = listAddresses(route, link.index).map(({ cidr }) => cidr);
+  const isThere = ({ address, interface: index }: Ip) =>
+    present.includes(canonicalCidr(address)) || (index === undefined && isOnAnotherLink(route, address));
   return ipsOf(expected, key.ifname)
-    .filter(({ address }) => !present.includes(canonicalCidr(address)))
+    .filter((ip) => !isThere(ip))
     .map(({ address }) => `address ${address} is gone from interface "${key.ifname}"`);
 }
 
+/** An address of which nothing tells whose it is may be that of another network's interface. */
+function isOnAnotherLink(route: NetlinkConnection, address: string): boolean {
+  return listLinks(route).some(({ index }) =>
+    listAddresses(route, index).some(({ cidr }) => cidr === canonicalCidr(address)),
+  );
+}
+
 /** The routes as ADD added them. Of a pod with several interfaces any of them may have become the way. */
-function checkRoutes(route: NetlinkConnection, link: Link, key: AttachmentKey, expected: Attached): string[] {
+function checkRoutes(route: NetlinkConnection, link: Link, key: AttachmentKey, expected: Expected): string[] {
   const isOnlyInterface = expected.interfaces.filter(({ sandbox }) => sandbox).length <= 1;
+  // Table, scope and metric are not known: a route that ends on the link has no gateway, whatever is assumed otherwise.
+  const isPartlyTold = expected.unsaid?.routeAttributes ?? false;
   const wanted = kernelRoutes({ ...expected, ips: ipsOf(expected, key.ifname) }, link);
   const families = new Set(wanted.map(({ dst }) => familyOf(dst)));
   const present = [...families].flatMap((family) => listRoutes(route, family));
   const isThere = (entry: Route) =>
     present.some(
-      ({ dst, table, gateway, linkIndex }) =>
+      ({ dst, table, gateway, linkIndex, priority = 0 }) =>
         dst === entry.dst &&
-        table === (entry.table || RT_TABLE_MAIN) &&
+        (isPartlyTold || (table === (entry.table || RT_TABLE_MAIN) && priority === metricOf(entry))) &&
         // Several gateways make a multipath route, which shows neither.
         ((gateway === undefined && linkIndex === undefined) ||
-          (gateway === entry.gateway && (!isOnlyInterface || linkIndex === link.index))),
+          ((gateway === entry.gateway || (isPartlyTold && gateway === undefined)) &&
+            (!isOnlyInterface || linkIndex === link.index))),
     );
   return wanted.filter((entry) => !isThere(entry)).map((entry) => `${describeRoute(entry)} is gone`);
 }

@@ -35,6 +35,7 @@ test('parseBridgeConfig() has the reference plugin’s defaults', () => {
     vlan: 0,
     vlanTrunk: [],
     preserveDefaultVlan: false,
+    isInternal: false,
   });
 });
 

@@ -20,6 +20,8 @@ export interface BridgeConfig {
   readonly hairpinMode: boolean;
   readonly promiscMode: boolean;
   readonly portIsolation: boolean;
+  /** No way out of the bridge, for which cni/features/isolation.ts sees: its default route is for want of another. */
+  readonly isInternal: boolean;
   /** Look for duplicates of the container's IPv6 addresses, and wait for the answer. */
   readonly enabledad: boolean;
   readonly disableContainerInterface: boolean;
@@ -47,6 +49,7 @@ export function parseBridgeConfig(request: ModeRequest): BridgeConfig {
     promiscMode: fields.boolean('promiscMode') ?? false,
     // Docker's `icc`: the way through the bridge is closed here, the one through the host by cni/features/isolation.ts.
     portIsolation: (fields.boolean('portIsolation') ?? false) || fields.boolean('icc') === false,
+    isInternal: fields.boolean('internal') ?? false,
     enabledad: fields.boolean('enabledad') ?? false,
     disableContainerInterface: fields.boolean('disableContainerInterface') ?? false,
     mtu: parseMtu(request.config.argsCni) ?? parseMtu(fields),

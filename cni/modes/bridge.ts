@@ -4,9 +4,23 @@ import { monotonicMs } from '../kernel/clock.ts';
 import { isErrno } from '../kernel/errno.ts';
 import { AF_INET6, familyOf, firstHostOf, splitCidr } from '../kernel/netlink/address-bytes.ts';
 import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
-import { BR_STATE_DISABLED, bridgePortState, portChange } from '../kernel/rtnetlink/bridge-port.ts';
-import { deleteLink, findLink, type Link, linkQuery, readLink } from '../kernel/rtnetlink/link.ts';
-import { RT_TABLE_MAIN } from '../kernel/rtnetlink/route.ts';
+import {
+  BR_STATE_DISABLED,
+  BR_STATE_FORWARDING,
+  bridgePortState,
+  portChange,
+} from '../kernel/rtnetlink/bridge-port.ts';
+import { forwardDelayOf } from '../kernel/rtnetlink/bridge.ts';
+import {
+  deleteLink,
+  findLink,
+  IFF_LOOPBACK,
+  type Link,
+  linkQuery,
+  listLinks,
+  readLink,
+} from '../kernel/rtnetlink/link.ts';
+import { listRoutes, type Route as KernelRoute, RT_TABLE_MAIN } from '../kernel/rtnetlink/route.ts';
 import { withRtnetlink } from '../kernel/rtnetlink/socket.ts';
 import { addVethPair } from '../kernel/rtnetlink/veth.ts';
 import { sleep } from '../kernel/syscalls.ts';
@@ -23,7 +37,8 @@ import { ensureForwarding } from './forwarding.ts';
 import { familiesOf, gatewayCidrs } from './gateway.ts';
 import { hostInterfaceAlias, hostInterfaceName } from './host-interface-name.ts';
 import type { Addressing, Attached, Detachment, Host, Mode, ModeRequest, Sandbox, Undo } from './mode.ts';
-import { configureSandboxInterface, defaultRouteOf, trySysctl } from './sandbox-interface.ts';
+import { placeRoutes } from './route-placement.ts';
+import { announceAddresses, configureSandboxInterface, defaultRouteOf, trySysctl } from './sandbox-interface.ts';
 
 /** As long as the reference waits in all; here it was always there at the first look, 0.2 ms after the sandbox end came up. */
 const PORT_TIMEOUT_MS = 2_550;
@@ -81,19 +96,29 @@ function attachToBridge(
   undo: Undo,
 ): Attached {
   return withRtnetlink(sandbox.netns, (route) => {
-    const complete = completeAddressing(addressing, config);
+    const links = listLinks(route);
     // The kernel would refuse it, too, but only when the host has been changed.
-    if (findLink(route, key.ifname)) throw alreadyInSandbox(key, sandbox);
+    if (links.some(({ name }) => name === key.ifname)) throw alreadyInSandbox(key, sandbox);
+    const complete = completeAddressing(addressing, config);
+    complete.routes = placeRoutes(complete.routes, routesOfOthers(route, links, complete.routes), config);
     const { bridge, hostEnd, sandboxEnd } = connect(host, sandbox, key, config, complete, undo);
     host.mark('link');
     trySysctl(['ipv6', 'conf', hostEnd.name, 'accept_ra'], '0');
     if (!config.disableContainerInterface) {
       configureSandboxInterface(route, sandbox, sandboxEnd, complete, config);
-      waitForPort(host.route, hostEnd);
+      const state = waitForPort(host.route, hostEnd);
+      if (state === BR_STATE_FORWARDING) announceAddresses(route, sandboxEnd);
+      else host.warn(describePortDelay(bridge, hostEnd, key));
     }
     host.mark('sandbox');
     return { ...complete, interfaces: describeInterfaces(bridge, hostEnd, sandboxEnd, sandbox) };
   });
+}
+
+/** What is in the container's way tables already; nothing is asked where it has no other interface. */
+function routesOfOthers(route: NetlinkConnection, links: readonly Link[], routes: readonly Route[]): KernelRoute[] {
+  if (links.every(({ flags }) => flags & IFF_LOOPBACK)) return [];
+  return [...familiesOf(routes.map(({ dst }) => dst))].flatMap((family) => listRoutes(route, family));
 }
 
 /** The container's end, as it was made: veth's ends have one MTU to begin with, and each names the other's index. */
@@ -173,7 +198,7 @@ function addContainerPair(
 const MIN_IPV6_MTU = 1280;
 
 /** Fill in what the reference bridge adds to IPAM's answer: gateways, default routes, and which interface an address is on. */
-function completeAddressing(addressing: Addressing, config: BridgeConfig): Addressing {
+function completeAddressing(addressing: Addressing, config: BridgeConfig): Addressing & { routes: Route[] } {
   const { mtu = MIN_IPV6_MTU } = config;
   if (mtu < MIN_IPV6_MTU && addressing.ips.some(({ address }) => familyOf(address) === AF_INET6)) {
     throw new FieldError('mtu', `must be at least ${MIN_IPV6_MTU} for an IPv6 address, is ${mtu}`);
@@ -200,13 +225,14 @@ function completeAddressing(addressing: Addressing, config: BridgeConfig): Addre
 /**
  * Until the bridge has noticed the port's carrier, the first packets are lost, and the sender repeats them only a second
  * later. With STP (which nobody needs here, but an adopted bridge may have) it then listens and learns for half a minute
- * more; that is the operator's choice, and not waited for.
+ * more; that is the operator's choice, and not waited for. Returns the port's BR_STATE_*.
  */
-function waitForPort(route: NetlinkConnection, hostEnd: Link): void {
+function waitForPort(route: NetlinkConnection, hostEnd: Link): number {
   const deadline = monotonicMs() + PORT_TIMEOUT_MS;
   for (let waitMs = 1; ; waitMs = Math.min(waitMs * 2, 50)) {
     const port = findLink(route, hostEnd.index);
-    if (port && (bridgePortState(port) ?? BR_STATE_DISABLED) !== BR_STATE_DISABLED) return;
+    const state = (port && bridgePortState(port)) ?? BR_STATE_DISABLED;
+    if (state !== BR_STATE_DISABLED) return state;
     if (!port || monotonicMs() > deadline) {
       throw new CniError(
         ERR_KERNEL_REFUSED,
@@ -215,6 +241,12 @@ function waitForPort(route: NetlinkConnection, hostEnd: Link): void {
     }
     sleep(waitMs);
   }
+}
+
+/** `bridge`: as it was found before the port was added. */
+function describePortDelay(bridge: Link, hostEnd: Link, key: AttachmentKey): string {
+  const seconds = 2 * forwardDelayOf(bridge);
+  return `Bridge "${bridge.name}" runs STP with a forward delay of ${seconds / 2} s: its port "${hostEnd.name}" does not forward yet, and container "${key.containerId}" reaches nobody by "${key.ifname}" for ${seconds} s (turn off stp_state, or lower forward_delay)`;
 }
 
 function describeInterfaces(bridge: Link, hostEnd: Link, sandboxEnd: SandboxEnd, sandbox: Sandbox): Interface[] {

@@ -4,6 +4,7 @@ import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
 import type { Netns } from '../kernel/netns.ts';
 import type { AttachmentKey, NetworkConfig } from '../protocol/config.ts';
 import type { Dns, Interface, Ip, Route } from '../protocol/result.ts';
+import type { Unsaid } from '../protocol/unsaid.ts';
 import type { ModeName, SelectedMode } from './mode-selection.ts';
 
 /** What a mode may look at when it decides whether it can serve an ADD. */
@@ -40,6 +41,12 @@ export interface Addressing {
 /** What a mode made, in the terms of a CNI result. */
 export interface Attached extends Addressing {
   readonly interfaces: readonly Interface[];
+}
+
+/** What CHECK is told an attachment must be. */
+export interface Expected extends Attached {
+  /** What may be missing in it, since the version it was told in cannot say it; absent when nothing is. */
+  readonly unsaid?: Unsaid;
 }
 
 /** Steps back, last one first, when an ADD fails. Implemented by undo-stack.ts. */
@@ -89,7 +96,7 @@ export interface ModePlan {
   /** Throws CniError 102 when something of the host's is in the way of an ADD. */
   status(host: Host): void;
   /** What is wrong with an attachment made by this plan, one sentence each; empty when all is well. */
-  check(host: Host, sandbox: Sandbox, expected: Attached): string[];
+  check(host: Host, sandbox: Sandbox, expected: Expected): string[];
   /** Make again what check() misses, where that is possible. Never in a namespace that is shared. */
   repair?(host: Host, sandbox: Sandbox, expected: Attached): void;
 }

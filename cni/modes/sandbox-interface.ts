@@ -11,7 +11,7 @@ import {
   IFA_F_TENTATIVE,
   listAddresses,
 } from '../kernel/rtnetlink/address.ts';
-import { type Link, linkChange } from '../kernel/rtnetlink/link.ts';
+import { type Link, linkChange, setLink } from '../kernel/rtnetlink/link.ts';
 import { type Route as KernelRoute, routeAddition } from '../kernel/rtnetlink/route.ts';
 import { sleep } from '../kernel/syscalls.ts';
 import { ensureSysctl, findSysctl, type SysctlKey, setSysctl } from '../kernel/sysctl.ts';
@@ -67,8 +67,26 @@ function setSandboxSysctls(link: string, hasIpv6: boolean, { enabledad }: Sandbo
   // The link-local address too: until it may be used, the interface cannot take part in neighbour discovery.
   if (enabledad) trySysctl(['ipv6', 'conf', link, 'enhanced_dad'], '1');
   trySysctl(['ipv6', 'conf', link, 'accept_dad'], enabledad ? '1' : '0');
-  // Tell the neighbours at once when the address moves to this MAC.
+  // See announceAddresses().
   trySysctl(['ipv4', 'conf', link, 'arp_notify'], '1');
+  if (hasIpv6) trySysctl(['ipv6', 'conf', link, 'ndisc_notify'], '1');
+}
+
+/**
+ * Have the kernel announce the addresses of an interface to its neighbours, by ARP and by unsolicited neighbour
+ * advertisements: whoever knows an address by the MAC of a container that is gone would lose what it sends for up to a
+ * minute. Call it when frames get through; what the kernel announces when the interface comes up is too early for that.
+ *
+ * The kernel does it for every interface with arp_notify or ndisc_notify whose MAC is set, also to the one it has
+ * (NETDEV_CHANGEADDR in inetdev_event() and ndisc_netdev_event()). A packet socket of our own would cost 20 ms when it is
+ * closed (synchronize_net() in packet_release()). Never fails: nobody but a neighbour with a stale entry misses it.
+ */
+export function announceAddresses(route: NetlinkConnection, link: LinkRef & Pick<Link, 'mac'>): void {
+  try {
+    setLink(route, link, { mac: link.mac });
+  } catch {
+    // The driver does not take a MAC while the link is up, or the link has just gone.
+  }
 }
 
 /** As in the reference plugins these are best effort: a kernel without IPv6 does not have them. */

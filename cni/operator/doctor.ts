@@ -2,6 +2,7 @@
 
 import { DATA_DIR_OPTION } from './address-book.ts';
 import { BIN_DIR_OPTION, type Call, type Command, CONF_DIR_OPTION } from './command.ts';
+import { examineBridges } from './doctor-bridges.ts';
 import { examineConfigurations } from './doctor-configuration.ts';
 import { examineFirewall } from './doctor-firewall.ts';
 import { examineKernel } from './doctor-kernel.ts';
@@ -22,6 +23,7 @@ const EXAMINATIONS: readonly (readonly [subject: string, examine: Examination])[
   ['firewall', examineLocalhost],
   ['plugins', examinePlugins],
   ['configuration', examineConfigurations],
+  ['bridges', examineBridges],
   ['directories', examineDirectories],
   ['attachments', examineAttachments],
   ['reservations', examineReservations],

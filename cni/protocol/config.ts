@@ -37,6 +37,8 @@ export interface NetworkConfig {
   readonly dns: Dns | undefined;
   /** The result so far, or of the ADD. Throws CniError 7 when it cannot be read. */
   prevResult(): Result | undefined;
+  /** The version that prevResult is written in; the configuration's own when it does not say. */
+  readonly prevResultVersion: string;
   /** GC's list of what may stay; undefined when the configuration has none, which is not the same as an empty one. */
   validAttachments(): AttachmentKey[] | undefined;
 }
@@ -81,6 +83,10 @@ class StdinConfig implements NetworkConfig {
       const { code, message, details } = toCniError(cause);
       throw new CniError(code, `could not parse prevResult: ${message}`, details, { cause });
     }
+  }
+
+  get prevResultVersion(): string {
+    return this.fields.object('prevResult')?.string('cniVersion') || this.cniVersion;
   }
 
   validAttachments(): AttachmentKey[] | undefined {

@@ -6,9 +6,11 @@ import { isErrno } from '../kernel/errno.ts';
 import { identityOf } from '../kernel/netns.ts';
 import { CniError, ERR_CHECK_FAILED, ERR_INVALID_NETWORK_CONFIG } from '../protocol/errors.ts';
 import type { AttachmentRequest } from '../protocol/request.ts';
-import type { Sandbox } from '../modes/mode.ts';
+import type { Expected, Sandbox } from '../modes/mode.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
-import { type Ip, ipsOf, type Result } from '../protocol/result.ts';
+import { type Ip, ipsOf } from '../protocol/result.ts';
+import { unsaidIn } from '../protocol/unsaid.ts';
+import { isSupportedVersion } from '../protocol/version.ts';
 import { describeKey, keyOf } from './attachment-key.ts';
 import { type AttachmentRecord, findRecord } from './attachment-record.ts';
 import type { Context } from './context.ts';
@@ -16,18 +18,22 @@ import { checkFeatures, describeAttachment } from './features.ts';
 import { loadScript } from './packed-script.ts';
 import { type Plan, planRequest } from './plan.ts';
 import { closeSandbox, openSandbox } from './sandbox.ts';
+import { completeResult } from './told-result.ts';
 
 /** Look at everything ADD made. Throws CniError 101 that lists all that is wrong. Changes nothing. */
 export async function check(request: AttachmentRequest, context: Context): Promise<void> {
   const key = keyOf(request);
   const plan = planRequest({ ...request, key }, context);
-  const expected = request.config.prevResult();
-  if (!expected)
+  const told = request.config.prevResult();
+  if (!told)
     throw new CniError(
       ERR_INVALID_NETWORK_CONFIG,
       'Required prevResult missing: CHECK compares with what ADD returned',
     );
   const record = findRecord(context.runDir, key);
+  const { prevResultVersion } = request.config;
+  const unsaid = isSupportedVersion(prevResultVersion) ? unsaidIn(prevResultVersion) : undefined;
+  const expected = unsaid ? completeResult(told, unsaid, record?.result) : told;
   // In host mode CNI_NETNS is meant to be our own namespace; the record says so.
   const isShared = record?.objects.sharedNetns !== undefined;
   const sandbox = openSandbox({ ...request, netnsOverride: request.netnsOverride || isShared });
@@ -68,14 +74,15 @@ export async function findProblems(
   key: AttachmentKey,
   { mode, steps, features, ipam }: Plan,
   sandbox: Sandbox,
-  expected: Result,
+  expected: Expected,
   ownIps?: readonly Ip[],
 ): Promise<string[]> {
   const ips = ownIps ?? ipsOf(expected, key.ifname);
   const attachment = describeAttachment(key, mode.hasOwnInterface ? steps.objects() : {}, { ...expected, ips });
   const problems = [
     () => steps.check(context, sandbox, expected),
-    () => checkFeatures(context, sandbox, features, attachment),
+    // Without the interfaces nobody can tell whose frames the rules must be about.
+    () => (expected.unsaid?.interfaces ? [] : checkFeatures(context, sandbox, features, attachment)),
   ].flatMap(unlessVanished);
   try {
     await ipam?.check(ips);
@@ -99,7 +106,7 @@ function unlessVanished(look: () => string[]): string[] {
 async function warnOfForwardDrops(
   { config }: AttachmentRequest,
   { mode, steps }: Plan,
-  expected: Result,
+  expected: Expected,
   context: Context,
 ): Promise<void> {
   const bridge = mode.hasOwnInterface ? steps.objects().bridge : undefined;

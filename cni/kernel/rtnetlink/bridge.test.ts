@@ -4,7 +4,7 @@ import { NetlinkConnection } from '../netlink/connection.ts';
 import { FakeTransport } from '../netlink/fake-transport.ts';
 import { assertBytes, attribute, bytes, join, received } from '../testing/bytes.ts';
 import { CAPTURED_BRIDGE, CAPTURED_BRIDGE_PORT } from '../testing/captured-links.ts';
-import { addBridge, type BridgeProperties, isVlanFiltering } from './bridge.ts';
+import { addBridge, type BridgeProperties, forwardDelayOf, isVlanFiltering } from './bridge.ts';
 import { decodeLink } from './link.ts';
 
 const test = suite('rtnetlink bridge');
@@ -71,6 +71,11 @@ test('isVlanFiltering() is undefined for a kernel without it, though that sends 
   const bridge = decodeLink(received(CAPTURED_BRIDGE));
   assert.is(bridge.driverAttributes?.u8(7), 0);
   assert.is(isVlanFiltering(bridge), undefined);
+});
+
+test('forwardDelayOf() reads hundredths of a second', () => {
+  assert.is(forwardDelayOf(decodeLink(received(CAPTURED_BRIDGE))), 15);
+  assert.is(forwardDelayOf(decodeLink(received(CAPTURED_BRIDGE_PORT))), 0);
 });
 
 test('isVlanFiltering() is undefined for another kind of link', () => {

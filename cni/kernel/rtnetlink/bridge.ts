@@ -3,6 +3,7 @@
 import type { NetlinkConnection } from '../netlink/connection.ts';
 import { addLink, type Link, type LinkChange } from './link.ts';
 
+const IFLA_BR_FORWARD_DELAY = 1;
 const IFLA_BR_STP_STATE = 5;
 const IFLA_BR_VLAN_FILTERING = 7;
 const IFLA_BR_VLAN_PROTOCOL = 8;
@@ -36,4 +37,9 @@ export function isVlanFiltering(bridge: Link): boolean | undefined {
 /** Whether a bridge runs the spanning tree protocol, so that its ports may be blocked or learning. */
 export function hasSpanningTree(bridge: Link): boolean {
   return bridge.kind === 'bridge' && (bridge.driverAttributes?.u32(IFLA_BR_STP_STATE) ?? 0) !== 0;
+}
+
+/** How long a port of a bridge with STP listens, and learns again as long, before it forwards. In seconds; sent in USER_HZ. */
+export function forwardDelayOf(bridge: Link): number {
+  return (bridge.driverAttributes?.u32(IFLA_BR_FORWARD_DELAY) ?? 0) / 100;
 }
