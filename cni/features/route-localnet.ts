@@ -13,7 +13,7 @@ import { ensureDirectory } from '../kernel/directory.ts';
 import { isErrno } from '../kernel/errno.ts';
 import { lockFile } from '../kernel/flock.ts';
 import { findLink } from '../kernel/rtnetlink/link.ts';
-import { findSysctl, setSysctl, type SysctlKey } from '../kernel/sysctl.ts';
+import { ensureSysctl, findSysctl, setSysctl, type SysctlKey } from '../kernel/sysctl.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
 import { digestOf } from '../protocol/digest.ts';
 import type { Attachment, FeatureHost, NftablesState } from './feature.ts';
@@ -59,7 +59,7 @@ export function claimRouteLocalnet(host: FeatureHost, link: string, key: Attachm
     if (routesLocalnet(link) && !existsSync(claims)) return;
     ensureDirectory(claims, 0o700);
     closeSync(openSync(`${claims}/${nameOf(key)}`, 'a', 0o600));
-    if (!hasRouteLocalnet(link)) setSysctl(routeLocalnetKey(link), '1');
+    ensureSysctl(routeLocalnetKey(link), '1');
   });
   return true;
 }

@@ -20,6 +20,11 @@ function pathOf(key: SysctlKey): string {
   return `/proc/sys/net/${key.join('/')}`;
 }
 
+/** The name as sysctl(8) takes it, with slashes where a part holds dots. */
+export function sysctlName(key: SysctlKey): string {
+  return key.some((part) => part.includes('.')) ? `net/${key.join('/')}` : `net.${key.join('.')}`;
+}
+
 /** The value without its newline; undefined when the kernel has no such key. */
 export function findSysctl(key: SysctlKey): string | undefined {
   let fd: number;
@@ -59,11 +64,20 @@ export function setSysctl(key: SysctlKey, value: string): void {
 /**
  * Give a key the value if it has another, and say which it had; undefined when nothing was changed.
  *
- * Reading first lets a node with a read-only /proc/sys whose values are right already work.
+ * Reading first lets a node with a read-only /proc/sys whose values are right already work. Where a value is missing there,
+ * the error names the sysctl that somebody else has to set. Throws node:fs errors, and Error around EROFS, EACCES and EPERM.
  */
 export function ensureSysctl(key: SysctlKey, value: string): string | undefined {
   const before = findSysctl(key);
   if (before === value) return undefined;
-  setSysctl(key, value);
+  try {
+    setSysctl(key, value);
+  } catch (cause) {
+    if (!isErrno(cause, 'EROFS', 'EACCES', 'EPERM')) throw cause;
+    throw new Error(
+      `Cannot set sysctl ${sysctlName(key)} to ${value}: it is read-only here, and must be set on the node`,
+      { cause },
+    );
+  }
   return before;
 }

@@ -13,6 +13,7 @@ import { addAddress, deleteAddress, IFA_F_NODAD, listAddresses, RT_SCOPE_LINK } 
 import { addBridge, isVlanFiltering } from '../kernel/rtnetlink/bridge.ts';
 import { deleteLink, findLink, type Link, listLinks, setLink } from '../kernel/rtnetlink/link.ts';
 import { randomBytes } from '../kernel/syscalls.ts';
+import { ensureSysctl, findSysctl, sysctlName } from '../kernel/sysctl.ts';
 import { CniError, ERR_ALREADY_EXISTS, ERR_KERNEL_REFUSED } from '../protocol/errors.ts';
 import type { BridgeConfig } from './bridge-config.ts';
 import { familiesOf } from './gateway.ts';
@@ -174,6 +175,27 @@ function addGatewayAddress(host: Host, link: Link, gateway: string, isReplacing:
   try {
     addAddress(host.route, link.index, gateway, IFA_F_NODAD);
   } catch (error) {
-    if (!isErrno(error, 'EEXIST')) throw error; // another ADD was faster
+    if (isErrno(error, 'EEXIST')) return; // another ADD was faster
+    if (!isErrno(error, 'EACCES') || familyOf(gateway) === AF_INET) throw error;
+    turnIpv6On(link, gateway, undo);
+    addAddress(host.route, link.index, gateway, IFA_F_NODAD);
   }
+}
+
+/**
+ * Turn IPv6 on for a link that has taken "off" over from the node's default for new links. Where somebody has turned it off
+ * for this very link, that stands.
+ *
+ * Throws CniError 100, which names the sysctl.
+ */
+function turnIpv6On(link: Link, gateway: string, undo: Undo): void {
+  const ofLink = ['ipv6', 'conf', link.name, 'disable_ipv6'];
+  if (findSysctl(['ipv6', 'conf', 'default', 'disable_ipv6']) === '0') {
+    throw new CniError(
+      ERR_KERNEL_REFUSED,
+      `Cannot add gateway address ${gateway} to "${link.name}": sysctl ${sysctlName(ofLink)} is 1, so it can have no IPv6 address (set it to 0, or leave the IPv6 range out of the network)`,
+    );
+  }
+  undo.push(`turn IPv6 of "${link.name}" off again`, () => trySysctl(ofLink, '1'));
+  ensureSysctl(ofLink, '0');
 }

@@ -1,6 +1,7 @@
 // Turns the host into a router, which a gateway has to be, without taking the host's own IPv6 routes away.
 
 import { readdirSync } from 'node:fs';
+import { isErrno } from '../kernel/errno.ts';
 import { AF_INET6, type IpFamily } from '../kernel/netlink/address-bytes.ts';
 import { ensureSysctl, findSysctl, setSysctl } from '../kernel/sysctl.ts';
 
@@ -16,10 +17,23 @@ export function ensureForwarding(family: IpFamily): void {
     ensureSysctl(['ipv4', 'ip_forward'], '1');
     return;
   }
-  if (findSysctl(['ipv6', 'conf', 'all', 'forwarding']) === '1') return;
+  const forwarding = ['ipv6', 'conf', 'all', 'forwarding'];
+  if (findSysctl(forwarding) === '1') return;
   for (const link of readdirSync('/proc/sys/net/ipv6/conf')) {
     if (link === 'all' || link === 'default' || link === 'lo') continue;
-    if (findSysctl(['ipv6', 'conf', link, 'accept_ra']) === '1') setSysctl(['ipv6', 'conf', link, 'accept_ra'], '2');
+    if (findSysctl(['ipv6', 'conf', link, 'accept_ra']) === '1' && !keepAdvertisements(link)) break;
   }
-  ensureSysctl(['ipv6', 'conf', 'all', 'forwarding'], '1');
+  ensureSysctl(forwarding, '1');
+}
+
+/** False when /proc/sys is read-only: then forwarding is what the operator must hear of. */
+function keepAdvertisements(link: string): boolean {
+  try {
+    setSysctl(['ipv6', 'conf', link, 'accept_ra'], '2');
+    return true;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return true; // the link is gone by now
+    if (isErrno(error, 'EROFS')) return false;
+    throw error;
+  }
 }

@@ -57,12 +57,10 @@ export function configureSandboxInterface(
 
 function setSandboxSysctls(link: string, hasIpv6: boolean, { enabledad }: SandboxOptions): void {
   if (hasIpv6) {
-    for (const name of ['lo', link]) {
-      if ((findSysctl(['ipv6', 'conf', name, 'disable_ipv6']) ?? '0') !== '0') {
-        setSysctl(['ipv6', 'conf', name, 'disable_ipv6'], '0');
-      }
-    }
-    ensureSysctl(['ipv6', 'conf', link, 'keep_addr_on_down'], '1');
+    const isOff = (name: string): boolean => (findSysctl(['ipv6', 'conf', name, 'disable_ipv6']) ?? '0') !== '0';
+    if (isOff('lo')) trySysctl(['ipv6', 'conf', 'lo', 'disable_ipv6'], '0');
+    if (isOff(link)) ensureSysctl(['ipv6', 'conf', link, 'disable_ipv6'], '0');
+    trySysctl(['ipv6', 'conf', link, 'keep_addr_on_down'], '1');
   }
   // The link-local address too: until it may be used, the interface cannot take part in neighbour discovery.
   if (enabledad) trySysctl(['ipv6', 'conf', link, 'enhanced_dad'], '1');
