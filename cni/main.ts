@@ -78,6 +78,7 @@ async function serve(programName: string): Promise<number> {
   } catch (error) {
     failure = toCniError(error);
     printFailure(failure, request);
+    if (failure.note !== '') warn(failure.note);
     stopwatch.mark('failure');
   }
   report(request, stopwatch, failure);

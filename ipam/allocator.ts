@@ -9,7 +9,7 @@ import { type AddressSpan, subtractSpans } from './address-span.ts';
 import { type AttachmentOwner, IpamError } from './errors.ts';
 import { type AddressRange, isInRange } from './range.ts';
 import { findRange, formatRangeSet, type RangeSet } from './range-set.ts';
-import { describeHolder, type NetnsFacts, type Reservation } from './reservation.ts';
+import { describeHolder, describeTaken, type NetnsFacts, type Reservation } from './reservation.ts';
 import type { Store } from './store.ts';
 
 export interface AllocationPlan {
@@ -163,7 +163,7 @@ function nothingFree(store: Store, plan: AllocationPlan, setIndex: number): Ipam
   const range = formatRangeSet(setAt(plan.sets, setIndex));
   const { network } = plan.owner;
   const owner = store.find(requested);
-  const holder = owner ? `it is held by ${describeHolder(owner)}` : 'it is taken';
+  const holder = owner ? describeTaken(requested) : 'it is taken';
   return new IpamError(
     'taken',
     `failed to allocate for range ${setIndex}: requested IP address ${requested} is not available in range set ${range} of network "${network}" for ${describeHolder(plan.owner)}: ${holder}`,

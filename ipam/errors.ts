@@ -22,7 +22,10 @@ export interface IpamErrorFacts {
   readonly cause?: unknown;
 }
 
-/** A failure of address management. `message` is for the operator; a file system's own words are in `cause`. */
+/**
+ * A failure of address management. `message` names no container but the one that asks, `owner` the one that holds what it
+ * wants; a file system's own words are in `cause`.
+ */
 export class IpamError extends Error {
   override readonly name = 'IpamError';
   readonly kind: IpamErrorKind;

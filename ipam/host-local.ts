@@ -13,7 +13,7 @@ import type { CollectedReservation, IpamAddress, IpamNetworkRequest, IpamRequest
 import { IpamError, throwCollected } from './errors.ts';
 import { findRange, parseRangeSets, type RangeSet } from './range-set.ts';
 import { assignRequested } from './requested-address.ts';
-import { describeHolder, type NetnsFacts, type OwnerName, type Reservation } from './reservation.ts';
+import { describeHolder, describeTaken, type NetnsFacts, type OwnerName, type Reservation } from './reservation.ts';
 import { INDEX_DIRECTORY } from './reservation-index.ts';
 import { parseRoutes } from './route.ts';
 import type { OpenStore, Store } from './store.ts';
@@ -166,7 +166,7 @@ function addressOf(ip: string | IpamAddress): string {
 function notReserved(address: string | undefined, { owner }: IpamRequest, held: Reservation | undefined): IpamError {
   const whose = `${describeHolder(owner)} in network "${owner.network}"`;
   if (address === undefined) return new IpamError('missing', `No address is reserved for ${whose}`);
-  const state = held ? `it is held by ${describeHolder(held)}` : 'nobody has reserved it, so that another can get it';
+  const state = held ? describeTaken(address) : 'nobody has reserved it, so that another can get it';
   return new IpamError(
     'missing',
     `Address ${address} is not reserved for ${whose}: ${state}`,

@@ -62,3 +62,8 @@ export function describeHolder(holder: { readonly containerId: string; readonly 
   if (holder.containerId === '') return 'nobody (an empty file, as a crash leaves it)';
   return `container "${holder.containerId}"${holder.ifname === undefined ? '' : ` (${holder.ifname})`}`;
 }
+
+/** Say that somebody else holds an address, without naming him: errors are read by whoever started the container. */
+export function describeTaken(address: string): string {
+  return `it is held by another container ("podlink ipam show ${address}" names it)`;
+}

@@ -19,6 +19,7 @@ import type { Element } from '../kernel/nftables/element.ts';
 import type { NftablesConnection } from '../kernel/nftables/connection.ts';
 import type { Ruleset } from '../kernel/nftables/ruleset.ts';
 import type { AttachmentKey, NetworkConfig } from '../protocol/config.ts';
+import type { ElementClaim, Owners } from './element-owners.ts';
 
 /** What a feature may look at when it decides whether it can serve an ADD. */
 export interface FeatureRequest {
@@ -65,11 +66,12 @@ export interface NftablesState {
   /** Without comments: the owner's is put on them. */
   readonly elements: readonly Element[];
   /**
-   * Throw CniError if another owner's elements stand in the way. Returns the generation of the ruleset from before it
-   * looked: the elements are added only if nothing has changed since. Without it, elements take the place of another
-   * owner's that they find.
+   * Find out which of the elements can be had. Throws CniError if those of an owner who may be alive stand in the way.
+   * Without it, elements take the place of another owner's that they find.
    */
-  readonly refuse?: (nft: NftablesConnection) => number;
+  readonly claim?: (nft: NftablesConnection, owners: Owners) => ElementClaim;
+  /** Whether what a sibling has in the place of an element serves as well. */
+  readonly isServedBy?: (wanted: Element, found: Element) => boolean;
 }
 
 /** JSON, as it stands in the record. */
@@ -106,7 +108,8 @@ export interface FeaturePlan {
   ) => FeatureObjects;
   readonly apply?: (host: FeatureHost, sandbox: Netns, attachment: Attachment, objects: FeatureObjects) => void;
   readonly nftables?: (attachment: Attachment) => NftablesState;
-  readonly settle?: (host: FeatureHost, attachment: Attachment) => void;
+  /** `waiting`: those of its elements that a sibling has the place of. */
+  readonly settle?: (host: FeatureHost, attachment: Attachment, waiting: ReadonlySet<Element>) => void;
   /** What is wrong with the feature, one sentence each; empty when all is well. Its elements are checked elsewhere. */
   readonly check?: (host: FeatureHost, sandbox: Netns, attachment: Attachment) => string[];
 }

@@ -4,6 +4,7 @@ import { addElement, deleteElement } from '../kernel/nftables/element.ts';
 import { FakeNftables } from '../kernel/nftables/fake-nftables.ts';
 import type { NftablesConnection } from '../kernel/nftables/connection.ts';
 import { CniError } from '../protocol/errors.ts';
+import { type ElementClaim, ownersByComment } from './element-owners.ts';
 import type { NftablesState } from './feature.ts';
 import { masqueradeElements } from './masquerade-elements.ts';
 import { MASQUERADE_RULESET, MASQUERADE_V4 } from './masquerade-ruleset.ts';
@@ -198,7 +199,7 @@ test('checkElements() names every element that is missing, another or another ow
   const fake = new FakeNftables();
   apply(fake.connection, OTHER, ['10.22.0.5/24', 'fd00::5/64']);
   assert.equal(check(fake.connection, OWNER, ['10.22.0.5/16', '10.22.0.7/32']), [
-    'element 10.22.0.5 of set masquerade_v4 belongs to pods/c2/eth0',
+    'element 10.22.0.5 of set masquerade_v4 belongs to another attachment',
     'element 10.22.0.5 . 10.22.0.0-10.22.255.255 of set masquerade_except_v4 is 10.22.0.5 . 10.22.0.0-10.22.0.255 instead',
     'element 10.22.0.7 of set masquerade_v4 is missing',
     'element 10.22.0.7 . 10.22.0.7 of set masquerade_except_v4 is missing',
@@ -211,7 +212,7 @@ test('checkElements() says that an element belongs to nobody', () => {
   const element = { set: MASQUERADE_V4.sources, key: Uint8Array.of(10, 22, 0, 5) };
   fake.connection.commit([deleteElement(element), addElement(element)]);
   assert.equal(check(fake.connection, OWNER, ['10.22.0.5/16']), [
-    'element 10.22.0.5 of set masquerade_v4 belongs to nobody',
+    'element 10.22.0.5 of set masquerade_v4 belongs to another attachment',
   ]);
 });
 
@@ -224,15 +225,17 @@ test('applyElements() brings back rules that somebody has flushed, and leaves th
   assert.equal(check(fake.connection, OTHER, ['10.22.0.6/16']), []);
 });
 
+const NOTHING_CLAIMED: ElementClaim = { generation: 0, waiting: [], abandoned: [], notices: [] };
+
 test('applyElements() adds nothing when the state refuses, and asks it about the generation it commits to', () => {
   const fake = new FakeNftables();
   apply(fake.connection, OTHER, ['10.22.0.6/16']);
-  const refusal = new CniError(102, 'taken');
+  const refusal = new CniError(11, 'taken');
   const refuse = () => {
     throw refusal;
   };
   assert.throws(
-    () => applyElements(fake.connection, OWNER, { ...masquerading(CIDRS), refuse }),
+    () => applyElements(fake.connection, OWNER, { ...masquerading(CIDRS), claim: refuse }),
     (error: unknown) => error === refusal,
   );
   assert.is(elementsOf(fake).length, 2);
@@ -243,23 +246,101 @@ test('applyElements() adds nothing when the state refuses, and asks it about the
   };
   applyElements(fake.connection, OWNER, {
     ...masquerading(CIDRS),
-    refuse(nft) {
+    claim(nft) {
       looks++;
-      return nft.getGeneration();
+      return { ...NOTHING_CLAIMED, generation: nft.getGeneration() };
     },
   });
   assert.is(looks, 2);
   assert.is(elementsOf(fake).length, 6);
 });
 
-test('joinStates() names each ruleset once, and refuses what one of the states refuses', () => {
-  const refuse = () => {
-    throw new CniError(102, 'taken');
-  };
-  const joined = joinStates([masquerading(['10.22.0.5/16']), { ...masquerading(['10.22.0.6/16']), refuse }]);
+test('joinStates() names each ruleset once, and joins what the states claim', () => {
+  const first = masquerading(['10.22.0.5/16']);
+  const claim = (generation: number) => () => ({ ...NOTHING_CLAIMED, generation, waiting: first.elements.slice(0, 1) });
+  const joined = joinStates([
+    { ...first, claim: claim(7) },
+    { ...masquerading(['10.22.0.6/16']), claim: claim(8) },
+  ]);
   assert.equal([joined.rulesets.length, joined.elements.length], [1, 4]);
-  assert.throws(() => joined.refuse?.(new FakeNftables().connection), /taken/);
-  assert.is(joinStates([masquerading(CIDRS)]).refuse, undefined);
+  const { generation, waiting } = joined.claim?.(new FakeNftables().connection, ownersByComment(OWNER)) ?? {};
+  assert.equal([generation, waiting?.length], [7, 2]);
+  assert.is(joinStates([masquerading(CIDRS)]).claim, undefined);
+});
+
+test('removeElements() gives the place to the first of those that wait for it, and to none for another place', () => {
+  const fake = new FakeNftables();
+  apply(fake.connection, OWNER, CIDRS);
+  const heir = { network: 'others', containerId: 'c1', ifname: 'eth1' };
+  const waiting = [heir, OTHER].flatMap((owner) =>
+    ownedBy(owner, masqueradeElements(['10.22.0.5/16', '10.22.0.9/16'])),
+  );
+  removeElements(fake.connection, ownedBy(OWNER, masqueradeElements(CIDRS)), () => waiting);
+  assert.equal(
+    elementsOf(fake),
+    KEYS.slice(0, 2).map((key) => [key, 'others/c1/eth1']),
+  );
+  // Somebody else has the place by now.
+  removeElements(fake.connection, ownedBy(OWNER, masqueradeElements(CIDRS)), () => ownedBy(OTHER, waiting));
+  assert.equal(elementsOf(fake).length, 2);
+});
+
+test('removeElements() reads again who waits when the ruleset has changed meanwhile', () => {
+  const fake = new FakeNftables();
+  apply(fake.connection, OWNER, CIDRS);
+  let reads = 0;
+  fake.beforeBatch = () => {
+    if (reads === 1) fake.generation++;
+  };
+  removeElements(fake.connection, ownedBy(OWNER, masqueradeElements(CIDRS)), () => {
+    reads++;
+    return reads === 1 ? [] : ownedBy(OTHER, masqueradeElements(['10.22.0.5/16']));
+  });
+  assert.is(reads, 2);
+  assert.equal(
+    elementsOf(fake),
+    KEYS.slice(0, 2).map((key) => [key, 'pods/c2/eth0']),
+  );
+});
+
+test('removeElements() removes half of them where somebody always comes in between', () => {
+  const fake = new FakeNftables();
+  const cidrs = Array.from({ length: 100 }, (_, i) => `10.22.1.${i}/16`);
+  apply(fake.connection, OWNER, cidrs);
+  let batches = 0;
+  fake.beforeBatch = () => {
+    batches++;
+    if (batches <= 25) fake.generation++;
+  };
+  remove(fake.connection, OWNER, cidrs);
+  assert.equal(elementsOf(fake), []);
+});
+
+/** How often the kernel is asked about so many elements of one set. */
+function costOf(count: number): { batches: number; questions: number } {
+  const fake = new FakeNftables();
+  const cidrs = Array.from({ length: count }, (_, i) => `10.22.${i >> 8}.${i & 255}/16`);
+  const { elements, ...state } = masquerading(cidrs);
+  const ofOneSet = { ...state, elements: elements.filter(({ set }) => !set.interval) };
+  applyElements(fake.connection, OWNER, ofOneSet);
+  applyElements(fake.connection, OWNER, ofOneSet);
+  assert.equal(checkElements(fake.connection, OWNER, ofOneSet), []);
+  removeElements(fake.connection, ownedBy(OWNER, ofOneSet.elements));
+  assert.equal(elementsOf(fake), []);
+  return fake.asked;
+}
+
+test('of many elements as much is asked as of fewer', () => {
+  assert.equal(costOf(1200), costOf(400));
+});
+
+test('checkElements() names some of many that are missing, and how many there are', () => {
+  const fake = new FakeNftables();
+  const cidrs = Array.from({ length: 300 }, (_, i) => `10.22.${i >> 8}.${i & 255}/16`);
+  apply(fake.connection, OWNER, ['10.22.0.5/16']);
+  const problems = check(fake.connection, OWNER, cidrs);
+  assert.is(problems.length, 21);
+  assert.is(problems.at(-1), '578 more elements are not as they were made');
 });
 
 test.run();

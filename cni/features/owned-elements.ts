@@ -3,23 +3,27 @@
 //
 // Whose is an element that two attachments have named? It belongs to whom its comment names. An ADD takes over what it
 // finds: IPAM has given the address to it, so the element was left behind (by a node that lost its records, or by a
-// plugin that was killed between releasing an address and removing its elements); unless a feature says that it must
-// not, as for ports. A removal takes only elements with its owner's comment, so that the late DEL of a container which
-// had the address before does no harm to the one that has it now. Between looking and changing nobody can slip in: the
-// batch names the generation of the ruleset that was looked at, and is refused if there has been another since.
+// plugin that was killed between releasing an address and removing its elements); unless a feature says otherwise, as
+// for ports: see element-owners.ts. A removal takes only elements with its owner's comment, so that the late DEL of a
+// container which had the address before does no harm to the one that has it now. Between looking and changing nobody
+// can slip in: the batch names the generation of the ruleset that was looked at, and is refused if there has been
+// another since.
+//
+// Where two interfaces of one container want the same element, the first has it and the other waits: with the removal of
+// the one the other's is added, in one batch.
 
 import { isErrno } from '../kernel/errno.ts';
 import type { Operation } from '../kernel/netlink/connection.ts';
 import { isOutdated, type NftablesConnection } from '../kernel/nftables/connection.ts';
 import {
-  addElement,
-  deleteElement,
+  addElements,
+  deleteElements,
   describeElement,
   type Element,
-  findElement,
-  findElementsAt,
   isSameElement,
   listElements,
+  placeName,
+  withoutRepetition,
 } from '../kernel/nftables/element.ts';
 import {
   checkRuleset,
@@ -29,43 +33,83 @@ import {
   replaceRulesets,
   type Ruleset,
 } from '../kernel/nftables/ruleset.ts';
+import { type ElementClaim, type Owners, ownersByComment } from './element-owners.ts';
 import type { NftablesState } from './feature.ts';
 import { type ElementOwner, ownerComment } from './podlink-table.ts';
+import { findPresent } from './present-elements.ts';
 
 /**
  * How often a change is tried again because somebody else has changed the ruleset meanwhile. Each time somebody has got
  * on, so that of N processes none waits for more than N changes.
  */
 const ATTEMPTS = 200;
+/** To remove thousands of elements takes so long that somebody always comes in between: then half of them are tried. */
+const ATTEMPTS_BEFORE_HALVING = 10;
 
 /** What several features want, as one. */
 export function joinStates(states: readonly NftablesState[]): NftablesState {
-  const refusals = states.flatMap(({ refuse }) => refuse ?? []);
+  const claims = states.flatMap(({ claim }) => claim ?? []);
   return {
     rulesets: [...new Set(states.flatMap(({ rulesets }) => rulesets))],
     elements: states.flatMap(({ elements }) => elements),
-    ...(refusals.length > 0 && {
-      // All have to look, and the first of them saw the oldest.
-      refuse: (nft: NftablesConnection) => refusals.map((refuse) => refuse(nft))[0] ?? nft.getGeneration(),
-    }),
+    ...(claims.length > 0 && { claim: (nft, owners) => joinClaims(claims.map((claim) => claim(nft, owners))) }),
+    isServedBy: (wanted, found) => states.some(({ isServedBy }) => isServedBy?.(wanted, found)),
   };
+}
+
+function joinClaims(claims: readonly ElementClaim[]): ElementClaim {
+  return {
+    // The first of them saw the oldest. (There is one for every state that has a claim.)
+    generation: claims[0]?.generation ?? 0,
+    waiting: claims.flatMap(({ waiting }) => waiting),
+    abandoned: claims.flatMap(({ abandoned }) => abandoned),
+    notices: claims.flatMap(({ notices }) => notices),
+  };
+}
+
+/** What applyElements() may ask and tell. */
+export interface Surroundings {
+  readonly owners: Owners;
+  /** Put on record that these elements wait. Called before anything is changed, and again when others wait after all. */
+  noteWaiting(elements: readonly Element[]): void;
 }
 
 /**
  * Add an owner's elements in one batch, together with the rules if they are not there yet, or not any more. Without
- * elements only the rules are seen to.
+ * elements only the rules are seen to. Returns those of the state's elements that wait for a sibling.
  *
- * Doing it again changes nothing. Throws NetlinkError, or what the state refuses with; nothing has changed then.
+ * Doing it again changes nothing. Throws NetlinkError, or what the state's claim throws; nothing has changed then.
  */
-export function applyElements(nft: NftablesConnection, owner: ElementOwner, state: NftablesState): void {
+export function applyElements(
+  nft: NftablesConnection,
+  owner: ElementOwner,
+  state: NftablesState,
+  { owners, noteWaiting }: Surroundings = { owners: ownersByComment(owner), noteWaiting: () => undefined },
+): ReadonlySet<Element> {
   const wanted = ownedBy(owner, state.elements);
-  if (wanted.length === 0 && state.rulesets.length === 0) return;
+  if (wanted.length === 0 && state.rulesets.length === 0) return new Set();
+  // Before the look, after which nobody should come in between.
+  const allAdditions = addElements(wanted);
   let isRulesetMissing = false;
   let mayReplace = false;
+  let waiting: ReadonlySet<Element> = new Set();
+  let notices: readonly string[] = [];
   retryWhileOutdated(() => {
-    const generation = state.refuse?.(nft) ?? (mayReplace ? nft.getGeneration() : undefined);
-    const changes = wanted.flatMap((element) => (mayReplace ? replaceElement(nft, element) : [addElement(element)]));
-    const rules = isRulesetMissing ? replaceRulesets(state.rulesets) : expectRulesets(state.rulesets);
+    const claim = state.claim?.(nft, owners);
+    if (claim && !isSameList(claim.waiting, waiting)) {
+      waiting = new Set(claim.waiting);
+      noteWaiting(claim.waiting);
+    }
+    notices = claim?.notices ?? [];
+    const { abandoned = [] } = claim ?? {};
+    const own = waiting.size === 0 ? wanted : wanted.filter((_, i) => !waiting.has(state.elements[i] as Element));
+    const replaced = mayReplace ? findReplacements(nft, own, abandoned) : undefined;
+    const generation = claim?.generation ?? replaced?.generation;
+    const additions = waiting.size === 0 ? allAdditions : addElements(own);
+    const changes = replaced?.changes ?? [...deleteElements(abandoned), ...additions];
+    // Whoever removes the element that is waited for must see that the ruleset has changed since he looked for heirs.
+    const mustRenew = waiting.size > 0 && changes.length === 0;
+    const rules = isRulesetMissing || mustRenew ? replaceRulesets(state.rulesets) : expectRulesets(state.rulesets);
     try {
       nft.commit([...rules, ...changes], generation);
       return true;
@@ -77,8 +121,14 @@ export function applyElements(nft: NftablesConnection, owner: ElementOwner, stat
       else throw error;
       return false;
     }
-  });
+  }, ATTEMPTS);
+  for (const notice of notices) owners.warn(notice);
   if (!isRulesetMissing) repairRulesets(nft, state.rulesets);
+  return waiting;
+}
+
+function isSameList(list: readonly Element[], set: ReadonlySet<Element>): boolean {
+  return list.length === set.size && list.every((element) => set.has(element));
 }
 
 /**
@@ -94,29 +144,76 @@ function repairRulesets(nft: NftablesConnection, rulesets: readonly Ruleset[]): 
   if (!hasAllRules(nft, rulesets)) for (const ruleset of rulesets) repairRuleset(nft, ruleset);
 }
 
-/**
- * Remove elements, each only if it still has the comment given with it: what has got another owner since stays. What is
- * not there, the table included, is fine. Throws NetlinkError.
- */
-export function removeElements(nft: NftablesConnection, elements: readonly Element[]): void {
-  retryWhileOutdated(() => {
-    const { generation, elements: present } = findElementsAt(nft, elements);
-    const deletions = present.flatMap((found, i) =>
-      found && found.comment === elements[i]?.comment ? [deleteElement(found)] : [],
-    );
-    nft.commit(deletions, generation);
-    return true;
+/** The operations after which elements are there as wanted, whatever is there now, and others are not. */
+function findReplacements(
+  nft: NftablesConnection,
+  wanted: readonly Element[],
+  abandoned: readonly Element[],
+): { generation: number; changes: Operation[] } {
+  const { generation, present } = findPresent(nft, wanted);
+  const isRight = wanted.map((element, i) => {
+    const [first, ...others] = present[i] ?? [];
+    return first && others.length === 0 && first.comment === element.comment && isSameElement(first, element);
   });
+  const deletions = withoutRepetition([...abandoned, ...present.filter((_, i) => !isRight[i]).flat()]);
+  return {
+    generation,
+    changes: [...deleteElements(deletions), ...addElements(wanted.filter((_, i) => !isRight[i]))],
+  };
 }
 
-/** Undefined, too, when somebody has put a set of another type in the place of ours: then the element is gone. */
-function findIfThere(nft: NftablesConnection, set: Element['set'], key: Uint8Array): Element | undefined {
+/**
+ * Remove elements, each only if it still has the comment given with it: what has got another owner since stays. What is
+ * not there, the table included, is fine.
+ *
+ * `listHeirs`: elements, with their owners' comments, that wait; who comes first gets the place that becomes free.
+ * Throws NetlinkError.
+ */
+export function removeElements(
+  nft: NftablesConnection,
+  elements: readonly Element[],
+  listHeirs: () => readonly Element[] = () => [],
+): void {
+  const attempts = elements.length > 1 ? ATTEMPTS_BEFORE_HALVING : ATTEMPTS;
   try {
-    return findElement(nft, set, key);
+    retryWhileOutdated(() => removeOnce(nft, elements, listHeirs), attempts);
   } catch (error) {
-    if (isErrno(error, 'EINVAL')) return undefined;
-    throw error;
+    if (!isOutdated(error) || elements.length <= 1) throw error;
+    const middle = Math.ceil(elements.length / 2);
+    removeElements(nft, elements.slice(0, middle), listHeirs);
+    removeElements(nft, elements.slice(middle), listHeirs);
   }
+}
+
+function removeOnce(nft: NftablesConnection, elements: readonly Element[], listHeirs: () => readonly Element[]): true {
+  const { generation, present } = findPresent(nft, elements);
+  const deletions = withoutRepetition(
+    present.flatMap((found, i) => found.filter(({ comment }) => comment === elements[i]?.comment)),
+  );
+  if (deletions.length === 0) return true;
+  const removal = deleteElements(deletions);
+  // After the look: whoever begins to wait now changes the generation.
+  const additions = addElements(findHeirs(nft, deletions, listHeirs()));
+  try {
+    nft.commit([...removal, ...additions], generation);
+  } catch (error) {
+    if (additions.length === 0 || isOutdated(error)) throw error;
+    // To remove is what must not fail. The heirs' CHECK says what they lack, and repair adds it.
+    nft.commit(removal, generation);
+  }
+  return true;
+}
+
+/** Of those that wait, the first for each place that becomes free with the deletions. */
+function findHeirs(nft: NftablesConnection, deletions: readonly Element[], waiting: readonly Element[]): Element[] {
+  if (waiting.length === 0) return [];
+  const freed = new Set(deletions.map(placeName));
+  const candidates = withoutRepetition(waiting);
+  const { present } = findPresent(nft, candidates);
+  return candidates.filter((_, i) => {
+    const found = present[i] ?? [];
+    return found.length > 0 && found.every((element) => freed.has(placeName(element)));
+  });
 }
 
 /**
@@ -128,19 +225,41 @@ export function findElements(nft: NftablesConnection, rulesets: readonly Ruleset
   return setsOf(rulesets).flatMap((set) => listElements(nft, set, comment));
 }
 
+/** Of more elements that are not as they should be than these a message gives the number. */
+const MAX_PROBLEMS = 20;
+
 /** Say what keeps an owner's elements from being as applyElements() would have them; nothing when all is well. */
-export function checkElements(nft: NftablesConnection, owner: ElementOwner, state: NftablesState): string[] {
-  const problems = ownedBy(owner, state.elements).map((wanted) => {
-    const found = findPresent(nft, wanted)[0];
-    const name = `element ${describeElement(wanted)} of set ${wanted.set.name}`;
-    if (!found) return `${name} is missing`;
-    if (!isSameElement(found, wanted)) return `${name} is ${describeElement(found)} instead`;
-    return found.comment === wanted.comment ? undefined : `${name} belongs to ${found.comment ?? 'nobody'}`;
-  });
+export function checkElements(
+  nft: NftablesConnection,
+  owner: ElementOwner,
+  state: NftablesState,
+  owners: Owners = ownersByComment(owner),
+): string[] {
+  const wanted = ownedBy(owner, state.elements);
+  const { present } = findPresent(nft, wanted);
+  const problems = wanted.flatMap((element, i) => describeProblem(element, present[i]?.[0], state, owners) ?? []);
+  const more = problems.length - MAX_PROBLEMS;
   return [
     ...state.rulesets.flatMap((ruleset) => checkRuleset(nft, ruleset)),
-    ...problems.filter((problem) => problem !== undefined),
+    ...problems.slice(0, MAX_PROBLEMS),
+    ...(more > 0 ? [`${more} more elements are not as they were made`] : []),
   ];
+}
+
+function describeProblem(
+  wanted: Element,
+  found: Element | undefined,
+  state: NftablesState,
+  owners: Owners,
+): string | undefined {
+  const name = () => `element ${describeElement(wanted)} of set ${wanted.set.name}`;
+  if (!found) return `${name()} is missing`;
+  const isOwn = found.comment === wanted.comment;
+  if (isOwn && isSameElement(found, wanted)) return undefined;
+  if (!isOwn && owners.relationOf(found.comment) === 'sibling' && state.isServedBy?.(wanted, found)) return undefined;
+  if (!isSameElement(found, wanted)) return `${name()} is ${describeElement(found)} instead`;
+  owners.warn(`${name()} belongs to ${found.comment ?? 'nobody'}`);
+  return `${name()} belongs to another attachment`;
 }
 
 /** The elements with their owner's comment. */
@@ -153,28 +272,9 @@ function setsOf(rulesets: readonly Ruleset[]): Element['set'][] {
   return rulesets.flatMap(({ sets }) => sets);
 }
 
-/** The operations after which an element is there as wanted, whatever is there now. */
-function replaceElement(nft: NftablesConnection, wanted: Element): Operation[] {
-  const present = findPresent(nft, wanted);
-  const [first] = present;
-  if (first && present.length === 1 && first.comment === wanted.comment && isSameElement(first, wanted)) return [];
-  return [...present.map(deleteElement), addElement(wanted)];
-}
-
-/**
- * The elements that stand where this one would: those that contain its first or its last key. One interval that lies
- * within the other entirely is not found; the kernel does not see it as an overlap either.
- */
-function findPresent(nft: NftablesConnection, { set, key, keyEnd }: Element): Element[] {
-  const atStart = findIfThere(nft, set, key);
-  const atEnd = keyEnd && findIfThere(nft, set, keyEnd);
-  const found = [atStart, atEnd].filter((element) => element !== undefined);
-  return found.length === 2 && atStart && atEnd && isSameElement(atStart, atEnd) ? [atStart] : found;
-}
-
 /** Run `attempt` until it is done (true), also when its batch came too late for the generation it names. */
-function retryWhileOutdated(attempt: () => boolean): void {
-  for (let left = ATTEMPTS; ; left--) {
+function retryWhileOutdated(attempt: () => boolean, attempts: number): void {
+  for (let left = attempts; ; left--) {
     try {
       if (attempt()) return;
     } catch (error) {

@@ -4,6 +4,9 @@ import { NFPROTO_INET } from '../kernel/nftables/constants.ts';
 import type { Table } from '../kernel/nftables/table.ts';
 import { fitComment } from '../kernel/nftables/userdata.ts';
 
+/** IFNAMSIZ less the terminating zero. */
+const MAX_INTERFACE_NAME = 15;
+
 export const PODLINK_TABLE: Table = { family: NFPROTO_INET, name: 'podlink' };
 
 /** The attachment that an element is there for. */
@@ -21,4 +24,12 @@ export function ownerComment({ network, containerId, ifname }: ElementOwner): st
 /** What the comments of all owners of a network begin with, and nobody else's. */
 export function ownerCommentPrefix(network: string): string {
   return fitComment(`${network}/`);
+}
+
+/** The owner that a comment names; undefined when it is cut, or not one of ours. */
+export function readOwnerComment(comment: string | undefined): ElementOwner | undefined {
+  const [network = '', containerId = '', ifname, ...rest] = comment?.split('/') ?? [];
+  // A comment that is cut ends in a digest, which is longer than an interface's name can be.
+  if (ifname === undefined || ifname.length > MAX_INTERFACE_NAME || rest.length > 0) return undefined;
+  return { network, containerId, ifname };
 }

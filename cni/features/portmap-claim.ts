@@ -40,10 +40,15 @@ const MAX_NAMED = 10;
 
 /** Say that ports are not mapped, and why. */
 export function describeUnmapped(ports: readonly ClaimedPorts[], why: string): string {
+  const verb = new Set(ports.map(describePorts)).size === 1 ? 'is' : 'are';
+  return `Host ${describePortList(ports)} ${verb} not mapped: ${why}`;
+}
+
+/** Name ports, each once: `port 80/tcp`, `ports 80/tcp, 53/udp and 3 more`. */
+export function describePortList(ports: readonly ClaimedPorts[]): string {
   const names = [...new Set(ports.map(describePorts))];
   const more = names.length > MAX_NAMED ? ` and ${names.length - MAX_NAMED} more` : '';
-  const [noun, verb] = names.length === 1 ? ['port', 'is'] : ['ports', 'are'];
-  return `Host ${noun} ${names.slice(0, MAX_NAMED).join(', ')}${more} ${verb} not mapped: ${why}`;
+  return `${names.length === 1 ? 'port' : 'ports'} ${names.slice(0, MAX_NAMED).join(', ')}${more}`;
 }
 
 /** Show host ports: `8080/tcp`, `192.0.2.1:8000-8010/udp`, `[2001:db8::1]:53/udp`. */

@@ -8,7 +8,7 @@ import { describePorts, type PortClaim, type SinglePortClaim } from './portmap-c
 /** What a port of the host, of one family and protocol, is claimed for: all addresses, or single ones. */
 interface ClaimsOfPort {
   forAll: SinglePortClaim | undefined;
-  readonly byAddress: Map<string, SinglePortClaim>;
+  byAddress: Map<string, SinglePortClaim> | undefined;
 }
 
 /**
@@ -21,24 +21,32 @@ export function mergeClaims(claims: readonly SinglePortClaim[]): SinglePortClaim
     const key = (claim.family * 256 + claim.protocol) * 65_536 + claim.firstPort;
     const found = ports.get(key);
     if (found) addTo(found, claim);
-    else ports.set(key, addTo({ forAll: undefined, byAddress: new Map() }, claim));
+    else ports.set(key, addTo({ forAll: undefined, byAddress: undefined }, claim));
   }
-  return [...ports.values()].flatMap(({ forAll, byAddress }) => (forAll ? [forAll] : [...byAddress.values()]));
+  const merged: SinglePortClaim[] = [];
+  for (const { forAll, byAddress } of ports.values()) {
+    if (forAll) merged.push(forAll);
+    else if (byAddress) merged.push(...byAddress.values());
+  }
+  return merged;
 }
 
 function addTo(port: ClaimsOfPort, claim: SinglePortClaim): ClaimsOfPort {
+  const { hostIp } = claim;
   const { forAll, byAddress } = port;
-  if (claim.hostIp !== undefined) {
-    const earlier = forAll ?? byAddress.get(claim.hostIp);
-    const merged = earlier ? merge(earlier, claim) : claim;
-    if (forAll) port.forAll = merged;
-    else byAddress.set(claim.hostIp, merged);
-    return port;
+  if (forAll) {
+    port.forAll = merge(forAll, claim);
+  } else if (hostIp === undefined) {
+    port.forAll = claim;
+    for (const earlier of byAddress?.values() ?? []) {
+      port.forAll = { ...claim, isForBoth: merge(earlier, claim).isForBoth && port.forAll.isForBoth };
+    }
+    port.byAddress = undefined;
+  } else {
+    port.byAddress ??= new Map();
+    const earlier = port.byAddress.get(hostIp);
+    port.byAddress.set(hostIp, earlier ? merge(earlier, claim) : claim);
   }
-  const earlier = forAll ? [forAll] : [...byAddress.values()];
-  const isForBoth = earlier.map((other) => merge(other, claim).isForBoth).every(Boolean) && claim.isForBoth;
-  port.forAll = { ...(forAll ?? claim), isForBoth };
-  byAddress.clear();
   return port;
 }
 
@@ -55,14 +63,20 @@ function merge(earlier: SinglePortClaim, claim: SinglePortClaim): SinglePortClai
 /** Make one claim of ports that follow each other and keep their number. */
 export function joinPorts(claims: readonly SinglePortClaim[]): PortClaim[] {
   const joined: PortClaim[] = [];
+  let first: SinglePortClaim | undefined;
+  let last: SinglePortClaim | undefined;
+  const finish = (): void => {
+    if (!first || !last) return;
+    joined.push(first === last ? first : { ...first, lastPort: last.lastPort, containerPort: undefined });
+  };
   for (const claim of claims.toSorted(compareClaims)) {
-    const last = joined.at(-1);
-    if (last && isContinuedBy(last, claim)) {
-      joined[joined.length - 1] = { ...last, lastPort: claim.lastPort, containerPort: undefined };
-    } else {
-      joined.push(claim);
+    if (!last || !isContinuedBy(last, claim)) {
+      finish();
+      first = claim;
     }
+    last = claim;
   }
+  finish();
   return joined;
 }
 
@@ -77,10 +91,9 @@ function compareClaims(a: PortClaim, b: PortClaim): number {
   );
 }
 
-function isContinuedBy(claim: PortClaim, next: PortClaim): boolean {
-  const keepsNumber = (claim.containerPort ?? claim.firstPort) === claim.firstPort;
+function isContinuedBy(claim: SinglePortClaim, next: SinglePortClaim): boolean {
   return (
-    keepsNumber &&
+    claim.containerPort === claim.firstPort &&
     next.containerPort === next.firstPort &&
     next.firstPort === claim.lastPort + 1 &&
     next.family === claim.family &&

@@ -98,8 +98,7 @@ async function withNode(world: World, work: (node: Node) => void | Promise<void>
       plan.apply?.(host, hostNetns, attachment, objects);
       const state = plan.nftables?.(attachment);
       if (!state) throw new Error('Cannot find what the plan wants in nftables');
-      applyElements(world.nft, attachment.key, state);
-      plan.settle?.(host, attachment);
+      plan.settle?.(host, attachment, applyElements(world.nft, attachment.key, state));
       return {
         plan,
         warnings,
@@ -356,16 +355,14 @@ test('a container without hairpinMode is told that it does not reach itself, whe
     assert.is(ask(a, 'tcp', V4, 8080), 'a 10.22.0.1 80');
   }));
 
-test('a taken port is refused with its owner, and nothing of the refused one is there', () =>
+test('a taken port is refused, its owner is for the operator alone, and nothing of the refused one is there', () =>
   withServer(({ attachment, host, outside }, { attach }) => {
     attach(attachment('a'), WEB);
     const before = host.run('nft -j list table inet podlink');
     const error = thrownOf(CniError, () => attach(attachment('b'), [{ hostPort: 9999, containerPort: 1 }, ...WEB]));
-    assert.is(error.code, 102);
-    assert.is(
-      error.message,
-      'Cannot map host port 8080/tcp: it is mapped to container "a" (network "br0", interface "eth0") already (if that one is gone, run "podlink gc")',
-    );
+    assert.is(error.code, 11);
+    assert.match(error.message, /^Cannot map host port 8080\/tcp: another container that is running has it/);
+    assert.is(error.note, 'Host port 8080/tcp is mapped to container "a" (network "br0", interface "eth0")');
     assert.is(host.run('nft -j list table inet podlink'), before);
     assert.is(ask(outside, 'tcp', V4, 8080), 'a 192.0.2.2 80');
   }));
@@ -378,6 +375,8 @@ const port = (hostPort: number, hostIP?: string, containerPort = 1): Mapping => 
 });
 const range = (first: number, last: number, hostIP?: string): Mapping[] =>
   Array.from({ length: last - first + 1 }, (_, i) => port(first + i, hostIP, first + i));
+
+const ANOTHER = 'another container that is running has';
 
 const CONFLICTS: [what: string, first: Mapping[], second: Mapping[], taken: string | undefined][] = [
   ['the same address', [port(80, IP)], [port(80, IP)], '192.0.2.1:80/tcp: it'],
@@ -410,7 +409,7 @@ test('whose a port is, for each pair of claims', () =>
         } else {
           const error = thrownOf(CniError, () => attach(second, wanted));
           assert.ok(
-            error.message.startsWith(`Cannot map host port ${message} is mapped to container "a"`),
+            error.message.startsWith(`Cannot map host port ${message.replace(': ', `: ${ANOTHER} `)};`),
             `${what}: ${error.message}`,
           );
         }

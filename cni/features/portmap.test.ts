@@ -1,13 +1,10 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { describeElement } from '../kernel/nftables/element.ts';
-import { FakeNftables } from '../kernel/nftables/fake-nftables.ts';
 import { thrownOf } from '../kernel/testing/thrown.ts';
 import { parseNetworkConfig } from '../protocol/config.ts';
-import { CniError } from '../protocol/errors.ts';
 import { FieldError } from '../protocol/fields.ts';
 import type { Attachment, FeatureHost, FeaturePlan } from './feature.ts';
-import { applyElements } from './owned-elements.ts';
 import { portmapFeature } from './portmap.ts';
 import { describePorts } from './portmap-claim.ts';
 import { parsePortmap } from './portmap-config.ts';
@@ -344,61 +341,6 @@ test('nftables() gives one element a claim, and those of the connections it has 
     'portmap_masq_all_v4 10.22.0.5',
     'portmap_masq_all_v6 fd00::5',
   ]);
-});
-
-function apply(fake: FakeNftables, containerId: string, address: string, portMappings: unknown): void {
-  const attachment = attachmentOf(containerId, [address]);
-  const state = planOf({ portMappings })?.nftables?.(attachment);
-  if (state) applyElements(fake.connection, attachment.key, state);
-}
-
-test('refuse() asks as much with 100 others on the node as with none, for a port of all addresses', () => {
-  const fake = new FakeNftables();
-  apply(fake, 'first', '10.22.0.5/16', range(1, 1));
-  const cost = (containerId: string, address: string, hostPort: number) => {
-    const before = { ...fake.asked };
-    apply(fake, containerId, address, [{ hostPort, containerPort: 80 }]);
-    return [fake.asked.batches - before.batches, fake.asked.questions - before.questions];
-  };
-  const alone = cost('alone', '10.22.0.6/16', 2);
-  for (let i = 0; i < 100; i++) apply(fake, `c${i}`, `10.22.1.${i}/16`, range(1000 + 10 * i, 1000 + 10 * i));
-  assert.equal(cost('last', '10.22.0.7/16', 3), alone);
-});
-
-test('refuse() lists maps of single addresses once, and not at all when the kernel says that they are empty', () => {
-  const fake = new FakeNftables();
-  const listings = (): number => {
-    const before = fake.asked.questions;
-    const claims = [80, 81, 82].map((hostPort) => ({ hostPort, containerPort: 1, hostIP: '0.0.0.0' }));
-    const { refuse } = planOf({ portMappings: claims })?.nftables?.(attachmentOf('c1', ['10.22.0.6/16'])) ?? {};
-    assert.is(refuse?.(fake.connection), fake.generation);
-    // The generation, the numbers of elements in two maps, and each of three ports in two maps.
-    return fake.asked.questions - before - 1 - 2 - 3 * 2;
-  };
-  apply(fake, 'first', '10.22.0.5/16', range(1, 1));
-  assert.is(listings(), 2);
-  fake.tellsElementCounts = true;
-  assert.is(listings(), 0);
-  apply(fake, 'second', '10.22.0.7/16', [{ hostPort: 90, containerPort: 1, hostIP: '192.0.2.1' }]);
-  assert.is(listings(), 1);
-  apply(fake, 'third', '10.22.0.8/16', [{ hostPort: 82, containerPort: 1, hostIP: '192.0.2.1' }]);
-  assert.throws(listings, /82\/tcp: 192\.0\.2\.1:82\/tcp is mapped to container "third"/);
-});
-
-test('refuse() names an owner even if the comment is not ours', () => {
-  const fake = new FakeNftables();
-  apply(fake, 'x'.repeat(150), '10.22.0.5/16', range(80, 80));
-  const { message } = thrownOf(CniError, () => apply(fake, 'c2', '10.22.0.6/16', range(80, 80)));
-  assert.match(message, /^Cannot map host port 80\/tcp: it is mapped to "pods\/x+~[0-9a-f]+" already/);
-});
-
-test('refuse() lets an attachment have its own ports again', () => {
-  const fake = new FakeNftables();
-  const mappings = [...range(80, 90), { hostPort: 8080, containerPort: 80, hostIP: '192.0.2.1' }];
-  apply(fake, 'c1', '10.22.0.5/16', mappings);
-  apply(fake, 'c1', '10.22.0.5/16', mappings);
-  apply(fake, 'c1', '10.22.0.9/16', mappings);
-  assert.throws(() => apply(fake, 'c2', '10.22.0.6/16', range(85, 85)), /is mapped to container "c1"/);
 });
 
 test.run();

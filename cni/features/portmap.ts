@@ -2,13 +2,14 @@
 // other containers and from itself, with the client's address wherever the answer finds its way back with it.
 //
 // The rules are portmap-ruleset.ts's and the same for all. An attachment is elements (portmap-elements.ts): a port that
-// another attachment has is refused (portmap-conflict.ts). What is no element is the sysctl route_localnet of the
+// another container has is refused (portmap-conflict.ts). What is no element is the sysctl route_localnet of the
 // bridge (route-localnet.ts), and the connections of UDP and SCTP that the kernel has to forget (portmap-flows.ts).
 
 import {
   AF_INET,
   AF_INET6,
   canonicalAddress,
+  encodeAddress,
   familyOf,
   type IpFamily,
   splitCidr,
@@ -16,10 +17,10 @@ import {
 import { findSysctl } from '../kernel/sysctl.ts';
 import type { Fields } from '../protocol/fields.ts';
 import type { Attachment, Feature, FeatureHost, FeaturePlan, NftablesState } from './feature.ts';
-import { describeUnmapped, type PortClaim } from './portmap-claim.ts';
+import { describeUnmapped } from './portmap-claim.ts';
 import { parsePortmap, type PortmapConfig } from './portmap-config.ts';
-import { refuseTakenPorts } from './portmap-conflict.ts';
-import { hairpinElements, masqueradeAllElement, portElement } from './portmap-elements.ts';
+import { type ClaimWithElement, claimPorts } from './portmap-conflict.ts';
+import { hairpinElements, leadsToSamePort, masqueradeAllElement, portElement } from './portmap-elements.ts';
 import { flushForAdd, flushForDelete, needsFlush, type PortFlows, recordedPorts } from './portmap-flows.ts';
 import { PORTMAP_RULESET } from './portmap-ruleset.ts';
 import { claimRouteLocalnet, releaseRouteLocalnet, routeLocalnetKey, routesLocalnet } from './route-localnet.ts';
@@ -56,11 +57,12 @@ function planPortmap(portmap: PortmapConfig, fields: Fields): FeaturePlan {
     },
     nftables: (attachment) => stateOf(portmap, attachment, servedOf(attachment)),
     // Not before: the rules that guard the host's 127.0.0.1 are in place by now.
-    settle(host, attachment) {
+    settle(host, attachment, waiting) {
       const { gateway } = attachment;
       if (gateway !== undefined && needsLocalhost(portmap, servedOf(attachment)))
         openLocalhost(host, gateway, attachment);
-      flushForAdd(host.route, servedOf(attachment).filter(needsFlush).map(flowsOf));
+      const led = servedOf(attachment).filter(({ element }) => !waiting.has(element));
+      flushForAdd(host.route, led.filter(needsFlush).map(flowsOf));
     },
     check(_host, _sandbox, attachment) {
       const { gateway } = attachment;
@@ -73,17 +75,21 @@ function planPortmap(portmap: PortmapConfig, fields: Fields): FeaturePlan {
 }
 
 /** A claim, and the container's address that it leads to. */
-interface ServedClaim extends PortClaim {
+interface ServedClaim extends ClaimWithElement {
   readonly containerIp: string;
 }
 
 /** The claims of families of which the container has an address. Of several, the first is the one that ports lead to. */
 function servedClaims({ claims }: PortmapConfig, attachment: Attachment): ServedClaim[] {
-  const addresses = canonicalAddresses(attachment);
-  const targets = new Map([AF_INET, AF_INET6].map((family) => [family, addresses.find(isOf(family))]));
+  const targets = new Map(
+    [AF_INET, AF_INET6].flatMap((family) => {
+      const ip = canonicalAddresses(attachment).find(isOf(family));
+      return ip === undefined ? [] : [[family, { ip, bytes: encodeAddress(ip) }] as const];
+    }),
+  );
   return claims.flatMap((claim) => {
-    const containerIp = targets.get(claim.family);
-    return containerIp === undefined ? [] : [{ ...claim, containerIp }];
+    const target = targets.get(claim.family);
+    return target ? [{ ...claim, containerIp: target.ip, element: portElement(claim, target.bytes) }] : [];
   });
 }
 
@@ -114,7 +120,7 @@ function stateOf(portmap: PortmapConfig, attachment: Attachment, served: readonl
   return {
     rulesets: [PORTMAP_RULESET],
     elements: [
-      ...served.map((claim) => portElement(claim, claim.containerIp)),
+      ...served.map(({ element }) => element),
       ...[...byAddress].flatMap(([containerIp, family]) => {
         if (!portmap.snat) return [];
         if (portmap.masqAll) return [masqueradeAllElement(family, containerIp)];
@@ -123,7 +129,8 @@ function stateOf(portmap: PortmapConfig, attachment: Attachment, served: readonl
         return hairpinElements(family, { containerIp, ownIps, neighboursBy });
       }),
     ],
-    refuse: (nft) => refuseTakenPorts(nft, attachment.key, served),
+    ...(served.length > 0 && { claim: (nft, owners) => claimPorts(nft, owners, served) }),
+    isServedBy: leadsToSamePort,
   };
 }
 

@@ -1,11 +1,18 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { type Element, isSameElement } from '../kernel/nftables/element.ts';
 import { masqueradeElements } from './masquerade-elements.ts';
 import { MASQUERADE_RULESET } from './masquerade-ruleset.ts';
-import { recordedElements, recordElement } from './recorded-element.ts';
+import { PORTMAP_RULESET, PORTMAP_V4 } from './portmap-ruleset.ts';
+import { recordedElements, recordedWaitingElements, recordElement } from './recorded-element.ts';
 
 const test = suite('recorded elements');
 const ELEMENTS = masqueradeElements(['10.22.0.5/16', 'fd00::5/64']);
+const PORT: Element = {
+  set: PORTMAP_V4.any,
+  key: Uint8Array.of(6, 0, 0, 0, 0x1f, 0x90, 0, 0),
+  data: Uint8Array.of(10, 22, 0, 5, 0, 80, 0, 0),
+};
 const RULESETS = [MASQUERADE_RULESET];
 
 test('recordedElements() gives back what recordElement() has written as JSON', () => {
@@ -21,17 +28,21 @@ function clean({ set, key, keyEnd }: (typeof ELEMENTS)[number]): object {
   return { set, key: Buffer.from(key), ...(keyEnd && { keyEnd: Buffer.from(keyEnd) }) };
 }
 
-test('recordElement() says for people what the element is', () => {
-  assert.equal(ELEMENTS.slice(0, 2).map(recordElement), [
-    { family: 1, set: 'masquerade_v4', key: '0a160005', text: '10.22.0.5' },
-    {
-      family: 1,
-      set: 'masquerade_except_v4',
-      key: '0a1600050a160000',
-      keyEnd: '0a1600050a16ffff',
-      text: '10.22.0.5 . 10.22.0.0-10.22.255.255',
-    },
+test('recordElement() names the set, and has keys and values in hexadecimal', () => {
+  assert.equal([...ELEMENTS.slice(0, 2), PORT].map(recordElement), [
+    { family: 1, set: 'masquerade_v4', key: '0a160005' },
+    { family: 1, set: 'masquerade_except_v4', key: '0a1600050a160000', keyEnd: '0a1600050a16ffff' },
+    { family: 1, set: 'portmap_any_v4', key: '060000001f900000', data: '0a16000500500000' },
   ]);
+});
+
+test('recordedWaitingElements() gives only what can be added', () => {
+  const { data: _, ...withoutValue } = recordElement(PORT);
+  const recorded = [recordElement(PORT), withoutValue, { ...withoutValue, data: '0a1600' }];
+  assert.equal(recordedElements(recorded, [PORTMAP_RULESET]).length, 3);
+  const [element, ...others] = recordedWaitingElements(recorded, [PORTMAP_RULESET]);
+  assert.is(others.length, 0);
+  assert.ok(element && isSameElement(element, PORT));
 });
 
 test('recordedElements() leaves out what is no element of a set there is', () => {

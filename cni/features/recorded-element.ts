@@ -1,9 +1,8 @@
 // Elements of nftables as they stand in the attachment record: what DEL removes without knowing how they came about.
 
-import { describeElement, type Element } from '../kernel/nftables/element.ts';
-import { keyLength } from '../kernel/nftables/key.ts';
+import type { Element } from '../kernel/nftables/element.ts';
+import { type DataType, keyLength } from '../kernel/nftables/key.ts';
 import type { Ruleset } from '../kernel/nftables/ruleset.ts';
-import type { NamedSet } from '../kernel/nftables/set.ts';
 import { isObject } from '../protocol/fields.ts';
 
 export interface RecordedElement {
@@ -14,18 +13,17 @@ export interface RecordedElement {
   readonly key: string;
   /** Hexadecimal, of an interval. */
   readonly keyEnd?: string;
-  /** For people: the key as nft shows it. */
-  readonly text: string;
+  /** Hexadecimal: the value, of an element of a map. */
+  readonly data?: string;
 }
 
-export function recordElement(element: Element): RecordedElement {
-  const { set, key, keyEnd } = element;
+export function recordElement({ set, key, keyEnd, data }: Element): RecordedElement {
   return {
     family: set.table.family,
     set: set.name,
-    key: Buffer.from(key).toString('hex'),
-    ...(keyEnd && { keyEnd: Buffer.from(keyEnd).toString('hex') }),
-    text: describeElement(element),
+    key: key.toHex(),
+    ...(keyEnd && { keyEnd: keyEnd.toHex() }),
+    ...(data && { data: data.toHex() }),
   };
 }
 
@@ -34,19 +32,28 @@ export function recordElement(element: Element): RecordedElement {
  * file that anything may have happened to.
  */
 export function recordedElements(recorded: readonly unknown[], rulesets: readonly Ruleset[]): Element[] {
-  const sets = rulesets.flatMap((ruleset) => ruleset.sets);
+  const sets = new Map(
+    rulesets.flatMap((ruleset) => ruleset.sets.map((set) => [`${set.table.family} ${set.name}`, set])),
+  );
   return recorded.flatMap((value) => {
     if (!isObject(value) || typeof value.key !== 'string') return [];
-    const set = sets.find(({ name, table }) => name === value.set && table.family === value.family);
+    const set = sets.get(`${value.family} ${value.set}`);
     if (!set) return [];
-    const key = decodeHex(set, value.key);
-    const keyEnd = typeof value.keyEnd === 'string' ? decodeHex(set, value.keyEnd) : undefined;
+    const key = decodeHex(set.key, value.key);
+    const keyEnd = decodeHex(set.key, value.keyEnd);
     if (!key || set.interval !== (keyEnd !== undefined)) return [];
-    return [{ set, key, ...(keyEnd && { keyEnd }) }];
+    const data = set.data && decodeHex(set.data, value.data);
+    return [{ set, key, ...(keyEnd && { keyEnd }), ...(data && { data }) }];
   });
 }
 
-function decodeHex(set: NamedSet, text: string): Uint8Array | undefined {
+/** Those of a record's that can be added: a map's elements have their values. */
+export function recordedWaitingElements(recorded: readonly unknown[], rulesets: readonly Ruleset[]): Element[] {
+  return recordedElements(recorded, rulesets).filter(({ set, data }) => !set.data === !data);
+}
+
+function decodeHex(fields: readonly DataType[], text: unknown): Uint8Array | undefined {
+  if (typeof text !== 'string') return undefined;
   const bytes = Buffer.from(text, 'hex');
-  return bytes.length === keyLength(set.key) && text.length === bytes.length * 2 ? bytes : undefined;
+  return bytes.length === keyLength(fields) && text.length === bytes.length * 2 ? bytes : undefined;
 }

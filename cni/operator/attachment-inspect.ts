@@ -1,5 +1,8 @@
 // `attachment inspect`: all there is on record of an attachment, and what is wrong with it now.
 
+import { ALL_RULESETS } from '../features/feature-registry.ts';
+import { recordedElements } from '../features/recorded-element.ts';
+import { describeElement, type Element } from '../kernel/nftables/element.ts';
 import { type AttachmentRecord, listAllRecords } from '../verbs/attachment-record.ts';
 import { formatAge, formatTime } from './age.ts';
 import { addressesOf, compareRecords, formatPod, macOf, podOf } from './attachment-list.ts';
@@ -79,7 +82,7 @@ function describe({ record, state, problems }: Inspection, now: Date, style: Sty
     ['routes', (result?.routes ?? []).map(({ dst, gw }) => via(dst, gw))],
     ['nameservers', result?.dns.nameservers ?? []],
     ['features', Object.keys(record.features).join(', ')],
-    ['nftables', record.elements.map(({ set, text }) => `${set} ${text}`)],
+    ['nftables', recordedElements(record.elements, ALL_RULESETS).map(describeInSet)],
     ['created', `${formatTime(record.created)} (${formatAge(record.created, now)} ago)`],
     ['state', state === 'unfinished' ? 'unfinished: ADD did not come to its end ("podlink repair" removes it)' : state],
   ];
@@ -87,6 +90,10 @@ function describe({ record, state, problems }: Inspection, now: Date, style: Sty
     formatPairs(pairs.filter(([, value]) => value.length > 0)),
     ...describeProblems(record, problems, style),
   ].join('\n');
+}
+
+function describeInSet(element: Element): string {
+  return `${element.set.name} ${describeElement(element)}`;
 }
 
 function describeProblems({ state }: AttachmentRecord, problems: readonly string[], style: Style): string[] {

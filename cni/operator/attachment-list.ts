@@ -6,6 +6,7 @@ import { type AttachmentRecord, listAllRecords, listRecords } from '../verbs/att
 import { ageSeconds, formatAge } from './age.ts';
 import { type Command, NETWORK_OPTION } from './command.ts';
 import { describeLife, type Life } from './liveness.ts';
+import { PORT_OPTION, portFilter } from './port-filter.ts';
 import { type Cell, formatTable } from './text-table.ts';
 
 const SHORT_ID = 12;
@@ -23,10 +24,11 @@ export const attachmentListCommand: Command = {
   description:
     'STATE: complete; adding, while ADD runs; unfinished, when ADD did not come to its end; stale, when the network namespace is gone from its path. "podlink gc" removes a stale one, unless a process still runs in that namespace: have the runtime run DEL then, or end that process.',
   arguments: [],
-  options: [NETWORK_OPTION, { name: 'no-trunc', summary: 'show container IDs whole, and every address' }],
+  options: [NETWORK_OPTION, PORT_OPTION, { name: 'no-trunc', summary: 'show container IDs whole, and every address' }],
   run(call) {
     const now = new Date();
     const rows = listChosenRecords(call.context.runDir, call.valueOf(NETWORK_OPTION.name))
+      .filter(portFilter(call.valueOf(PORT_OPTION.name)))
       .map((record) => ({ record, state: describeLife(record, now) }))
       .sort((a, b) => compareRecords(a.record, b.record));
     const shorten = (id: string) => (call.isSet('no-trunc') ? id : id.slice(0, SHORT_ID));

@@ -11,7 +11,7 @@ import { directoryOf } from '../../ipam/host-local.ts';
 import { findHeldAddress, type HeldAddress, releaseAddress, takeInventory } from '../../ipam/inventory.ts';
 import { describeHolder } from '../../ipam/reservation.ts';
 import { ALL_RULESETS } from '../features/feature-registry.ts';
-import { findElements, removeElements } from '../features/owned-elements.ts';
+import { findElements } from '../features/owned-elements.ts';
 import { ownerComment, ownerCommentPrefix } from '../features/podlink-table.ts';
 import { LockTimeoutError } from '../kernel/flock.ts';
 import { type Link, listLinks } from '../kernel/rtnetlink/link.ts';
@@ -23,6 +23,7 @@ import { type AttachmentRecord, findRecord, listAllRecords, lockAttachment } fro
 import type { Context } from '../verbs/context.ts';
 import { featureLinks, NO_TRACES } from '../verbs/features.ts';
 import { removalOfRecord, removeAttachment } from '../verbs/removal.ts';
+import { removeWithHeirs } from '../verbs/waiting-elements.ts';
 import { type AddressBook, listAddressBooks } from './address-book.ts';
 import { binDirsOf, type Call, NETWORK_OPTION } from './command.ts';
 import { findSignOfLife, isNamespaceAtPath, isUnfinished } from './liveness.ts';
@@ -145,7 +146,7 @@ function judgeElements(elements: OwnedElements, records: readonly AttachmentReco
         const { keys: now } = ownersOfLinks(context);
         if ([...listAllRecords(context.runDir), ...now].some((key) => ownerComment(key) === comment))
           return { kept: HAS_OWNER };
-        removeElements(context.nft, ofOwner);
+        removeWithHeirs(context, ofOwner);
         return 'removed';
       },
     };

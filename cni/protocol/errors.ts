@@ -2,7 +2,7 @@
 //
 // The layers below are known here by the `name` and fields of their errors, since protocol imports nothing below it.
 
-import { FieldError } from './fields.ts';
+import { FieldError, isObject } from './fields.ts';
 
 /** The config's cniVersion is not one we speak, or too old for the verb. */
 export const ERR_INCOMPATIBLE_CNI_VERSION = 1;
@@ -35,21 +35,30 @@ export const ERR_INTERNAL = 999;
 
 export interface CniErrorOptions extends ErrorOptions {
   readonly cniVersion?: string | undefined;
+  readonly note?: string;
 }
 
-/** A failure in CNI's terms. `message` is for the operator; `details` holds the kernel's or file system's own words. */
+/**
+ * A failure in CNI's terms. `details` holds the kernel's or file system's own words.
+ *
+ * A runtime shows `message` and `details` to whoever started the container: in Kubernetes, the events of the pod. So
+ * neither names another container; `note` does, which goes to standard error and the call log alone.
+ */
 export class CniError extends Error {
   override readonly name = 'CniError';
   readonly code: number;
   readonly details: string;
   /** The cniVersion of the configuration, if the failure came after that was known and it is a supported one. */
   readonly cniVersion: string | undefined;
+  /** For the operator alone; empty when there is nothing to add. */
+  readonly note: string;
 
   constructor(code: number, message: string, details = '', options: CniErrorOptions = {}) {
     super(message, options);
     this.code = code;
     this.details = details;
     this.cniVersion = options.cniVersion;
+    this.note = options.note ?? '';
   }
 }
 
@@ -67,6 +76,7 @@ interface LowerError extends Error {
   readonly path?: unknown;
   readonly operation?: unknown;
   readonly kernelMessage?: unknown;
+  readonly owner?: unknown;
 }
 
 const IPAM_CODES: ReadonlyMap<unknown, number> = new Map([
@@ -105,7 +115,8 @@ function findCniError(error: unknown, causesLeft: number): CniError | undefined 
   const inner = findCniError(error.cause, causesLeft - 1);
   if (inner === undefined) return undefined;
   const details = error.message.includes(inner.message) ? inner.details : joinTexts(inner.message, inner.details);
-  return new CniError(inner.code, error.message, details, { cause: error, cniVersion: inner.cniVersion });
+  const { code, cniVersion, note } = inner;
+  return new CniError(code, error.message, details, { cause: error, cniVersion, note });
 }
 
 function fromIpam(error: LowerError): CniError {
@@ -113,7 +124,14 @@ function fromIpam(error: LowerError): CniError {
   const isAboutArgs = error.kind === 'argument' && error.message.includes('CNI_ARGS');
   const code = isAboutArgs ? ERR_INVALID_ENVIRONMENT_VARIABLES : (IPAM_CODES.get(error.kind) ?? ERR_INTERNAL);
   const details = error.cause instanceof Error ? error.cause.message : '';
-  return new CniError(code, error.message, details, { cause: error });
+  return new CniError(code, error.message, details, { cause: error, note: describeHolder(error.owner) });
+}
+
+/** The operator may know who holds the address. */
+function describeHolder(owner: unknown): string {
+  if (!isObject(owner) || typeof owner.containerId !== 'string') return '';
+  const interfaceName = typeof owner.ifname === 'string' ? `, interface "${owner.ifname}"` : '';
+  return `The address is held by container "${owner.containerId}"${interfaceName}`;
 }
 
 function fromKernel(error: LowerError): CniError {
@@ -142,11 +160,11 @@ function fromSeveral(aggregate: AggregateError, causesLeft: number): CniError {
   const action = aggregate.message || `${errors.length} steps failed`;
   const causes = errors.map((error) => error.message).join('; ');
   const message = causes === '' ? action : `${action}: ${causes}`;
-  const details = errors
-    .map((error) => error.details)
-    .filter((text) => text !== '')
-    .join('; ');
-  return new CniError(haveOneCode ? first.code : ERR_CLEANUP_INCOMPLETE, message, details, { cause: aggregate });
+  const joined = (texts: readonly string[]) => texts.filter((text) => text !== '').join('; ');
+  const details = joined(errors.map((error) => error.details));
+  const note = joined(errors.map((error) => error.note));
+  const code = haveOneCode ? first.code : ERR_CLEANUP_INCOMPLETE;
+  return new CniError(code, message, details, { cause: aggregate, note });
 }
 
 function internalError(error: unknown): CniError {

@@ -32,7 +32,6 @@ import {
   prepareFeatures,
   recordOf,
   removeOwnElements,
-  tracesOfRecord,
 } from './features.ts';
 import type { Ipam } from './ipam.ts';
 import { type Plan, planRequest } from './plan.ts';
@@ -161,7 +160,8 @@ function settleNamespace(
   if (Object.keys(early.objects).length === 0) return begun;
   const record = { ...begun, features: early.objects };
   writeRecord(context.runDir, record);
-  for (const { name, remove } of featureRemovals(context, begun, tracesOfRecord(record), sandbox.netns)) {
+  const traces = { objects: early.objects, elements: [] };
+  for (const { name, remove } of featureRemovals(context, begun, traces, sandbox.netns)) {
     undo.push(`remove ${name}`, remove);
   }
   early.setNamespace();
@@ -187,13 +187,12 @@ function addFeatures(
   }
   // The addresses and the interface are known only now, and DEL must find what is about to be made for them.
   writeRecord(context.runDir, record);
-  const traces = tracesOfRecord(record);
+  const traces = { objects: record.features, elements: work.nftables.elements };
   for (const { name, remove } of featureRemovals(context, attachment.key, traces, sandbox.netns)) {
     undo.push(`remove ${name}`, remove);
   }
   undo.push('remove the elements of nftables', () => removeOwnElements(context, attachment.key, traces));
-  applyFeatures(context, sandbox, work);
-  return record;
+  return { ...record, ...applyFeatures(context, sandbox, work) };
 }
 
 /** The configuration's `dns` replaces IPAM's as soon as one of its fields is set, as in the reference bridge plugin. */
@@ -219,11 +218,11 @@ function joinResults(previous: Result | undefined, ours: Attached): Result {
 
 function afterUndo(error: unknown, failures: readonly string[], key: AttachmentKey): unknown {
   if (failures.length === 0) return error;
-  const { code, message, details } = toCniError(error);
+  const { code, message, details, note } = toCniError(error);
   return new CniError(
     code || ERR_CLEANUP_INCOMPLETE,
     `${message}; and not everything could be taken back: run DEL for container "${key.containerId}", interface "${key.ifname}"`,
     [details, ...failures].filter((text) => text !== '').join('; '),
-    { cause: error },
+    { cause: error, note },
   );
 }

@@ -33,7 +33,7 @@ function record(changes: Partial<AttachmentRecord> = {}): AttachmentRecord {
     objects: { bridge: 'cni0', hostInterface: 'veth0123456789a' },
     addresses: ['10.1.2.3/24'],
     features: { bandwidth: { ifb: 'ifb0123456789a' } },
-    elements: [{ family: 1, set: 'masquerade_v4', key: '0a010203', text: '10.1.2.3' }],
+    elements: [{ family: 1, set: 'masquerade_v4', key: '0a010203' }],
     config: { name: 'pods', type: 'podlink' },
     cniArgs: 'K8S_POD_NAME=a',
     created: '2026-01-01T00:00:00.000Z',

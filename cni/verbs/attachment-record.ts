@@ -59,6 +59,8 @@ export interface AttachmentRecord {
   readonly features: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   /** What is in nftables for it. */
   readonly elements: readonly RecordedElement[];
+  /** Of these the ones whose place another interface of the container has, with their values; absent for none. */
+  readonly waiting?: readonly RecordedElement[];
   /** The network configuration of ADD without prevResult, and its CNI_ARGS: DEL needs them when the runtime's are gone. */
   readonly config: Readonly<Record<string, unknown>>;
   readonly cniArgs: string;
@@ -103,12 +105,21 @@ function sharingNote(runDir: string): string {
   return `${runDir}/locks/sharing`;
 }
 
+/** Likewise, for records with elements that wait. */
+function waitingNote(runDir: string): string {
+  return `${runDir}/locks/waiting`;
+}
+
+function leaveNote(runDir: string, note: string): void {
+  if (existsSync(note)) return;
+  ensureDirectory(`${runDir}/locks`, 0o700);
+  writeFileSync(note, '', { mode: 0o600 });
+}
+
 /** Write a record whole, over the one that is there: a call that is killed leaves the one or the other. */
 export function writeRecord(runDir: string, record: AttachmentRecord): void {
-  if (record.objects.sharedNetns !== undefined && !existsSync(sharingNote(runDir))) {
-    ensureDirectory(`${runDir}/locks`, 0o700);
-    writeFileSync(sharingNote(runDir), '', { mode: 0o600 });
-  }
+  if (record.objects.sharedNetns !== undefined) leaveNote(runDir, sharingNote(runDir));
+  if (record.waiting !== undefined) leaveNote(runDir, waitingNote(runDir));
   const path = recordPath(runDir, record);
   const temporary = `${path}${TEMPORARY_SUFFIX}`;
   // The attachment is locked, so what stands under this name is what a killed call left.
@@ -170,6 +181,14 @@ export function findSharing(runDir: string, containerId: string, netns: string):
   );
 }
 
+/** The records of a container with elements that wait, oldest first. */
+export function listWaiting(runDir: string, containerId: string): AttachmentRecord[] {
+  if (!existsSync(waitingNote(runDir))) return [];
+  return listRecordsOfContainer(runDir, containerId)
+    .filter(({ waiting }) => waiting !== undefined)
+    .toSorted((a, b) => (a.created + a.ifname < b.created + b.ifname ? -1 : 1));
+}
+
 function readRecords(dir: string, prefix = ''): AttachmentRecord[] {
   return listDirectory(dir)
     .filter((name) => name.startsWith(prefix) && name.endsWith('.json'))
@@ -225,6 +244,7 @@ export function isRecord(value: unknown): value is AttachmentRecord {
     isObject(value.features) &&
     Object.values(value.features).every(isObject) &&
     Array.isArray(value.elements) &&
+    Array.isArray(value.waiting ?? []) &&
     Array.isArray(value.addresses) &&
     value.addresses.every((address) => typeof address === 'string')
   );

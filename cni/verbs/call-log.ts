@@ -56,8 +56,12 @@ function describeCall(
     }),
     ms: round(stopwatch.totalMs),
     phases: Object.fromEntries(stopwatch.phases.map(({ name, ms }) => [name, round(ms)])),
-    ...(error && { error: { code: error.code, msg: error.message, details: error.details } }),
+    ...(error && { error: describeError(error) }),
   };
+}
+
+function describeError({ code, message: msg, details, note }: CniError): object {
+  return { code, msg, details, ...(note !== '' && { note }) };
 }
 
 function podOf(args: ReadonlyMap<string, string>): object {

@@ -9,7 +9,7 @@ import type {
   NftablesState,
 } from '../features/feature.ts';
 import { ALL_RULESETS, FEATURES } from '../features/feature-registry.ts';
-import { applyElements, checkElements, joinStates, ownedBy, removeElements } from '../features/owned-elements.ts';
+import { applyElements, checkElements, joinStates, ownedBy } from '../features/owned-elements.ts';
 import { recordedElements, recordElement } from '../features/recorded-element.ts';
 import { guardOfLocalnet } from '../features/route-localnet.ts';
 import { identityOf, type Netns } from '../kernel/netns.ts';
@@ -18,6 +18,8 @@ import type { AttachmentObjects, Attached, OwnLink, Sandbox } from '../modes/mod
 import type { AttachmentKey } from '../protocol/config.ts';
 import { type AttachmentRecord, listRecordsOfContainer } from './attachment-record.ts';
 import type { Context } from './context.ts';
+import { ownersOnRecord } from './owners-on-record.ts';
+import { noteWaiting, recordWaiting, removeWithHeirs, stopWaiting } from './waiting-elements.ts';
 
 /** A feature that is asked for. */
 export interface PlannedFeature {
@@ -139,16 +141,30 @@ export function recordOf({ objects, nftables }: FeatureWork): Pick<AttachmentRec
   return { features: objects, elements: nftables.elements.map(recordElement) };
 }
 
-/** Make it. A failure leaves what was made so far: removeFeatures() takes it away. */
-export function applyFeatures(context: Context, sandbox: Sandbox, work: FeatureWork): void {
+/**
+ * Make it. Returns what of it waits, for the record. A failure leaves what was made so far: removeFeatures() takes it away.
+ */
+export function applyFeatures(
+  context: Context,
+  sandbox: Sandbox,
+  work: FeatureWork,
+): Pick<AttachmentRecord, 'waiting'> {
   const { attachment, planned, objects, nftables } = work;
   for (const { feature, plan } of planned) {
     plan.apply?.(context, sandbox.netns, attachment, objects[feature.name] ?? {});
     if (plan.apply) context.mark(feature.name);
   }
-  if (nftables.rulesets.length > 0) applyElements(context.nft, attachment.key, nftables);
+  const { key } = attachment;
+  const waiting =
+    nftables.rulesets.length === 0
+      ? new Set<Element>()
+      : applyElements(context.nft, key, nftables, {
+          owners: ownersOnRecord(context, key),
+          noteWaiting: (elements) => noteWaiting(context, key, elements),
+        });
   context.mark('nft');
-  for (const { plan } of planned) plan.settle?.(context, attachment);
+  for (const { plan } of planned) plan.settle?.(context, attachment, waiting);
+  return recordWaiting(waiting);
 }
 
 /** Say what is wrong with an attachment's features, one sentence each. */
@@ -158,10 +174,11 @@ export function checkFeatures(
   planned: readonly PlannedFeature[],
   attachment: Attachment,
 ): string[] {
+  const { key } = attachment;
   const nftables = nftablesOf(planned, attachment);
   return [
     ...planned.flatMap(({ plan }) => plan.check?.(context, sandbox.netns, attachment) ?? []),
-    ...(nftables.rulesets.length > 0 ? checkElements(context.nft, attachment.key, nftables) : []),
+    ...(nftables.rulesets.length > 0 ? checkElements(context.nft, key, nftables, ownersOnRecord(context, key)) : []),
   ];
 }
 
@@ -179,9 +196,14 @@ export function tracesOfRecord({ features, elements }: Pick<AttachmentRecord, 'f
   return { objects: features, elements: recordedElements(elements, ALL_RULESETS) };
 }
 
-/** Take an attachment's elements out of nftables. What is gone already, or another's, is left alone. */
+/**
+ * Take an attachment's elements out of nftables. What is gone already, or another's, is left alone. Call with the attachment
+ * locked.
+ */
 export function removeOwnElements(context: Context, key: AttachmentKey, { elements }: FeatureTraces): void {
-  if (elements.length > 0) removeElements(context.nft, ownedBy(key, elements));
+  if (elements.length === 0) return;
+  stopWaiting(context, key);
+  removeWithHeirs(context, ownedBy(key, elements), [key.containerId]);
 }
 
 /**

@@ -101,7 +101,7 @@ const RECORD: AttachmentRecord = {
   addresses: ['10.22.0.9/16'],
   result: { interfaces: [{ name: 'eth0', sandbox: '/run/netns/c1' }], ips: [], routes: [], dns: {} },
   features: { tuning: { sysctls: [] }, bandwidth: { ifb: 'ifb0' } },
-  elements: [{ family: 1, set: 'masquerade_v4', key: '0a160009', text: '10.22.0.9' }],
+  elements: [{ family: 1, set: 'masquerade_v4', key: '0a160009' }],
   config: CONFIG,
   cniArgs: 'K8S_POD_NAMESPACE=shop;K8S_POD_NAME=cart',
   created: '2026-01-01T00:00:00.000Z',

@@ -1,7 +1,7 @@
 // GC: remove what belongs to no valid attachment of the network (CNI spec, section 2, "GC").
 
 import { ALL_RULESETS } from '../features/feature-registry.ts';
-import { findElements, removeElements } from '../features/owned-elements.ts';
+import { findElements } from '../features/owned-elements.ts';
 import { ownerComment, ownerCommentPrefix } from '../features/podlink-table.ts';
 import type { Element } from '../kernel/nftables/element.ts';
 import type { FileLock } from '../kernel/flock.ts';
@@ -20,6 +20,7 @@ import {
 import type { Context } from './context.ts';
 import { featureLinks, NO_TRACES } from './features.ts';
 import { findIpam } from './ipam.ts';
+import { removeWithHeirs } from './waiting-elements.ts';
 import { findOwnLinks, type Removal, removalOfRecord, removeAttachment } from './removal.ts';
 
 /** An attachment as the runtime names it within a network. */
@@ -71,7 +72,7 @@ export async function gc(request: NetworkRequest, context: Context): Promise<voi
   await step(() => {
     const comments = new Set(kept.map((named) => ownerComment({ ...named, network: config.name })));
     const stale = elements.filter(({ comment }) => comment !== undefined && !comments.has(comment));
-    if (stale.length > 0) removeElements(context.nft, stale);
+    if (stale.length > 0) removeWithHeirs(context, stale);
   });
   await step(() => {
     const key = { network: config.name, containerId: '', ifname: '' };

@@ -6,6 +6,7 @@
 
 import { describeAttachment, prepareFeatures, applyFeatures } from './features.ts';
 import { restoreRulesets } from '../features/owned-elements.ts';
+import { CniError } from '../protocol/errors.ts';
 import { ipsOf } from '../protocol/result.ts';
 import { type AttachmentRecord, findRecord, lockAttachment } from './attachment-record.ts';
 import { findProblems } from './check.ts';
@@ -102,6 +103,8 @@ function makeAgain(
   });
 }
 
+/** The operator reads it, to whom a note is addressed. */
 function messageOf(error: unknown): string {
+  if (error instanceof CniError && error.note !== '') return `${error.message} (${error.note})`;
   return error instanceof Error ? error.message : String(error);
 }

@@ -39,7 +39,7 @@ const FAILURES: readonly Failure[] = [
     title: 'a requested address that the neighbour holds',
     reference: LEAVES_LINKS,
     code: 102,
-    pattern: /10\.77\.0\.2 .*held by .*-neighbour/,
+    pattern: /10\.77\.0\.2 .*held by another container/,
     prepare: () => ({ args: 'IgnoreUnknown=1;IP=10.77.0.2' }),
   },
   {
@@ -218,12 +218,12 @@ test('a second ADD of the same: code 102, and the first stays as it is', 'same',
   mustPass(host, 'CHECK', { ...invocation, config: withPrevResult(config, result) });
 });
 
-test('a host port that the neighbour has, with every feature: code 102', { absent: 'ports of its own' }, (host) => {
+test('a host port that the neighbour has, with every feature: code 11', { absent: 'ports of its own' }, (host) => {
   const { config } = networkInUse(host, everyFeature(8000));
   const pod = host.addContainer('pod');
   const before = host.snapshot();
   // Found out last, when queues, ifb and isolation of the port are made.
-  mustRefuse(host, 'ADD', { config, container: pod }, 102, /host port 8000-8003\/tcp.*-neighbour/);
+  mustRefuse(host, 'ADD', { config, container: pod }, 11, /host port 8000-8003\/tcp: another container/);
   mustBeEmpty(leftSince(host, before), 'left behind');
   const result = mustAdd(host, { config: { ...config, ...everyFeature(8100) }, container: pod });
   const later = withPrevResult({ ...config, ...everyFeature(8100) }, result);

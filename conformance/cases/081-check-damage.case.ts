@@ -137,7 +137,7 @@ const DAMAGES: readonly Damage[] = [
   {
     what: "a reservation that is another owner's",
     reference: MISSED,
-    pattern: /10\.77\.0\.3 is not reserved.*held by .*somebody/,
+    pattern: /10\.77\.0\.3 is not reserved.*held by another container/,
     inflict: (host) => writeFileSync(join(host.dataDir, 'pods', '10.77.0.3'), 'somebody\r\neth0'),
   },
   {

@@ -7,7 +7,7 @@ import { cases, type Reference } from '../harness/case.ts';
 import type { Config } from '../harness/document.ts';
 import type { Host, Invocation } from '../harness/host.ts';
 import { addressesOf } from '../harness/referee.ts';
-import { mustAdd, mustBeEmpty, mustPass, mustRefuse } from '../harness/verdict.ts';
+import { mustAdd, mustBeEmpty, mustPass, mustRefuse, refusalOf } from '../harness/verdict.ts';
 
 const { test, run } = cases('host-local');
 
@@ -109,13 +109,15 @@ for (const [way, ask] of WAYS) {
 
   const isArgument = way.startsWith('CNI_ARGS');
   const held: Reference = { differs: 'it does not name the holder, and leaves the links', seen: /left behind/ };
-  test(`a requested address that is held, by ${way}: code 102 naming the holder`, held, (host) => {
+  test(`a requested address that is held, by ${way}: code 102, and the operator hears of the holder`, held, (host) => {
     const config = host.config();
     mustAdd(host, { config, container: host.addContainer('first'), ...ask(config, '10.77.0.42') });
     const container = host.addContainer('second');
     const before = host.snapshot();
-    const holder = /10\.77\.0\.42 .*held by .*-first.*eth0/;
-    mustRefuse(host, 'ADD', { config, container, ...ask(config, '10.77.0.42') }, 102, holder);
+    const outcome = host.invoke('ADD', { config, container, ...ask(config, '10.77.0.42') });
+    const { msg, details = '' } = refusalOf(outcome, 'ADD', 102, /10\.77\.0\.42 .*held by another container/);
+    assert.not.match(`${msg} ${details}`, /-first/);
+    assert.match(outcome.stderr, /-first", interface "eth0"/);
     mustBeEmpty(host.changesSince(before), 'left behind');
   });
 

@@ -31,8 +31,18 @@ export function encodeAddress(address: string): Uint8Array {
 /** Canonical text (RFC 5952) of 4 or 16 bytes. Throws MalformedMessageError for any other number of bytes. */
 export function decodeAddress(bytes: Uint8Array): string {
   if (bytes.length === 4) return bytes.join('.');
-  if (bytes.length === 16) return Address6.fromUnsignedByteArray([...bytes]).correctForm();
+  if (bytes.length === 16) return decodeV6(bytes);
   throw new MalformedMessageError(`An address has ${bytes.length} bytes instead of 4 or 16`);
+}
+
+/** The address that was decoded last: an attachment's thousands of ports lead to one. */
+let known: { readonly bytes: Uint8Array; readonly text: string } | undefined;
+
+function decodeV6(bytes: Uint8Array): string {
+  if (!known || Buffer.compare(known.bytes, bytes) !== 0) {
+    known = { bytes: bytes.slice(), text: Address6.fromUnsignedByteArray([...bytes]).correctForm() };
+  }
+  return known.text;
 }
 
 /** Split "10.1.2.3/24" into address and prefix length, all bits if it has none. Throws RangeError for a wrong length. */

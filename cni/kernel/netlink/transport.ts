@@ -18,12 +18,6 @@ const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
 
 /**
- * A batch is one datagram, and of a refused one the kernel may report every message. The default of 208 KiB holds 1,500
- * elements, or 250 errors. A limit, not an allocation.
- */
-const LARGE_BUFFER_BYTES = 8 * 1024 * 1024;
-
-/**
  * The kernel answers before send() returns, so this is never waited for; it turns a reply that for whatever reason
  * does not come into an error instead of a plugin that hangs until the runtime kills it.
  */
@@ -40,8 +34,11 @@ export interface Transport {
   send(datagram: Uint8Array): void;
   /** Receive one datagram, whole. Throws ErrnoError EAGAIN when none comes. */
   receive(): Uint8Array;
-  /** Make room for datagrams, and for many answers, beyond the 208 KiB that sockets have by default. Throws ErrnoError. */
-  enlarge?(): void;
+  /**
+   * Make room for a datagram, and for answers, of so many bytes: sockets have 208 KiB by default, for 1,500 elements or
+   * 250 errors. Throws ErrnoError.
+   */
+  enlarge?(bytes: number): void;
   close(): void;
 }
 
@@ -74,9 +71,9 @@ export function openTransport(protocol: number): Transport {
       // A copy: replies outlive the buffer.
       return buffer.slice(0, length);
     },
-    enlarge() {
-      setSocketOption(fd, SOL_SOCKET, SO_SNDBUFFORCE, LARGE_BUFFER_BYTES);
-      setSocketOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, LARGE_BUFFER_BYTES);
+    enlarge(bytes) {
+      setSocketOption(fd, SOL_SOCKET, SO_SNDBUFFORCE, bytes);
+      setSocketOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, bytes);
     },
     close: () => closeSync(fd),
   };

@@ -31,8 +31,16 @@ const FIRST_QUESTION_SEQUENCE = 0x4000_0000;
  */
 const QUESTIONS_AT_ONCE = 16;
 
-/** Operations of a batch whose errors fit that buffer, and which themselves fit the send buffer. */
+/** More questions than these are worth two system calls for a larger buffer, which then holds the answers to as many as follow. */
+const FEW_QUESTIONS = 64;
+const MANY_QUESTIONS_AT_ONCE = 1024;
+
+/** Operations of a batch whose errors fit that buffer; and what of it certainly fits the send buffer. */
 const SMALL_BATCH = 64;
+const SMALL_BATCH_BYTES = 65_536;
+
+/** Of a refused batch the kernel may report every message, some 800 bytes each. A limit, not an allocation. */
+const LARGE_BUFFER_BYTES = 8 * 1024 * 1024;
 
 const AF_UNSPEC = 0;
 
@@ -55,7 +63,8 @@ export class NftablesConnection {
   readonly #questions: NetlinkConnection;
   #sequence = FIRST_BATCH_SEQUENCE;
   #questionSequence = FIRST_QUESTION_SEQUENCE;
-  #isEnlarged = false;
+  /** What the buffers were enlarged to; 0 for the node's default. */
+  #bufferBytes = 0;
   #hasLostAnswers = false;
 
   constructor(transport: Transport) {
@@ -67,8 +76,8 @@ export class NftablesConnection {
    * Carry out operations, all or none. None given, nothing is sent.
    *
    * Throws NetlinkError that names the first operation which the kernel refused; ERESTART when `generation` is given
-   * and no longer that of the ruleset (isOutdated()); EMSGSIZE for a batch larger than the socket's send buffer, which is
-   * enlarged to 8 MiB for a large batch.
+   * and no longer that of the ruleset (isOutdated()); EMSGSIZE for a batch larger than the socket's send buffer, where that
+   * cannot be enlarged.
    *
    * When a batch fails so often that the errors do not fit the receive buffer (some 250 times), the kernel sends
    * nothing more to the socket until all of them are read, and there is no telling when they are. The connection then
@@ -81,7 +90,9 @@ export class NftablesConnection {
     const batch = encodeBatch(operations, this.#sequence, generation);
     this.#sequence = batch.lastSequence + 1;
     const action = { operation: `commit a batch of ${operations.length} operations (first: ${first.operation})` };
-    if (operations.length > SMALL_BATCH) this.#enlarge();
+    if (operations.length > SMALL_BATCH || batch.datagram.length > SMALL_BATCH_BYTES) {
+      this.#enlarge(Math.max(LARGE_BUFFER_BYTES, batch.datagram.length));
+    }
     this.#sendBatch(batch, action);
     const failure = this.#readFailure(batch, operations, action);
     if (failure) throw failure;
@@ -98,10 +109,10 @@ export class NftablesConnection {
   }
 
   /** Not for every connection: two system calls, which the few elements of an attachment do not need. */
-  #enlarge(): void {
-    if (this.#isEnlarged) return;
-    this.#transport.enlarge?.();
-    this.#isEnlarged = true;
+  #enlarge(bytes: number): void {
+    if (this.#bufferBytes >= bytes) return;
+    this.#transport.enlarge?.(bytes);
+    this.#bufferBytes = bytes;
   }
 
   /** Ask for one object. Throws NetlinkError, ENOENT when it is not there. */
@@ -118,8 +129,10 @@ export class NftablesConnection {
    */
   askAll(questions: readonly Operation[], absent: readonly number[] = ABSENT): (Message | undefined)[] {
     const answers: (Message | undefined)[] = [];
-    for (let i = 0; i < questions.length; i += QUESTIONS_AT_ONCE) {
-      for (const answer of this.#askTogether(questions.slice(i, i + QUESTIONS_AT_ONCE), absent)) answers.push(answer);
+    if (questions.length > FEW_QUESTIONS) this.#enlarge(LARGE_BUFFER_BYTES);
+    const atOnce = this.#bufferBytes > 0 ? MANY_QUESTIONS_AT_ONCE : QUESTIONS_AT_ONCE;
+    for (let i = 0; i < questions.length; i += atOnce) {
+      for (const answer of this.#askTogether(questions.slice(i, i + atOnce), absent)) answers.push(answer);
     }
     return answers;
   }

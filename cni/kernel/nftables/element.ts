@@ -23,7 +23,7 @@ import {
 import { formatKey } from './key.ts';
 import { attributesOf, nftType, writeHeader } from './message.ts';
 import type { NamedSet } from './set.ts';
-import { decodeComment, ELEMENT_COMMENT, encodeComment } from './userdata.ts';
+import { COMMENT_MAX_BYTES, decodeComment, ELEMENT_COMMENT, encodeComment } from './userdata.ts';
 
 export interface Element {
   readonly set: NamedSet;
@@ -48,6 +48,25 @@ export function isSameElement(a: Element, b: Element): boolean {
   return isSameBytes(a.key, b.key) && isSameBytes(a.keyEnd, b.keyEnd) && isSameBytes(a.data, b.data);
 }
 
+/** Text that two elements have in common exactly when they are of one set and have the same key. */
+export function placeName({ set, key, keyEnd = key }: Element): string {
+  return `${set.table.family} ${set.name} ${bytesAsText(key)} ${bytesAsText(keyEnd)}`;
+}
+
+function bytesAsText(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
+}
+
+/** Each place once: the first of the elements that are for it. */
+export function withoutRepetition<Item extends Element>(elements: readonly Item[]): Item[] {
+  const byPlace = new Map<string, Item>();
+  for (const element of elements) {
+    const place = placeName(element);
+    if (!byPlace.has(place)) byPlace.set(place, element);
+  }
+  return [...byPlace.values()];
+}
+
 function isSameBytes(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
   return a === b || (a !== undefined && b !== undefined && Buffer.compare(a, b) === 0);
 }
@@ -58,27 +77,86 @@ function isSameBytes(a: Uint8Array | undefined, b: Uint8Array | undefined): bool
  * Without that condition the kernel would keep the old element, with its old comment, and report success.
  */
 export function addElement(element: Element): Operation {
-  return {
-    get operation() {
-      return `add element ${describeElement(element)} to set ${element.set.name}`;
-    },
-    type: nftType(NFT_MSG_NEWSETELEM),
-    flags: NLM_F_CREATE | NLM_F_EXCL,
-    payload: encodeElement(element),
-  };
+  return addition([element]);
 }
 
 /** Delete an element, found by its key. ENOENT when it is not there; an interval must be the whole one. */
-export function deleteElement({ set, key, keyEnd }: Element): Operation {
-  const element = { set, key, ...(keyEnd && { keyEnd }) };
+export function deleteElement(element: Element): Operation {
+  return deletion([element]);
+}
+
+/**
+ * Add elements as addElement() does, as many of one set in a message as it holds: 50,000 ports in messages of their own
+ * are more than a socket sends, and so are their errors where the set is missing.
+ */
+export function addElements(elements: readonly Element[]): Operation[] {
+  return divide(elements).map(addition);
+}
+
+/** Delete elements as deleteElement() does, as many of one set in a message as it holds. */
+export function deleteElements(elements: readonly Element[]): Operation[] {
+  return divide(elements).map(deletion);
+}
+
+function addition(group: ElementGroup): Operation {
   return {
     get operation() {
-      return `delete element ${describeElement(element)} from set ${element.set.name}`;
+      return `add ${describeGroup(group)} to set ${group[0].set.name}`;
+    },
+    type: nftType(NFT_MSG_NEWSETELEM),
+    flags: NLM_F_CREATE | NLM_F_EXCL,
+    payload: encodeElements(group),
+  };
+}
+
+function deletion([first, ...others]: ElementGroup): Operation {
+  const group: ElementGroup = [bare(first), ...others.map(bare)];
+  return {
+    get operation() {
+      return `delete ${describeGroup(group)} from set ${first.set.name}`;
     },
     type: nftType(NFT_MSG_DELSETELEM),
     flags: 0,
-    payload: encodeKeyOf(element),
+    payload: encodeList(group),
   };
+}
+
+/** What the kernel finds an element by. */
+function bare({ set, key, keyEnd }: Element): Element {
+  return { set, key, ...(keyEnd && { keyEnd }) };
+}
+
+/** Elements of one set. */
+type ElementGroup = readonly [Element, ...Element[]];
+
+function describeGroup([first, ...others]: ElementGroup): string {
+  const element = `element ${describeElement(first)}`;
+  return others.length === 0 ? element : `${element} and ${others.length} more`;
+}
+
+/** An attribute has at most 64 KiB. */
+const MAX_LIST_BYTES = 60_000;
+/** What the attributes of an element, its comment included, add to its key and value at the most. */
+const MAX_ELEMENT_FRAME_BYTES = 44 + COMMENT_MAX_BYTES;
+
+function divide(elements: readonly Element[]): ElementGroup[] {
+  const groups: [Element, ...Element[]][] = [];
+  for (const [, ofSet] of Map.groupBy(elements, ({ set }) => set)) {
+    let left = 0;
+    for (const element of ofSet) {
+      const { key, keyEnd, data } = element;
+      const bytes = MAX_ELEMENT_FRAME_BYTES + key.length + (keyEnd?.length ?? 0) + (data?.length ?? 0);
+      const group = groups.at(-1);
+      if (!group || bytes > left) {
+        groups.push([element]);
+        left = MAX_LIST_BYTES - bytes;
+      } else {
+        group.push(element);
+        left -= bytes;
+      }
+    }
+  }
+  return groups;
 }
 
 /**
@@ -104,7 +182,7 @@ export function elementQuery({ set, key }: ElementPlace): Operation {
     },
     type: nftType(NFT_MSG_GETSETELEM),
     flags: 0,
-    payload: encodeKeyOf(set.interval ? { set, key, keyEnd: key } : { set, key }),
+    payload: encodeList([set.interval ? { set, key, keyEnd: key } : { set, key }]),
   };
 }
 
@@ -160,34 +238,55 @@ export function listElements(nft: NftablesConnection, set: NamedSet, comment = '
 
 /** Write one element, in the list that the kernel expects. Throws RangeError when it is not one of its set. */
 export function encodeElement(element: Element): Uint8Array {
-  const { set, data } = element;
-  if ((set.data === undefined) !== (data === undefined)) {
-    throw new RangeError(`Cannot write an element of set ${set.name}: it must ${set.data ? '' : 'not '}have a value`);
-  }
-  return encodeKeyOf(element);
+  return encodeElements([element]);
 }
 
-/** The same, with a value only if there is one: the key is enough to find or delete an element of a map. */
-function encodeKeyOf({ set, key, keyEnd, data, comment }: Element): Uint8Array {
+function encodeElements(group: ElementGroup): Uint8Array {
+  for (const { set, data } of group) {
+    if ((set.data === undefined) === (data === undefined)) continue;
+    throw new RangeError(`Cannot write an element of set ${set.name}: it must ${set.data ? '' : 'not '}have a value`);
+  }
+  return encodeList(group);
+}
+
+/** The same, with values only where there are some: the key is enough to find or delete an element of a map. */
+function encodeList(group: readonly Element[]): Uint8Array {
+  const [first] = group;
+  if (!first) throw new RangeError('Cannot write an empty list of elements');
+  const { set } = first;
+  return writeHeader(set.table.family)
+    .attributeString(NFTA_SET_ELEM_LIST_TABLE, set.table.name)
+    .attributeString(NFTA_SET_ELEM_LIST_SET, set.name)
+    .nested(NFTA_SET_ELEM_LIST_ELEMENTS, (list) => {
+      // Usually all have one owner.
+      let [comment, userdata]: [string | undefined, Uint8Array | undefined] = [undefined, undefined];
+      for (const element of group) {
+        if (element.comment !== comment) {
+          comment = element.comment;
+          userdata = comment === undefined ? undefined : encodeComment(ELEMENT_COMMENT, comment);
+        }
+        writeElement(list, element, userdata);
+      }
+    })
+    .finish();
+}
+
+function writeElement(
+  list: MessageWriter,
+  { set, key, keyEnd, data }: Element,
+  userdata: Uint8Array | undefined,
+): void {
   if (set.interval !== (keyEnd !== undefined)) {
     throw new RangeError(
       `Cannot write an element of set ${set.name}: it must ${set.interval ? '' : 'not '}have an end`,
     );
   }
-  return writeHeader(set.table.family)
-    .attributeString(NFTA_SET_ELEM_LIST_TABLE, set.table.name)
-    .attributeString(NFTA_SET_ELEM_LIST_SET, set.name)
-    .nested(NFTA_SET_ELEM_LIST_ELEMENTS, (list) =>
-      list.nested(NFTA_LIST_ELEM, (element) => {
-        writeKey(element, NFTA_SET_ELEM_KEY, key);
-        if (keyEnd) writeKey(element, NFTA_SET_ELEM_KEY_END, keyEnd);
-        if (data) writeKey(element, NFTA_SET_ELEM_DATA, data);
-        if (comment !== undefined) {
-          element.attributeBytes(NFTA_SET_ELEM_USERDATA, encodeComment(ELEMENT_COMMENT, comment));
-        }
-      }),
-    )
-    .finish();
+  list.nested(NFTA_LIST_ELEM, (element) => {
+    writeKey(element, NFTA_SET_ELEM_KEY, key);
+    if (keyEnd) writeKey(element, NFTA_SET_ELEM_KEY_END, keyEnd);
+    if (data) writeKey(element, NFTA_SET_ELEM_DATA, data);
+    if (userdata) element.attributeBytes(NFTA_SET_ELEM_USERDATA, userdata);
+  });
 }
 
 /** Read the first element of an NFT_MSG_NEWSETELEM. Throws MalformedMessageError when it has none, or another key. */

@@ -4,7 +4,7 @@
 import { EEXIST, EINVAL, ENOENT } from '../errno.ts';
 import { acknowledge, done, type FakeReply, FakeTransport } from '../netlink/fake-transport.ts';
 import { type Message, NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL } from '../netlink/message.ts';
-import type { Attributes } from '../netlink/reader.ts';
+import { Attributes } from '../netlink/reader.ts';
 import { align4, MessageWriter } from '../netlink/writer.ts';
 import { NftablesConnection } from './connection.ts';
 import * as nft from './constants.ts';
@@ -129,7 +129,7 @@ export class FakeNftables {
       }
       case nft.NFT_MSG_GETSETELEM: {
         const set = table?.sets.get(attributes.string(nft.NFTA_SET_ELEM_LIST_SET) ?? '');
-        const element = elementOf(attributes);
+        const [element] = elementsOf(attributes);
         if (!element) {
           const all = set?.elements.map(({ bytes }) => ({ type: nftType(nft.NFT_MSG_NEWSETELEM), payload: bytes }));
           return all ? [...all, done()] : [acknowledge(ENOENT)];
@@ -189,10 +189,15 @@ function applyTo(state: FakeState, request: Message): number {
     case nft.NFT_MSG_DELSETELEM: {
       const set = table.sets.get(attributes.string(nft.NFTA_SET_ELEM_LIST_SET) ?? '');
       if (!set) return ENOENT;
-      const fields = elementOf(attributes);
-      if (!fields) return EINVAL;
-      const element = { bytes: payload, ...fields };
-      return message === nft.NFT_MSG_NEWSETELEM ? addTo(set, element, flags) : deleteFrom(set, element);
+      const elements = elementsOf(attributes);
+      if (elements.length === 0) return EINVAL;
+      for (const fields of elements) {
+        // A list of one has the bytes of the message: what the kernel would answer about that element.
+        const element = { bytes: elements.length === 1 ? payload : encodeAnswer(attributes, fields), ...fields };
+        const errno = message === nft.NFT_MSG_NEWSETELEM ? addTo(set, element, flags) : deleteFrom(set, element);
+        if (errno !== 0) return errno;
+      }
+      return 0;
     }
     default:
       return EINVAL;
@@ -214,14 +219,30 @@ function deleteFrom(set: FakeSet, { key, keyEnd }: FakeElement): number {
   return 0;
 }
 
-function elementOf(attributes: Attributes): Omit<FakeElement, 'bytes'> | undefined {
-  const element = attributes.nested(nft.NFTA_SET_ELEM_LIST_ELEMENTS)?.nested(nft.NFTA_LIST_ELEM);
-  const key = element?.nested(nft.NFTA_SET_ELEM_KEY)?.bytes(nft.NFTA_DATA_VALUE);
-  if (!key) return undefined;
-  const keyEnd = element?.nested(nft.NFTA_SET_ELEM_KEY_END)?.bytes(nft.NFTA_DATA_VALUE) ?? key;
-  const data = element?.nested(nft.NFTA_SET_ELEM_DATA)?.bytes(nft.NFTA_DATA_VALUE);
-  const userdata = element?.bytes(nft.NFTA_SET_ELEM_USERDATA);
-  return { key, keyEnd, data, comment: userdata && decodeComment(ELEMENT_COMMENT, userdata) };
+type ElementFields = Omit<FakeElement, 'bytes'> & { readonly payload: Uint8Array };
+
+function elementsOf(attributes: Attributes): ElementFields[] {
+  const list = attributes.nested(nft.NFTA_SET_ELEM_LIST_ELEMENTS)?.all ?? [];
+  return list.flatMap(({ payload }) => {
+    const element = new Attributes(payload);
+    const key = element.nested(nft.NFTA_SET_ELEM_KEY)?.bytes(nft.NFTA_DATA_VALUE);
+    if (!key) return [];
+    const keyEnd = element.nested(nft.NFTA_SET_ELEM_KEY_END)?.bytes(nft.NFTA_DATA_VALUE) ?? key;
+    const data = element.nested(nft.NFTA_SET_ELEM_DATA)?.bytes(nft.NFTA_DATA_VALUE);
+    const userdata = element.bytes(nft.NFTA_SET_ELEM_USERDATA);
+    return { payload, key, keyEnd, data, comment: userdata && decodeComment(ELEMENT_COMMENT, userdata) };
+  });
+}
+
+/** The message that tells of one element alone. */
+function encodeAnswer(attributes: Attributes, { payload }: ElementFields): Uint8Array {
+  return writeHeader(0)
+    .attributeString(nft.NFTA_SET_ELEM_LIST_TABLE, attributes.string(nft.NFTA_SET_ELEM_LIST_TABLE) ?? '')
+    .attributeString(nft.NFTA_SET_ELEM_LIST_SET, attributes.string(nft.NFTA_SET_ELEM_LIST_SET) ?? '')
+    .nested(nft.NFTA_SET_ELEM_LIST_ELEMENTS, (list) =>
+      list.nested(nft.NFTA_LIST_ELEM, (element) => element.bytes(payload)),
+    )
+    .finish();
 }
 
 function fieldLengthsOf(attributes: Attributes): number[] {

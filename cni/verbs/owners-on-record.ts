@@ -1,0 +1,46 @@
+// What the records and links of the node tell of the owners of nftables elements: whether one is gone for good.
+
+import { type Owners, ownersByComment, type Relation } from '../features/element-owners.ts';
+import { type ElementOwner, ownerComment, readOwnerComment } from '../features/podlink-table.ts';
+import { findLink } from '../kernel/rtnetlink/link.ts';
+import { hostInterfaceName } from '../modes/host-interface-name.ts';
+import type { AttachmentKey } from '../protocol/config.ts';
+import { type AttachmentRecord, findRecord, listAllRecords } from './attachment-record.ts';
+import type { Context } from './context.ts';
+
+/** The owners as an attachment sees them. Each is looked at once. */
+export function ownersOnRecord(context: Context, key: AttachmentKey): Owners {
+  const byComment = ownersByComment(key);
+  const known = new Map<string, Relation>();
+  return {
+    relationOf(comment) {
+      const relation = byComment.relationOf(comment);
+      if (relation !== 'other' || comment === undefined) return relation;
+      const found = known.get(comment) ?? relationOnRecord(context, key, comment);
+      known.set(comment, found);
+      return found;
+    },
+    warn: context.warn,
+  };
+}
+
+function relationOnRecord(context: Context, key: AttachmentKey, comment: string): Relation {
+  const owner = readOwnerComment(comment);
+  // A comment that is cut names nobody: its record is looked for among all.
+  const record = owner
+    ? findRecord(context.runDir, owner)
+    : listAllRecords(context.runDir).find((each) => ownerComment(each) === comment);
+  if (record?.containerId === key.containerId) return 'sibling';
+  return isGone(context, record, owner) ? 'gone' : 'other';
+}
+
+/**
+ * Whether an attachment is certainly gone: its interface is. The kernel takes a veth pair away together with the namespace
+ * of either end, so that as long as the container's namespace is there, the host's end is, whatever is at the path of the
+ * namespace; and a path may show another namespace by now that has the same number.
+ */
+function isGone(context: Context, record: AttachmentRecord | undefined, owner: ElementOwner | undefined): boolean {
+  // An ADD has made its interface before it adds an element, and a DEL removes that first.
+  const name = record ? record.objects.hostInterface : owner && hostInterfaceName(owner);
+  return name !== undefined && findLink(context.route, name) === undefined;
+}

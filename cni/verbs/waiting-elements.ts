@@ -1,0 +1,75 @@
+// Elements of nftables that two interfaces of one container want, ports of the host above all: runtimes hand the same list
+// of ports to each network. The first has them. What the other lacks is on its record, and the removal of the first adds
+// it, in the batch that makes the place free.
+//
+// Without a lock between the two, whoever changes what counts makes the ruleset another generation after it is on record:
+//
+//   ADD that has to wait    records it, then commits: a removal that has read the records before is refused, and reads again
+//   DEL of one that waits   takes it off the record, then commits: likewise, and none adds elements for it any more
+
+import { ALL_RULESETS } from '../features/feature-registry.ts';
+import { ownedBy, removeElements } from '../features/owned-elements.ts';
+import { readOwnerComment } from '../features/podlink-table.ts';
+import { recordedWaitingElements, recordElement } from '../features/recorded-element.ts';
+import { isErrno } from '../kernel/errno.ts';
+import type { Element } from '../kernel/nftables/element.ts';
+import { replaceRulesets } from '../kernel/nftables/ruleset.ts';
+import type { AttachmentKey } from '../protocol/config.ts';
+import { type AttachmentRecord, findRecord, listWaiting, writeRecord } from './attachment-record.ts';
+import type { Context } from './context.ts';
+
+/** What of an attachment's record says that elements wait; nothing for none. */
+export function recordWaiting(waiting: Iterable<Element>): Pick<AttachmentRecord, 'waiting'> {
+  const elements = Array.from(waiting, recordElement);
+  return elements.length > 0 ? { waiting: elements } : {};
+}
+
+/** Put on an attachment's record which of its elements wait. Call with the attachment locked. */
+export function noteWaiting(context: Context, key: AttachmentKey, waiting: readonly Element[]): void {
+  const record = findRecord(context.runDir, key);
+  if (!record) return;
+  const { waiting: _, ...others } = record;
+  writeRecord(context.runDir, { ...others, ...recordWaiting(waiting) });
+}
+
+/** Have an attachment that is about to be removed wait no more. Call with the attachment locked. */
+export function stopWaiting(context: Context, { network, containerId, ifname }: AttachmentKey): void {
+  const record = listWaiting(context.runDir, containerId).find(
+    (each) => each.network === network && each.ifname === ifname,
+  );
+  if (!record) return;
+  try {
+    noteWaiting(context, record, []);
+  } catch (error) {
+    // The record cannot be deleted either, then, and is an error in a moment.
+    if (!isErrno(error, 'EROFS', 'ENOSPC', 'EDQUOT', 'EACCES', 'EPERM')) throw error;
+  }
+  const sets = new Set(waitingOf(record).map(({ set }) => set));
+  context.nft.commit(replaceRulesets(ALL_RULESETS.filter((ruleset) => ruleset.sets.some((set) => sets.has(set)))));
+}
+
+/**
+ * Remove elements of attachments, see removeElements(). What waits for their places gets them.
+ *
+ * `containerIds`: whose the elements are, where their comments do not tell.
+ */
+export function removeWithHeirs(
+  context: Context,
+  elements: readonly Element[],
+  containerIds: readonly string[] = containersOf(elements),
+): void {
+  const comments = new Set(elements.map(({ comment }) => comment));
+  removeElements(context.nft, elements, () =>
+    containerIds
+      .flatMap((containerId) => listWaiting(context.runDir, containerId).flatMap(waitingOf))
+      .filter(({ comment }) => !comments.has(comment)),
+  );
+}
+
+function waitingOf(record: AttachmentRecord): Element[] {
+  return ownedBy(record, recordedWaitingElements(record.waiting ?? [], ALL_RULESETS));
+}
+
+function containersOf(elements: readonly Element[]): string[] {
+  return [...new Set(elements.flatMap(({ comment }) => readOwnerComment(comment)?.containerId ?? []))];
+}
