@@ -1,7 +1,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { FieldError, Fields } from '../cni/protocol/fields.ts';
-import { parseRoutes } from './route.ts';
+import { parseRoutes, refuseInexpressibleRoutes } from './route.ts';
 
 const test = suite('ipam routes');
 
@@ -19,7 +19,7 @@ test('parseRoutes() reads every field and writes addresses canonically', () => {
     [
       { dst: '0.0.0.0/0' },
       { dst: 'fd00::/64', gw: 'fe80::1' },
-      { dst: 'fd00::/64' },
+      { dst: 'fd00::5/64' },
       { dst: '10.0.0.0/8', gw: '10.1.0.1', mtu: 1400, advmss: 1360, priority: 5, table: 100, scope: 253 },
       { dst: '10.0.0.0/8', table: 0, scope: 0 },
     ],
@@ -51,5 +51,26 @@ test('parseRoutes() names the key that is wrong', () => {
   }
   assert.throws(() => parse({}), /"ipam\.routes": must be a list/);
 });
+
+for (const [key, value] of Object.entries({ mtu: 1400, advmss: 1360, priority: 5, table: 0, scope: 0 })) {
+  test(`refuseInexpressibleRoutes() names "${key}" at 0.1.0 and 0.2.0`, () => {
+    const ipam = new Fields(
+      {
+        routes: [
+          { dst: '10.0.0.0/8', gw: '10.1.0.1' },
+          { dst: '::/0', [key]: value },
+        ],
+      },
+      'ipam',
+    );
+    for (const version of ['0.1.0', '0.2.0']) {
+      assert.throws(
+        () => refuseInexpressibleRoutes(ipam, version),
+        (error: unknown) => error instanceof FieldError && error.path === `ipam.routes[1].${key}`,
+      );
+    }
+    for (const version of ['0.3.0', '0.4.0', '1.0.0', '1.1.0']) refuseInexpressibleRoutes(ipam, version);
+  });
+}
 
 test.run();

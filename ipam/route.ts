@@ -5,7 +5,7 @@ import { FieldError, type Fields } from '../cni/protocol/fields.ts';
 import { firstNumberOf, formatAddress, formatCidr, formatNumber, parseAddressAt, parseCidrAt } from './address.ts';
 
 export interface IpamRoute {
-  /** The destination's network, as CIDR. */
+  /** CIDR. In IPv6 with the host bits as written, which the kernel ignores. */
   dst: string;
   gw?: string;
   /** Bytes. */
@@ -23,13 +23,30 @@ export function parseRoutes(ipam: Fields): IpamRoute[] {
   return (ipam.objects('routes') ?? []).map(parseRoute);
 }
 
+/**
+ * Refuse routes that a result of this version cannot hold: 0.1.0 and 0.2.0 know `dst` and `gw` alone, and the plugin that
+ * asked for addresses would put a route of another table into the main one. Throws FieldError naming the key.
+ */
+export function refuseInexpressibleRoutes(ipam: Fields, cniVersion: string): void {
+  if (!/^0\.[12]\./.test(cniVersion)) return;
+  for (const [i, route] of parseRoutes(ipam).entries()) {
+    const key = Object.keys(route).find((name) => name !== 'dst' && name !== 'gw');
+    if (key === undefined) continue;
+    throw new FieldError(
+      `${ipam.at('routes')}[${i}].${key}`,
+      `cannot be passed on at cniVersion ${cniVersion}, whose routes have "dst" and "gw" alone: set "cniVersion" to 0.3.0 or later`,
+    );
+  }
+}
+
 function parseRoute(fields: Fields): IpamRoute {
   const dst = parseCidrAt(fields.at('dst'), fields.get('dst'));
-  const network = `${formatNumber(dst.family, firstNumberOf(dst))}/${dst.prefixLength}`;
   // The kernel refuses such a route in IPv4 (fib_table_insert) and masks it silently in IPv6.
-  if (dst.family === 4 && firstNumberOf(dst) !== dst.number)
+  if (dst.family === 4 && firstNumberOf(dst) !== dst.number) {
+    const network = `${formatNumber(dst.family, firstNumberOf(dst))}/${dst.prefixLength}`;
     throw new FieldError(fields.at('dst'), `${formatCidr(dst)} has host bits set, the network is ${network}`);
-  const route: IpamRoute = { dst: network };
+  }
+  const route: IpamRoute = { dst: formatCidr(dst) };
 
   const gateway = fields.get('gw');
   if (gateway !== undefined && gateway !== '') {

@@ -2,7 +2,7 @@
 
 import { monotonicMs } from '../kernel/clock.ts';
 import { isErrno } from '../kernel/errno.ts';
-import { AF_INET6, familyOf, firstHostOf, splitCidr } from '../kernel/netlink/address-bytes.ts';
+import { AF_INET6, familyOf, firstHostOf, networkOf, splitCidr } from '../kernel/netlink/address-bytes.ts';
 import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
 import {
   BR_STATE_DISABLED,
@@ -215,7 +215,7 @@ function completeAddressing(addressing: Addressing, config: BridgeConfig): Addre
       // One that IPAM gives already is enough. Without its own gateway it must be in the main table: in another it
       // serves only what a rule sends there, and the reference adds the main table's too.
       const isGiven = (route: Route): boolean =>
-        route.dst === dst && (route.gw !== undefined || (route.table || RT_TABLE_MAIN) === RT_TABLE_MAIN);
+        networkOf(route.dst) === dst && (route.gw !== undefined || (route.table || RT_TABLE_MAIN) === RT_TABLE_MAIN);
       if (!routes.some(isGiven)) routes.push({ dst, gw: gateway });
     }
   }

@@ -4,7 +4,7 @@
 
 import { describeValue, FieldError, Fields } from './fields.ts';
 import type { Result } from './result.ts';
-import { type ResultShape, shape010, shape030, shape100, shape110 } from './result-shapes.ts';
+import { type ResultShape, shape010, shape030, shape100 } from './result-shapes.ts';
 import { DEFAULT_VERSION, isSupportedVersion, SUPPORTED_VERSIONS, type SupportedVersion } from './version.ts';
 
 const SHAPES: Readonly<Record<SupportedVersion, ResultShape>> = {
@@ -14,7 +14,7 @@ const SHAPES: Readonly<Record<SupportedVersion, ResultShape>> = {
   '0.3.1': shape030,
   '0.4.0': shape030,
   '1.0.0': shape100,
-  '1.1.0': shape110,
+  '1.1.0': shape100,
 };
 
 /**

@@ -1,12 +1,13 @@
 // The shapes a success result has had since 0.1.0 ("Success", SPEC.md of each version), each a pair of pure functions.
 //
 //   0.1.0, 0.2.0          ip4 and ip6, each { ip, gateway?, routes? }; dns. One address a family, no interfaces
-//   0.3.0, 0.3.1, 0.4.0   interfaces { name, mac?, sandbox? }; ips with version "4" or "6"; routes { dst, gw? }; dns
-//   1.0.0                 the same without ips[].version; dns only when there is something in it
-//   1.1.0                 adds interfaces { mtu, socketPath, pciID } and routes { mtu, advmss, priority, table, scope }
+//   0.3.0, 0.3.1, 0.4.0   interfaces { name, mac?, sandbox? }; ips with version "4" or "6"; routes; dns
+//   1.0.0, 1.1.0          the same without ips[].version; interfaces { mtu, socketPath, pciID } too; dns only when there
+//                         is something in it
 //
-// Writing keeps strictly to what the version defines: where the reference library lets fields of 1.1.0 through at
-// older versions, they are left out. Reading takes them (result-fields.ts).
+// A route has { dst, gw? } up to 0.2.0, from 0.3.0 on { mtu, advmss, priority, table, scope } too. The specification has
+// these, and interfaces { mtu, … }, from 1.1.0 on; the reference library prints them as it does here, and the plugin that
+// asked for addresses relies on it. Reading takes them at every version (result-fields.ts).
 
 import { cidrFamily, type Family } from './address.ts';
 import { CniError, ERR_INCOMPATIBLE_CNI_VERSION } from './errors.ts';
@@ -75,25 +76,14 @@ export const shape030: ResultShape = {
   encode: ({ interfaces, ips, routes, dns }) => ({
     interfaces: nonEmpty(interfaces.map(encodeInterface)),
     ips: nonEmpty(ips.map((ip) => ({ version: `${cidrFamily(ip.address)}`, ...encodeIp(ip) }))),
-    routes: nonEmpty(routes.map(encodeRoute)),
+    routes: nonEmpty(routes.map(encodeWholeRoute)),
     dns: encodeDns(dns),
   }),
   decode: decodeLists,
 };
 
-/** 1.0.0. */
+/** 1.0.0 and 1.1.0: what 1.1.0 defines is printed at 1.0.0 too, as the reference does. */
 export const shape100: ResultShape = {
-  encode: ({ interfaces, ips, routes, dns }) => ({
-    interfaces: nonEmpty(interfaces.map(encodeInterface)),
-    ips: nonEmpty(ips.map(encodeIp)),
-    routes: nonEmpty(routes.map(encodeRoute)),
-    dns: encodeNonEmptyDns(dns),
-  }),
-  decode: decodeLists,
-};
-
-/** 1.1.0. */
-export const shape110: ResultShape = {
   encode: ({ interfaces, ips, routes, dns }) => ({
     interfaces: nonEmpty(
       interfaces.map(({ name, mac, mtu, sandbox, socketPath, pciID }) => ({
@@ -106,16 +96,7 @@ export const shape110: ResultShape = {
       })),
     ),
     ips: nonEmpty(ips.map(encodeIp)),
-    routes: nonEmpty(
-      routes.map((route) => ({
-        ...encodeRoute(route),
-        mtu: route.mtu,
-        advmss: route.advmss,
-        priority: route.priority,
-        table: route.table,
-        scope: route.scope,
-      })),
-    ),
+    routes: nonEmpty(routes.map(encodeWholeRoute)),
     dns: encodeNonEmptyDns(dns),
   }),
   decode: decodeLists,
@@ -130,6 +111,12 @@ function decodeLists(fields: Fields): Result {
     routes: (fields.objects('routes') ?? []).map(decodeRoute),
     dns: decodeDns(fields.object('dns')),
   };
+}
+
+/** With what 1.1.0 defines: whoever the result is for would else put a route of another table into the main one. */
+function encodeWholeRoute(route: Route): Route {
+  const { mtu, advmss, priority, table, scope } = route;
+  return withoutAbsent<Route>({ ...encodeRoute(route), mtu, advmss, priority, table, scope });
 }
 
 /** In the reference's order of keys. */

@@ -1,6 +1,7 @@
 // The `host-local` and `static` roles: our IPAM as a plugin of its own, for other plugins to delegate to.
 
 import type { IpamDriver } from '../../ipam/driver.ts';
+import { refuseInexpressibleRoutes } from '../../ipam/route.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
 import { CniError, ERR_INVALID_NETWORK_CONFIG } from '../protocol/errors.ts';
 import type { Fields } from '../protocol/fields.ts';
@@ -21,6 +22,7 @@ export function ipamRole(driver: IpamDriver): Role {
   return {
     async add(request, context) {
       refuseMalformedArgs(request);
+      refuseInexpressibleRoutes(ipamSection(request.config.fields), request.config.cniVersion);
       return { interfaces: [], ...(await driver.prepare(asked(request, context)).allocate()) };
     },
     del: (request, context) => driver.release(asked(request, context)),
