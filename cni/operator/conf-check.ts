@@ -4,6 +4,7 @@
 import { CniError } from '../protocol/errors.ts';
 import { describeValue, isObject } from '../protocol/fields.ts';
 import { parseJson } from '../protocol/json.ts';
+import { DUPLICATED, findDuplicateKey } from '../protocol/json-duplicate.ts';
 import { validateNetworkName } from '../protocol/name.ts';
 import type { Environment } from '../protocol/request.ts';
 import { isSupportedVersion, SUPPORTED_VERSIONS } from '../protocol/version.ts';
@@ -53,11 +54,20 @@ export function checkConf(text: string, name: string | undefined, options: ConfC
   return {
     network: typeof value.name === 'string' ? value.name : undefined,
     entries: checked.entries,
-    faults: [...ofFile.map((fault) => ({ ...fault, place: '' })), ...checked.faults],
+    faults: [
+      ...[...checkDuplicates(text, value), ...ofFile].map((fault) => ({ ...fault, place: '' })),
+      ...checked.faults,
+    ],
   };
 }
 
 /** The check of a file that cannot be read. */
+/** libcni reads a list into maps and keeps the last of two values: the plugins never see that there were two. */
+function checkDuplicates(text: string, value: unknown): Fault[] {
+  const path = findDuplicateKey(text, value);
+  return path === undefined ? [] : [{ level: 'error', message: `Invalid "${path}": ${DUPLICATED}` }];
+}
+
 export function failed(message: string): ConfCheck {
   return { network: undefined, entries: 0, faults: [{ level: 'error', message, place: '' }] };
 }

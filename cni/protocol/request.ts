@@ -14,8 +14,9 @@ import {
   ERR_IO_FAILURE,
   toCniError,
 } from './errors.ts';
-import { Fields } from './fields.ts';
+import { FieldError, Fields } from './fields.ts';
 import { parseJson } from './json.ts';
+import { DUPLICATED, findDuplicateKey } from './json-duplicate.ts';
 import { validateContainerId, validateInterfaceName, validateNewInterfaceName } from './name.ts';
 import {
   LATEST_VERSION,
@@ -108,6 +109,7 @@ export function readRequest(environment: Environment, readStdin: () => string): 
     const config = parseNetworkConfig(stdin);
     if (!isCommand(command)) throw new CniError(ERR_INVALID_ENVIRONMENT_VARIABLES, `unknown CNI_COMMAND: ${command}`);
     validateVersion(command, config.cniVersion);
+    if (command !== 'DEL' && command !== 'GC') refuseDuplicateKeys(config, stdin);
     const path = (environment.CNI_PATH ?? '').split(':').filter((directory) => directory !== '');
     if (command === 'GC' || command === 'STATUS') return { command, path, config, stdin };
     return readAttachment(command, environment, { path, config, stdin });
@@ -115,6 +117,17 @@ export function readRequest(environment: Environment, readStdin: () => string): 
     const { code, message, details } = toCniError(cause);
     throw new CniError(code, message, details, { cause, cniVersion: versionIn(stdin) });
   }
+}
+
+/**
+ * Refuse a configuration in which a key stands twice, whoever wrote it: prevResult and runtimeConfig too, which runtimes
+ * make of maps. DEL and GC take away what was made before somebody added the second.
+ *
+ * Throws FieldError naming the key.
+ */
+function refuseDuplicateKeys({ fields }: NetworkConfig, stdin: string): void {
+  const path = findDuplicateKey(stdin, fields.raw);
+  if (path !== undefined) throw new FieldError(path, DUPLICATED);
 }
 
 function isCommand(text: string): text is keyof typeof COMMANDS {
