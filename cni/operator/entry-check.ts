@@ -14,7 +14,7 @@ import { checkAddressing } from './addressing-check.ts';
 import { checkCapabilities } from './capability-check.ts';
 import { type Fault, valueAt, warning } from './fault.ts';
 import { isConsequence, MutableConfig } from './faulty-value.ts';
-import { ENTRY_KEYS, findUnknownKeys, IPAM_KEYS } from './known-keys.ts';
+import { ENTRY_KEYS, findEmptyTexts, findUnknownKeys, IPAM_KEYS } from './known-keys.ts';
 import { suggest } from './spelling.ts';
 import { checkUnusedKeys } from './unused-key-check.ts';
 
@@ -37,9 +37,11 @@ interface PossibleMode {
  * known where plugins are. Nothing is changed, no plugin is run.
  */
 export function checkEntry(config: RawConfig, env: Environment, pluginDirs?: readonly string[]): Fault[] {
+  const refusals = checkPlans(config, env, pluginDirs);
   const faults = [
     ...checkKeys(config),
-    ...checkPlans(config, env, pluginDirs),
+    ...refusals,
+    ...checkEmptyTexts(config, refusals),
     ...checkUnusedKeys(
       config,
       modesOf(config).map(({ mode }) => mode),
@@ -71,6 +73,25 @@ function checkSpellings(object: RawConfig): Fault[] {
     .filter((keys) => keys.length > 1)
     .map((keys) => warning(`${keys.map((key) => `"${key}"`).join(' and ')} are one key: only the last of them counts`));
 }
+
+/** Texts that are empty: like Go's, the parsers read them as "not given". */
+function checkEmptyTexts(config: RawConfig, refusals: readonly Fault[]): Fault[] {
+  const ipam = valueAt(config, 'ipam');
+  const ipamKeys = isObject(ipam) ? IPAM_KEYS.get(String(valueAt(ipam, 'type'))) : undefined;
+  const paths = [
+    ...findEmptyTexts(config, ENTRY_KEYS),
+    ...(isObject(ipam) ? findEmptyTexts(ipam, ipamKeys ?? { type: undefined }, 'ipam') : []),
+  ];
+  return paths
+    .filter((path) => !refusals.some(({ message }) => message.includes(`"${path}"`)))
+    .map((path) => warning(`"${path}" is empty, which is the same as leaving it out${DEFAULT_OF.get(path) ?? ''}`));
+}
+
+/** Defaults that an operator who writes an empty text might not expect. */
+const DEFAULT_OF: ReadonlyMap<string, string> = new Map([
+  ['ipam.dataDir', ': reservations are in /var/lib/cni/networks'],
+  ['ipam.type', ': containers get no address'],
+]);
 
 /** All that the parsers refuse, in every mode that a pod may get by this configuration. */
 function checkPlans(config: RawConfig, env: Environment, pluginDirs: readonly string[] | undefined): Fault[] {

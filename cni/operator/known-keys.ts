@@ -113,3 +113,17 @@ export function findUnknownKeys(value: unknown, tree: KeyTree, path = ''): Unkno
     return subtree ? findUnknownKeys(below, subtree, at) : [];
   });
 }
+
+/** The paths of the keys in a tree whose value is the empty text. */
+export function findEmptyTexts(value: unknown, tree: KeyTree, path = ''): string[] {
+  if (Array.isArray(value)) return value.flatMap((item, i) => findEmptyTexts(item, tree, `${path}[${i}]`));
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.entries(value).flatMap(([key, below]) => {
+    const match = Object.keys(tree).find((name) => name.toLowerCase() === key.toLowerCase());
+    if (match === undefined) return [];
+    const at = path === '' ? key : `${path}.${key}`;
+    if (below === '') return [at];
+    const subtree = tree[match];
+    return subtree ? findEmptyTexts(below, subtree, at) : [];
+  });
+}

@@ -46,7 +46,8 @@ export function findIpam(caller: IpamCaller): Ipam | undefined {
   const section = caller.config.fields.object('ipam');
   const type = section?.string('type') || undefined;
   if (!section || type === undefined) {
-    if (section && Object.keys(section.raw).length > 0) {
+    // `{}` and `{"type": ""}` alike ask for none; with other keys, the type was forgotten.
+    if (section && Object.keys(section.raw).some((key) => key.toLowerCase() !== 'type')) {
       throw new FieldError('ipam.type', 'must name an IPAM plugin, for example "host-local"');
     }
     return undefined;
