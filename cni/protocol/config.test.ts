@@ -102,26 +102,18 @@ test('dns is decoded', () => {
   assert.equal(parse({ dns: {} }).dns, {});
 });
 
-test('dns is what the runtime passes before what the configuration says, field by field', () => {
+test('the capability dns is decoded by itself, and an empty list in it is none', () => {
   const runtimeConfig = { dns: { servers: ['10.96.0.10', 'fd00::a'], searches: ['svc.local'], options: ['ndots:5'] } };
-  assert.equal(parse({ runtimeConfig }).dns, {
+  assert.equal(parse({ dns: { domain: 'a' }, runtimeConfig }).requestedDns, {
     nameservers: ['10.96.0.10', 'fd00::a'],
     search: ['svc.local'],
     options: ['ndots:5'],
   });
-  const dns = { nameservers: ['1.1.1.1'], domain: 'example.org', search: ['example.org'], options: ['edns0'] };
-  assert.equal(parse({ dns, runtimeConfig }).dns, {
-    nameservers: ['10.96.0.10', 'fd00::a'],
-    domain: 'example.org',
-    search: ['svc.local'],
-    options: ['ndots:5'],
-  });
-  assert.equal(parse({ dns, runtimeConfig: { dns: { servers: ['9.9.9.9'], searches: [] } } }).dns, {
-    ...dns,
+  assert.equal(parse({ runtimeConfig: { dns: { servers: ['9.9.9.9'], searches: [] } } }).requestedDns, {
     nameservers: ['9.9.9.9'],
   });
-  assert.equal(parse({ dns, runtimeConfig: { dns: {} } }).dns, dns);
-  assert.equal(parse({ dns, runtimeConfig: { dns: null } }).dns, dns);
+  assert.equal(parse({ runtimeConfig: { dns: {} } }).requestedDns, {});
+  assert.is(parse({ dns: { domain: 'a' }, runtimeConfig: { dns: null } }).requestedDns, undefined);
 });
 
 for (const [dns, problem] of [
@@ -132,7 +124,7 @@ for (const [dns, problem] of [
 ] as const) {
   test(`dns of the runtime is refused: ${problem}`, () => {
     assert.is(
-      refusal(() => parse({ runtimeConfig: { dns } }).dns),
+      refusal(() => parse({ runtimeConfig: { dns } }).requestedDns),
       `7 ${problem}`,
     );
   });

@@ -33,8 +33,10 @@ export interface NetworkConfig {
   readonly runtimeConfig: Fields;
   /** `args.cni`; empty when absent. */
   readonly argsCni: Fields;
-  /** The capability `dns` before the configuration's own, each field for itself. */
+  /** The configuration's own `dns`. */
   readonly dns: Dns | undefined;
+  /** The capability `dns`: each of its lists replaces the one that there is otherwise. */
+  readonly requestedDns: Dns | undefined;
   /** The result so far, or of the ADD. Throws CniError 7 when it cannot be read. */
   prevResult(): Result | undefined;
   /** The version that prevResult is written in; the configuration's own when it does not say. */
@@ -69,9 +71,12 @@ class StdinConfig implements NetworkConfig {
   get dns(): Dns | undefined {
     const dns = this.fields.object('dns');
     if (dns) nameserversAt(dns, 'nameservers');
-    const configured = dns && decodeDns(dns);
+    return dns && decodeDns(dns);
+  }
+
+  get requestedDns(): Dns | undefined {
     const requested = this.runtimeConfig.object('dns');
-    return requested ? { ...configured, ...decodeRuntimeDns(requested) } : configured;
+    return requested && decodeRuntimeDns(requested);
   }
 
   prevResult(): Result | undefined {

@@ -38,6 +38,7 @@ const ACCESSORS: readonly ((config: NetworkConfig) => unknown)[] = [
   (config) => config.runtimeConfig,
   (config) => config.argsCni,
   (config) => config.dns,
+  (config) => config.requestedDns,
   (config) => config.prevResult(),
   (config) => config.validAttachments(),
 ];

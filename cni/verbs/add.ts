@@ -195,9 +195,13 @@ function addFeatures(
   return { ...record, ...applyFeatures(context, sandbox, work) };
 }
 
-/** The configuration's `dns` replaces IPAM's as soon as one of its fields is set, as in the reference bridge plugin. */
-function withConfiguredDns({ dns }: Plan, attached: Attached): Attached {
-  return dns && Object.keys(dns).length > 0 ? { ...attached, dns } : attached;
+/**
+ * The configuration's `dns` replaces IPAM's as soon as one of its fields is set, as in the reference bridge plugin. Each
+ * list of the capability `dns` replaces that list alone.
+ */
+function withConfiguredDns({ dns: { configured, requested } }: Plan, attached: Attached): Attached {
+  const isConfigured = configured !== undefined && Object.keys(configured).length > 0;
+  return { ...attached, dns: { ...(isConfigured ? configured : attached.dns), ...requested } };
 }
 
 /** In a chain our result is the previous one with ours added: later plugins and the runtime see both. */

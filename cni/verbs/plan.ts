@@ -35,8 +35,8 @@ export interface Plan {
   /** Undefined for an interface without addresses, and for a mode without an interface of its own. */
   readonly ipam: Ipam | undefined;
   readonly features: readonly PlannedFeature[];
-  /** What the configuration says itself, in place of IPAM's. */
-  readonly dns: Dns | undefined;
+  /** The configuration's own, in place of IPAM's, and the runtime's, each list in place of one of these. */
+  readonly dns: { readonly configured: Dns | undefined; readonly requested: Dns | undefined };
 }
 
 /** Accept or refuse a request. Changes nothing. Throws FieldError or CniError. */
@@ -80,7 +80,7 @@ export function planRequest(source: PlanSource, context: Context): Plan {
     hasOwnInterface: mode.hasOwnInterface,
     warn: context.warn,
   });
-  return { mode, steps, ipam, features, dns: config.dns };
+  return { mode, steps, ipam, features, dns: { configured: config.dns, requested: config.requestedDns } };
 }
 
 function peerOf(record: AttachmentRecord): Peer {
