@@ -21,11 +21,11 @@ function runScript(dir: string, script: string, more: Partial<ProgramOptions> = 
 }
 
 test('runProgram() hands over environment and input, and gives the output and the exit status', ({ dir }) => {
-  const { status, signal, stdout, error } = runScript(dir, 'echo "$A-$B $(cat) ü"; exit 3', {
+  const { status, signal, stdout, stderr, error } = runScript(dir, 'echo "$A-$B $(cat) ü"; echo ä >&2; exit 3', {
     env: { A: 'a', B: undefined },
     input: 'in ö',
   });
-  assert.equal([status, signal, stdout, error], [3, null, 'a- in ö ü\n', undefined]);
+  assert.equal([status, signal, stdout, stderr, error], [3, null, 'a- in ö ü\n', 'ä\n', undefined]);
 });
 
 test('runProgram() tells how it ended that did not exit', ({ dir }) => {

@@ -65,6 +65,10 @@ const failures: [title: string, script: string, code: number, message: RegExp, d
   ['reports output that is no JSON', 'echo rubbish; exit 3', 103, /exit status 3/, /rubbish/],
   ['reports no output', 'exit 1', 103, /exit status 1/],
   ['reports a signal', 'kill -9 $$', 103, /SIGKILL/],
+  ['tells its last words', 'echo "panic: no lease" >&2; exit 2', 103, /exit status 2: panic: no lease$/],
+  ['tells them of one that a signal ends', 'echo "out of luck" >&2; kill -9 $$', 103, /SIGKILL: out of luck$/],
+  ['tells the end of many', 'seq 9999 >&2; echo end >&2; exit 1', 103, /exit status 1: ….{400,}9999\nend$/s],
+  ['leaves them out of an error of its own', `echo '{"code":11,"msg":"full"}'; echo debug >&2; exit 1`, 11, /: full$/],
 ];
 
 for (const [title, script, code, message, details] of failures) {

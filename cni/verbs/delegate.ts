@@ -1,7 +1,7 @@
 // Delegation: running another plugin on behalf of ours, for an IPAM type that is not built in (CNI spec, section 4).
 
 import { type BigIntStats, statSync } from 'node:fs';
-import { runProgram } from '../kernel/child-process.ts';
+import { type ProgramEnd, runProgram } from '../kernel/child-process.ts';
 import { isErrno } from '../kernel/errno.ts';
 import { CniError, ERR_DELEGATE_FAILED, ERR_INVALID_NETWORK_CONFIG } from '../protocol/errors.ts';
 import { describeValue, FieldError, isObject } from '../protocol/fields.ts';
@@ -47,12 +47,12 @@ function refuseItself(type: string, candidate: string, { dev, ino }: BigIntStats
 
 /**
  * Run a plugin with our environment, another verb if need be, and the configuration on its standard input. Its stderr
- * goes to ours. Returns its standard output.
+ * goes to ours, and the end of it into the error of a plugin that dies without one of its own. Returns its standard output.
  *
  * Throws the plugin's own error when it printed one, with its code if that is the specification's; else CniError 103.
  */
 export function runPlugin(plugin: string, command: Command, env: Environment, stdin: string): string {
-  const { error, status, signal, stdout } = runProgram(plugin, {
+  const { error, status, signal, stdout, stderr } = runProgram(plugin, {
     env: { ...env, CNI_COMMAND: command },
     input: stdin,
     timeoutMs: TIMEOUT_MS,
@@ -60,14 +60,18 @@ export function runPlugin(plugin: string, command: Command, env: Environment, st
   });
   // A plugin that does not read its input has done nothing wrong.
   if (error && !isErrno(error, 'EPIPE')) {
-    throw new CniError(ERR_DELEGATE_FAILED, `Cannot run IPAM plugin ${plugin} for ${command}: ${error.message}`);
+    throw new CniError(
+      ERR_DELEGATE_FAILED,
+      `Cannot run IPAM plugin ${plugin} for ${command}: ${error.message}`,
+      lastWords(stderr),
+    );
   }
   if (status === 0) return stdout;
-  throw pluginError(plugin, command, stdout, status === null ? signal || 'a signal' : `exit status ${status}`);
+  const how = status === null ? signal || 'a signal' : `exit status ${status}`;
+  throw pluginError(`IPAM plugin ${plugin} failed (${command})`, how, { stdout, stderr });
 }
 
-function pluginError(plugin: string, command: Command, stdout: string, how: string): CniError {
-  const action = `IPAM plugin ${plugin} failed (${command})`;
+function pluginError(action: string, how: string, { stdout, stderr }: Pick<ProgramEnd, 'stdout' | 'stderr'>): CniError {
   let reply: unknown;
   try {
     reply = JSON.parse(stdout);
@@ -81,6 +85,14 @@ function pluginError(plugin: string, command: Command, stdout: string, how: stri
     const isShared = code > 0 && code < 100;
     return new CniError(isShared ? code : ERR_DELEGATE_FAILED, `${action}: ${reply.msg}`, details);
   }
-  const text = stdout.trim();
-  return new CniError(ERR_DELEGATE_FAILED, `${action}: ${how}`, text.slice(0, 500));
+  const words = lastWords(stderr);
+  return new CniError(ERR_DELEGATE_FAILED, `${action}: ${how}${words && `: ${words}`}`, stdout.trim().slice(0, 500));
+}
+
+const MAX_WORDS = 500;
+
+/** The end of what a program wrote on standard error, where it says why it died. */
+function lastWords(stderr: string): string {
+  const text = stderr.trim();
+  return text.length > MAX_WORDS ? `…${text.slice(-MAX_WORDS)}` : text;
 }

@@ -111,6 +111,12 @@ test("the reference's host-local under another name works like ours", 'same', (h
 
 const fails = (document: object, status = 1): string => `${answer(document)}\nexit ${status}`;
 const HOSTILE: readonly (readonly [string, string, number, RegExp])[] = [
+  [
+    'last words on stderr',
+    'echo "panic: no lease" >&2; exit 2',
+    103,
+    /fake-ipam failed \(ADD\): exit status 2: panic: no lease/,
+  ],
   ['no output at all', 'exit 0', 103, /fake-ipam returned no valid result/],
   ['rubbish', 'echo "address: 10.66.0.7"', 103, /fake-ipam returned no valid result/],
   ['JSON cut off', 'echo \'{"ips": [{"addre\'', 103, /fake-ipam returned no valid result/],
