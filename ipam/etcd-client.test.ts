@@ -147,6 +147,50 @@ test('connectGateway() finds the error inside of a stream', async () => {
   );
 });
 
+test('connectGateway() with a limit reads from all at once, and writes to the one that answered', async () => {
+  const written: number[] = [];
+  const noting =
+    (i: number, respond: Respond): Respond =>
+    (request, response, body) => {
+      if (request.url === '/v3/kv/txn') written.push(i);
+      respond(request, response, body);
+    };
+  const silent: Respond = () => undefined;
+  await withServers(
+    [silent, answer(503, { code: 14 }), answer(200, { a: 1 }), silent].map((each, i) => noting(i, each)),
+    async (endpoints) => {
+      // One after the other, the first would use up the minute.
+      const send = connectGateway({ endpoints, timeoutMs: 60_000, limitMs: 60_000, tls: {} });
+      const started = performance.now();
+      assert.equal(await send('/v3/kv/range', {}), { a: 1 });
+      assert.equal(await send('/v3/kv/txn', {}), { a: 1 });
+      assert.ok(performance.now() - started < 30_000);
+    },
+  );
+  assert.equal(written, [2]);
+});
+
+test('connectGateway() with a limit says what each endpoint said, and has no time left for more', async () => {
+  const silent: Respond = () => undefined;
+  await withServers([silent, silent], async (endpoints) => {
+    const send = connectGateway({ endpoints, timeoutMs: 60_000, limitMs: 100, tls: {} });
+    const error = await rejected(send('/v3/kv/range', {}));
+    assert.instance(error, EtcdUnreachableError);
+    assert.match(error.message, /no answer for \d+ ms; .*no answer for \d+ ms/);
+    assert.match((await rejected(send('/v3/kv/txn', {}))).message, /no time left/);
+    assert.match((await rejected(send('/v3/kv/range', {}))).message, /no time left/);
+  });
+});
+
+test('connectGateway() with a limit takes a refusal for an answer where nobody gives a better one', async () => {
+  await withServers([answer(403, { code: 7, message: 'denied' }), answer(503, { code: 14 })], async (endpoints) => {
+    const error = await rejected(
+      connectGateway({ endpoints, timeoutMs: 60_000, limitMs: 60_000, tls: {} })('/v3/kv/range', {}),
+    );
+    assert.instance(error, EtcdRefusedError);
+  });
+});
+
 test('list() reads page after page', async () => {
   const etcd = new FakeEtcd();
   for (let i = 0; i < 2500; i++) etcd.put(`/p/${i}`, `value ${i}`);

@@ -146,31 +146,73 @@ function entriesOf(answer: Readonly<Record<string, unknown>>): EtcdEntry[] {
 export interface GatewaySettings {
   readonly endpoints: readonly string[];
   readonly timeoutMs: number;
+  /** How long all requests together may take, from the first on. Then reading asks all endpoints at once. */
+  readonly limitMs?: number | undefined;
   readonly tls: { readonly ca?: string; readonly cert?: string; readonly key?: string };
 }
+
+/** The request that changes nothing, so that several endpoints may be asked at once. */
+const READING = '/v3/kv/range';
 
 /**
  * Speak to the gateway at the first endpoint that answers; one that failed is the last to be tried after that.
  *
+ * With `limitMs` an endpoint that does not answer must not use up the time of the others: reading asks all of them, and
+ * what is written goes to the one that answered first.
+ *
  * Throws EtcdUnreachableError with the reason of each endpoint, or EtcdRefusedError.
  */
-export function connectGateway({ endpoints, timeoutMs, tls }: GatewaySettings): EtcdTransport {
+export function connectGateway({ endpoints, timeoutMs, limitMs, tls }: GatewaySettings): EtcdTransport {
   let order = [...endpoints];
+  let deadline: number | undefined;
   const agents = new Map<string, Agent>();
-  return async (path, body) => {
+  const ask = async (endpoint: string, path: string, body: object): Promise<Record<string, unknown>> => {
+    const left = deadline === undefined ? timeoutMs : Math.min(timeoutMs, deadline - Date.now());
+    if (left <= 0) throw new Error('no time left to ask it');
+    const { status, text } = await post(endpoint, path, JSON.stringify(body), agents, { timeoutMs: left, tls });
+    return parseAnswer(status, text);
+  };
+  const askAll = async (path: string, body: object): Promise<Record<string, unknown>> => {
+    const asked = order.map(async (endpoint) => {
+      const answer = await ask(endpoint, path, body).catch((error) => {
+        throw error instanceof EtcdRefusedError ? error : new Error(describeFailure(endpoint, error));
+      });
+      return { endpoint, answer };
+    });
+    try {
+      const { endpoint, answer } = await Promise.any(asked);
+      order = [endpoint, ...order.filter((each) => each !== endpoint)];
+      return answer;
+    } catch (error) {
+      const errors: unknown[] = error instanceof AggregateError ? error.errors : [error];
+      const refusal = errors.find((each) => each instanceof EtcdRefusedError);
+      throw (
+        refusal ??
+        new EtcdUnreachableError(errors.map((each) => (each instanceof Error ? each.message : each)).join('; '))
+      );
+    }
+  };
+  const askInTurn = async (path: string, body: object): Promise<Record<string, unknown>> => {
     const failures: string[] = [];
     for (const endpoint of order) {
       try {
-        const { status, text } = await post(endpoint, path, JSON.stringify(body), agents, { timeoutMs, tls });
-        return parseAnswer(status, text);
+        return await ask(endpoint, path, body);
       } catch (error) {
         if (error instanceof EtcdRefusedError) throw error;
-        failures.push(`${endpoint}: ${error instanceof Error ? error.message : error}`);
+        failures.push(describeFailure(endpoint, error));
         order = [...order.filter((each) => each !== endpoint), endpoint];
       }
     }
     throw new EtcdUnreachableError(failures.join('; '));
   };
+  return (path, body) => {
+    if (limitMs !== undefined) deadline ??= Date.now() + limitMs;
+    return limitMs !== undefined && path === READING ? askAll(path, body) : askInTurn(path, body);
+  };
+}
+
+function describeFailure(endpoint: string, error: unknown): string {
+  return `${endpoint}: ${error instanceof Error ? error.message : error}`;
 }
 
 function parseAnswer(status: number, text: string): Record<string, unknown> {

@@ -17,6 +17,8 @@ export interface EtcdConfig {
   readonly endpoints: readonly string[];
   /** How long one endpoint may take for one answer. */
   readonly timeoutMs: number;
+  /** How long all requests together may take, from the first on; undefined: as long as their time-outs let them. */
+  readonly limitMs?: number;
   /** PEM, for https endpoints. */
   readonly tls: { readonly ca?: string; readonly cert?: string; readonly key?: string };
   /** Before every key, without a slash at its end. */

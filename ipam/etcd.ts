@@ -34,6 +34,9 @@ export type ConnectEtcd = (config: EtcdConfig) => EtcdTransport;
 /** How often an ADD claims a block and finds it used up by others. */
 const MAX_CLAIMS = 20;
 
+/** How long STATUS may wait for etcd in all: a runtime asks every few seconds, and takes no answer for a node that is broken. */
+const STATUS_LIMIT_MS = 2000;
+
 export const etcdIpam: IpamDriver = createEtcdIpam(openDiskStore, connectGateway);
 
 /** The network's configuration, accepted. */
@@ -115,7 +118,7 @@ export function createEtcdIpam(openStore: OpenStore, connect: ConnectEtcd): Ipam
     },
 
     async status(request) {
-      const pool = open(request);
+      const pool = openPool(request, openStore, (config) => connect({ ...config, limitMs: STATUS_LIMIT_MS }));
       parseRoutes(request.ipam);
       readResolvConf(request.ipam);
       pool.store.ensureWritable();
