@@ -1,9 +1,10 @@
 // The test runner: runs the named stages, each test file as a process of its own, and adds up what they say.
 //
-// usage: node conformance/suite/run.ts STAGE... [--only TEXT] [--against reference]
+// usage: node conformance/suite/run.ts STAGE... [--only TEXT] [--against reference] [--file-minutes N]
 //
 // The last line is `N passed, N failed, N skipped`; the exit code is 1 unless nothing failed and something was run.
-//   --only TEXT           only files whose path holds TEXT
+//   --only TEXT           only files whose path holds TEXT; may be given several times
+//   --file-minutes N      a file that takes longer is killed; 10 otherwise
 //   --against reference   the conformance cases run against the reference plugins instead (harness/plugin.ts)
 
 import { spawn } from 'node:child_process';
@@ -17,19 +18,24 @@ import { type Ending, type Tally, tallyOf } from './tally.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /** The slowest files take under a minute; one that hangs must not take the whole run with it. */
-const FILE_TIMEOUT_MS = 10 * 60_000;
+const FILE_MINUTES = '10';
 
 interface Options {
   readonly stages: readonly Stage[];
-  readonly only: string;
+  readonly only: readonly string[];
   readonly against: string;
+  readonly fileTimeoutMs: number;
 }
 
 function parseOptions(argv: readonly string[]): Options {
   const { values, positionals } = parseArgs({
     args: [...argv],
     allowPositionals: true,
-    options: { only: { type: 'string', default: '' }, against: { type: 'string', default: 'podlink' } },
+    options: {
+      only: { type: 'string', multiple: true, default: [] },
+      against: { type: 'string', default: 'podlink' },
+      'file-minutes': { type: 'string', default: FILE_MINUTES },
+    },
   });
   const stages = positionals.map((name) => {
     const stage = STAGES.get(name);
@@ -44,10 +50,19 @@ function parseOptions(argv: readonly string[]): Options {
     throw new Error(
       `Cannot run stage "${rooted.name}" as an ordinary user: it makes network namespaces, run it as root`,
     );
-  return { stages, only: values.only, against: values.against };
+  const fileTimeoutMs = Number(values['file-minutes']) * 60_000;
+  if (!(fileTimeoutMs > 0))
+    throw new Error(`Invalid --file-minutes "${values['file-minutes']}": must be a number above 0`);
+  return { stages, only: values.only, against: values.against, fileTimeoutMs };
 }
 
-function runFile(file: string, env: NodeJS.ProcessEnv): Promise<Ending> {
+/** How test files are run: their environment, and how long each may take. */
+interface FileSettings {
+  readonly env: NodeJS.ProcessEnv;
+  readonly timeoutMs: number;
+}
+
+function runFile(file: string, { env, timeoutMs }: FileSettings): Promise<Ending> {
   return new Promise((resolve) => {
     const child = spawn(process.execPath, [file], { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';
@@ -56,7 +71,7 @@ function runFile(file: string, env: NodeJS.ProcessEnv): Promise<Ending> {
     };
     child.stdout.setEncoding('utf8').on('data', collect);
     child.stderr.setEncoding('utf8').on('data', collect);
-    const timer = setTimeout(() => child.kill('SIGKILL'), FILE_TIMEOUT_MS);
+    const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
     child.on('error', (error) => collect(String(error)));
     child.on('close', (exitCode, signal) => {
       clearTimeout(timer);
@@ -65,25 +80,25 @@ function runFile(file: string, env: NodeJS.ProcessEnv): Promise<Ending> {
   });
 }
 
-async function runStage(stage: Stage, files: readonly string[], env: NodeJS.ProcessEnv): Promise<Tally[]> {
+async function runStage(stage: Stage, files: readonly string[], settings: FileSettings): Promise<Tally[]> {
   const isAlone = (file: string): boolean => stage.alone?.test(file) ?? false;
   return [
     ...(await runFiles(
       files.filter((file) => !isAlone(file)),
       stage.parallel,
-      env,
+      settings,
     )),
-    ...(await runFiles(files.filter(isAlone), 1, env)),
+    ...(await runFiles(files.filter(isAlone), 1, settings)),
   ];
 }
 
-async function runFiles(files: readonly string[], parallel: number, env: NodeJS.ProcessEnv): Promise<Tally[]> {
+async function runFiles(files: readonly string[], parallel: number, settings: FileSettings): Promise<Tally[]> {
   const tallies: Tally[] = [];
   const waiting = [...files];
   const worker = async (): Promise<void> => {
     for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
       const started = performance.now();
-      const ending = await runFile(file, env);
+      const ending = await runFile(file, settings);
       const tally = tallyOf(ending);
       tallies.push(tally);
       report(file, tally, ending, Math.round(performance.now() - started));
@@ -135,7 +150,7 @@ async function main(): Promise<void> {
   for (const stage of options.stages) {
     const files = findTestFiles(stage, ROOT, options.only);
     console.log(`${stage.name}${stage.name === 'conformance' ? ` (${options.against})` : ''}: ${files.length} files`);
-    tallies.push(...(await runStage(stage, files, env)));
+    tallies.push(...(await runStage(stage, files, { env, timeoutMs: options.fileTimeoutMs })));
   }
   const executed = tallies.reduce((sum, tally) => sum + tally.passed + tally.failed, 0);
   tallies.push(tallyLeaks(compareMachineStates(before, readMachineState(mark))));

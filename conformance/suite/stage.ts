@@ -53,9 +53,9 @@ export const STAGES: ReadonlyMap<string, Stage> = new Map(
 /**
  * Find the test files of a stage, in the order to run them in, as paths relative to `root`.
  *
- * Keeps only those whose path holds `filter`, when that is not empty.
+ * Keeps only those whose path holds one of `filters`, when there are any.
  */
-export function findTestFiles(stage: Stage, root: string, filter = ''): string[] {
+export function findTestFiles(stage: Stage, root: string, filters: readonly string[] = []): string[] {
   const files: string[] = [];
   const walk = (folder: string): void => {
     for (const entry of readdirSync(folder, { withFileTypes: true })) {
@@ -66,5 +66,6 @@ export function findTestFiles(stage: Stage, root: string, filter = ''): string[]
   };
   for (const folder of stage.folders) walk(join(root, folder));
   const rank = (file: string): number => (stage.first?.test(file) ? 0 : 1);
-  return files.filter((file) => file.includes(filter)).sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
+  const isWanted = (file: string): boolean => filters.length === 0 || filters.some((text) => file.includes(text));
+  return files.filter(isWanted).sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
 }
