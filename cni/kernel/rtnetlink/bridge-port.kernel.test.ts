@@ -2,18 +2,10 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { NetlinkError } from '../netlink/error.ts';
 import { type TestNamespace, withHostAndSandbox, withNamespace } from '../testing/namespaces.ts';
-import { testUnless } from '../testing/skip.ts';
 import { thrownOf } from '../testing/thrown.ts';
 import { sleep } from '../syscalls.ts';
-import { addBridge, isVlanFiltering } from './bridge.ts';
-import {
-  addPortVlans,
-  BR_STATE_FORWARDING,
-  bridgePortFlags,
-  bridgePortState,
-  deletePortVlans,
-  setBridgePort,
-} from './bridge-port.ts';
+import { addBridge } from './bridge.ts';
+import { BR_STATE_FORWARDING, bridgePortFlags, bridgePortState, setBridgePort } from './bridge-port.ts';
 import { findLink, type Link, setLink } from './link.ts';
 import { addVethPair } from './veth.ts';
 
@@ -105,57 +97,5 @@ test('bridgePortState() is forwarding once the other end is up', () =>
     }
     assert.is(refereed(host, 'v0').state, 'forwarding');
   }));
-
-// What the kernel owes us is what it gives to ip(8).
-let hasVlanFiltering = true;
-await withNamespace((ns) => {
-  try {
-    ns.ip('link', 'add', 'br0', 'type', 'bridge', 'vlan_filtering', '1');
-  } catch {
-    hasVlanFiltering = false;
-  }
-});
-
-const PORT_VLANS = [
-  { id: 5, isPvid: true, isUntagged: true },
-  { id: 7, isPvid: false, isUntagged: false },
-] as const;
-
-testUnless(
-  test,
-  hasVlanFiltering ? 'the kernel has bridge VLAN filtering' : undefined,
-  'addPortVlans() throws EOPNOTSUPP without VLAN filtering in the kernel, and deletePortVlans() finds nothing to do',
-  () =>
-    withHostAndSandbox((host, sandbox) => {
-      const port = addPort(host, sandbox);
-      const added = thrownOf(NetlinkError, () => addPortVlans(host.route, port, PORT_VLANS));
-      assert.is(added.message, 'Cannot add VLANs to bridge port "v0": EOPNOTSUPP');
-      deletePortVlans(host.route, port, [5]);
-      assert.is(find(host, 'v0').masterIndex, find(host, 'br0').index, 'RTM_DELLINK did not take the link');
-    }),
-);
-
-testUnless(
-  test,
-  hasVlanFiltering ? undefined : 'the kernel has no bridge VLAN filtering',
-  'addPortVlans() and deletePortVlans() change the VLANs that bridge(8) shows',
-  () =>
-    withHostAndSandbox((host, sandbox) => {
-      addBridge(host.route, { name: 'br0', isUp: true, vlanFiltering: true });
-      assert.is(isVlanFiltering(find(host, 'br0')), true);
-      const masterIndex = find(host, 'br0').index;
-      addVethPair(host.route, { name: 'v0', isUp: true, masterIndex }, { name: 'eth0' }, sandbox.netns.fd);
-      const port = find(host, 'v0');
-      const vlans = () =>
-        host
-          .bridgeJson<{ ifname: string; vlans: { vlan: number; flags?: string[] }[] }>('vlan', 'show')
-          .find(({ ifname }) => ifname === 'v0')
-          ?.vlans.map(({ vlan, flags }) => [vlan, ...(flags ?? [])]);
-      addPortVlans(host.route, port, PORT_VLANS);
-      assert.equal(vlans(), [[1, 'Egress Untagged'], [5, 'PVID', 'Egress Untagged'], [7]]);
-      deletePortVlans(host.route, port, [1, 7, 4000]);
-      assert.equal(vlans(), [[5, 'PVID', 'Egress Untagged']]);
-    }),
-);
 
 test.run();

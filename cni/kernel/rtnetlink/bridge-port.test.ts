@@ -5,14 +5,7 @@ import { acknowledge, FakeTransport } from '../netlink/fake-transport.ts';
 import { assertBytes, bytes, received } from '../testing/bytes.ts';
 import { CAPTURED_BRIDGE, CAPTURED_BRIDGE_PORT, CAPTURED_VETH } from '../testing/captured-links.ts';
 import { thrown } from '../testing/thrown.ts';
-import {
-  addPortVlans,
-  BR_STATE_FORWARDING,
-  bridgePortFlags,
-  bridgePortState,
-  deletePortVlans,
-  setBridgePort,
-} from './bridge-port.ts';
+import { BR_STATE_FORWARDING, bridgePortFlags, bridgePortState, setBridgePort } from './bridge-port.ts';
 import { decodeLink } from './link.ts';
 
 const test = suite('rtnetlink bridge port');
@@ -86,52 +79,10 @@ test('bridgePortFlags() is undefined for a link that is no port', () => {
   }
 });
 
-test('addPortVlans() sends what bridge vlan add sends', () => {
-  // Captured: bridge vlan add dev v0 vid 5 pvid untagged (kernel 6.18), which has one VLAN and no NLA_F_NESTED.
-  const { header, payload } = requestOf((route) =>
-    addPortVlans(route, PORT, [
-      { id: 5, isPvid: true, isUntagged: true },
-      { id: 4094, isPvid: false, isUntagged: false },
-    ]),
-  );
-  assert.equal(header, [19, 0x5]);
-  assertBytes(
-    payload,
-    bytes(`
-      07 00 00 00  ; ifi_family AF_BRIDGE, pad, ifi_type
-      04 00 00 00  ; ifi_index
-      00 00 00 00  ; ifi_flags
-      00 00 00 00  ; ifi_change
-      14 00 1a 80  ; IFLA_AF_SPEC nested (20 bytes)
-      08 00 02 00 06 00 05 00  ; IFLA_BRIDGE_VLAN_INFO: PVID | UNTAGGED, 5
-      08 00 02 00 00 00 fe 0f  ; IFLA_BRIDGE_VLAN_INFO: 4094
-    `),
-  );
-});
-
-test('deletePortVlans() sends what bridge vlan del sends', () => {
-  // Captured: bridge vlan del dev v0 vid 5.
-  const { header, payload } = requestOf((route) => deletePortVlans(route, PORT, [5]));
-  assert.equal(header, [17, 0x5]);
-  assertBytes(
-    payload,
-    bytes(`
-      07 00 00 00 04 00 00 00 00 00 00 00 00 00 00 00  ; struct ifinfomsg
-      0c 00 1a 80  ; IFLA_AF_SPEC nested (12 bytes)
-      08 00 02 00 00 00 05 00  ; IFLA_BRIDGE_VLAN_INFO: 5
-    `),
-  );
-});
-
-test('every change names the port when the kernel refuses', () => {
+test('setBridgePort() names the port when the kernel refuses', () => {
   const route = new NetlinkConnection(new FakeTransport(() => [acknowledge(95)]));
-  for (const [work, message] of [
-    [() => setBridgePort(route, PORT, { hairpin: true, isolated: false }), 'Cannot set bridge port "v0": EOPNOTSUPP'],
-    [() => addPortVlans(route, PORT, []), 'Cannot add VLANs to bridge port "v0": EOPNOTSUPP'],
-    [() => deletePortVlans(route, PORT, [1]), 'Cannot delete VLANs of bridge port "v0": EOPNOTSUPP'],
-  ] as const) {
-    assert.is(thrown(work).message, message);
-  }
+  const work = () => setBridgePort(route, PORT, { hairpin: true, isolated: false });
+  assert.is(thrown(work).message, 'Cannot set bridge port "v0": EOPNOTSUPP');
 });
 
 test.run();

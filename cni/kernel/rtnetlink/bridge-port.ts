@@ -1,7 +1,7 @@
-// What a bridge knows of one of its ports: flags, and VLANs where the kernel has bridge VLAN filtering.
+// The flags and the state that a bridge has for one of its ports. Its VLANs are port-vlan.ts's.
 //
-// Port flags are IFLA_BRPORT_* in IFLA_LINKINFO/IFLA_INFO_SLAVE_DATA of RTM_NEWLINK on the port; the same numbers come
-// back in RTM_GETLINK. VLANs are IFLA_AF_SPEC/IFLA_BRIDGE_VLAN_INFO of RTM_SETLINK with family AF_BRIDGE.
+// They are IFLA_BRPORT_* in IFLA_LINKINFO/IFLA_INFO_SLAVE_DATA of RTM_NEWLINK on the port; the same numbers come back in
+// RTM_GETLINK.
 //
 // Source: include/uapi/linux/if_link.h, if_bridge.h (v6.12). Host order.
 
@@ -15,7 +15,6 @@ import {
   IFLA_INFO_SLAVE_KIND,
   IFLA_LINKINFO,
   type Link,
-  RTM_DELLINK,
   RTM_NEWLINK,
   RTM_SETLINK,
 } from './link.ts';
@@ -27,11 +26,6 @@ const IFLA_BRPORT_ISOLATED = 33;
 /** Port states (BR_STATE_* of if_bridge.h). */
 export const BR_STATE_DISABLED = 0;
 export const BR_STATE_FORWARDING = 3;
-
-const IFLA_AF_SPEC = 26;
-const IFLA_BRIDGE_VLAN_INFO = 2;
-const BRIDGE_VLAN_INFO_PVID = 0x02;
-const BRIDGE_VLAN_INFO_UNTAGGED = 0x04;
 
 export interface BridgePortFlags {
   /** Send a packet out of the port it came in by: a container can then reach itself through a service address. */
@@ -102,48 +96,4 @@ export function disableBridgePort(route: NetlinkConnection, port: { index: numbe
     if (isErrno(error, 'EBUSY', 'ENODEV', 'EOPNOTSUPP')) return false;
     throw error;
   }
-}
-
-/** A VLAN of a port. `isPvid`: untagged packets that come in belong to it. `isUntagged`: its packets go out without a tag. */
-export interface PortVlan {
-  readonly id: number;
-  readonly isPvid: boolean;
-  readonly isUntagged: boolean;
-}
-
-/** Add VLANs to a port. Throws NetlinkError EOPNOTSUPP when the kernel has no bridge VLAN filtering. */
-export function addPortVlans(
-  route: NetlinkConnection,
-  port: { index: number; name: string },
-  vlans: readonly PortVlan[],
-): void {
-  changePortVlans(route, RTM_SETLINK, `add VLANs to bridge port "${port.name}"`, port.index, vlans);
-}
-
-/** Take VLANs off a port; those it does not have are ignored by the kernel. */
-export function deletePortVlans(
-  route: NetlinkConnection,
-  port: { index: number; name: string },
-  ids: readonly number[],
-): void {
-  const vlans = ids.map((id) => ({ id, isPvid: false, isUntagged: false }));
-  changePortVlans(route, RTM_DELLINK, `delete VLANs of bridge port "${port.name}"`, port.index, vlans);
-}
-
-function changePortVlans(
-  route: NetlinkConnection,
-  type: number,
-  operation: string,
-  index: number,
-  vlans: readonly PortVlan[],
-): void {
-  const writer = new MessageWriter().u8(AF_BRIDGE).u8(0).u16(0).s32(index).u32(0).u32(0);
-  writer.nested(IFLA_AF_SPEC, (spec) => {
-    for (const { id, isPvid, isUntagged } of vlans) {
-      const flags = (isPvid ? BRIDGE_VLAN_INFO_PVID : 0) | (isUntagged ? BRIDGE_VLAN_INFO_UNTAGGED : 0);
-      // struct bridge_vlan_info: flags u16, vid u16
-      spec.attribute(IFLA_BRIDGE_VLAN_INFO, (info) => info.u16(flags).u16(id));
-    }
-  });
-  route.execute({ operation, type, flags: 0, payload: writer.finish() });
 }
