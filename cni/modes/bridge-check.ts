@@ -5,7 +5,7 @@ import { AF_INET, canonicalCidr, familyOf, splitCidr } from '../kernel/netlink/a
 import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
 import { listAddresses } from '../kernel/rtnetlink/address.ts';
 import { BR_STATE_FORWARDING, bridgePortFlags, bridgePortState } from '../kernel/rtnetlink/bridge-port.ts';
-import { hasSpanningTree } from '../kernel/rtnetlink/bridge.ts';
+import { hasSpanningTree, isVlanFiltering } from '../kernel/rtnetlink/bridge.ts';
 import { findLink, type Link, listLinks } from '../kernel/rtnetlink/link.ts';
 import { describeRoute, listRoutes, type Route, RT_TABLE_MAIN } from '../kernel/rtnetlink/route.ts';
 import { withRtnetlink } from '../kernel/rtnetlink/socket.ts';
@@ -14,10 +14,12 @@ import type { AttachmentKey } from '../protocol/config.ts';
 import { canonicalMac } from '../protocol/mac.ts';
 import { type Ip, ipsOf } from '../protocol/result.ts';
 import type { BridgeConfig } from './bridge-config.ts';
+import { checkPortVlans, wantedVlansOf } from './bridge-vlan.ts';
 import { hostInterfaceName } from './host-interface-name.ts';
 import type { Attached, Expected, Host, Sandbox } from './mode.ts';
 import { metricOf } from './route-placement.ts';
 import { kernelRoutes } from './sandbox-interface.ts';
+import { checkVlanGateway, vlanGatewayName } from './vlan-gateway.ts';
 
 /** What is wrong with a bridge attachment, one sentence each. */
 export function checkBridgeAttachment(
@@ -31,7 +33,7 @@ export function checkBridgeAttachment(
   const hostEnd = findLink(host.route, expectedHostInterface(key, expected));
   return withRtnetlink(sandbox.netns, (route) => [
     ...checkBridge(host, key, config, bridge, expected),
-    ...checkPort(config, bridge, hostEnd, expectedHostInterface(key, expected)),
+    ...checkPort(host, config, bridge, hostEnd ?? expectedHostInterface(key, expected)),
     ...checkSandboxEnd(route, sandbox, key, config, hostEnd, expected),
   ]);
 }
@@ -55,10 +57,13 @@ function checkBridge(
   if (bridge.kind !== 'bridge') return [`"${config.bridge}" is no longer a bridge`];
   const problems: string[] = [];
   if (!bridge.isUp) problems.push(`bridge "${config.bridge}" is down`);
-  const reported = expected.interfaces.find(({ name, sandbox }) => name === bridge.name && !sandbox);
+  const reported = reportedMac(expected, bridge.name);
   // Only a gateway's stays the same whatever ports come and go.
-  if (config.isGateway && reported?.mac && canonicalMac(reported.mac) !== bridge.mac) {
-    problems.push(`bridge "${bridge.name}" has MAC ${bridge.mac}, prevResult says ${reported.mac}`);
+  if (config.isGateway && config.vlan === 0 && reported && canonicalMac(reported) !== bridge.mac) {
+    problems.push(`bridge "${bridge.name}" has MAC ${bridge.mac}, prevResult says ${reported}`);
+  }
+  if (wantedVlansOf(config) && !isVlanFiltering(bridge)) {
+    problems.push(`bridge "${bridge.name}" does not filter by VLAN: its containers see each other's VLANs, or nothing`);
   }
   return config.isGateway ? [...problems, ...checkGateway(host, key, config, bridge, expected)] : problems;
 }
@@ -70,24 +75,31 @@ function checkGateway(
   bridge: Link,
   expected: Attached,
 ): string[] {
-  const holder = config.vlan === 0 ? bridge : findLink(host.route, `${config.bridge}.${config.vlan}`);
+  const name = config.vlan === 0 ? bridge.name : vlanGatewayName(config);
+  const holder = config.vlan === 0 ? bridge : findLink(host.route, name);
+  const ofVlan = config.vlan === 0 ? [] : checkVlanGateway(host.route, bridge, config, reportedMac(expected, name));
   const present = holder ? listAddresses(host.route, holder.index).map(({ cidr }) => splitCidr(cidr).address) : [];
   const problems = ipsOf(expected, key.ifname).flatMap(({ gateway }) => {
     if (gateway === undefined) return [];
     const isIpv4 = familyOf(gateway) === AF_INET;
     const forwarding = findSysctl(isIpv4 ? ['ipv4', 'ip_forward'] : ['ipv6', 'conf', 'all', 'forwarding']);
     return [
-      ...(present.includes(gateway)
-        ? []
-        : [`gateway address ${gateway} is gone from "${holder?.name ?? config.bridge}"`]),
+      ...(present.includes(gateway) ? [] : [`gateway address ${gateway} is gone from "${name}"`]),
       ...(forwarding === '1' ? [] : [`the host does not forward IPv${isIpv4 ? 4 : 6}`]),
     ];
   });
-  return [...new Set(problems)];
+  return [...ofVlan, ...new Set(problems)];
 }
 
-function checkPort(config: BridgeConfig, bridge: Link | undefined, hostEnd: Link | undefined, name: string): string[] {
-  if (!hostEnd) return [`host interface "${name}" is gone`];
+/** The address that ADD reported of an interface on the host. */
+function reportedMac({ interfaces }: Attached, link: string): string | undefined {
+  return interfaces.find(({ name, sandbox }) => name === link && !sandbox)?.mac;
+}
+
+/** `hostEnd`: its name when there is none. */
+function checkPort(host: Host, config: BridgeConfig, bridge: Link | undefined, hostEnd: Link | string): string[] {
+  if (typeof hostEnd === 'string') return [`host interface "${hostEnd}" is gone`];
+  const { name } = hostEnd;
   const problems: string[] = [];
   if (config.mtu !== undefined && hostEnd.mtu !== config.mtu) {
     problems.push(`host interface "${name}" has MTU ${hostEnd.mtu}, the configuration says ${config.mtu}`);
@@ -110,7 +122,10 @@ function checkPort(config: BridgeConfig, bridge: Link | undefined, hostEnd: Link
     if (isSet !== isWanted)
       problems.push(`bridge port "${name}" has ${key} ${isSet}, the configuration says ${isWanted}`);
   }
-  return problems;
+  const vlans = wantedVlansOf(config);
+  if (!vlans) return problems;
+  const subject = `host interface "${name}"`;
+  return [...problems, ...checkPortVlans(host.route, { bridge, port: hostEnd, subject }, vlans)];
 }
 
 function checkSandboxEnd(

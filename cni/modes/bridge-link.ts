@@ -10,8 +10,9 @@ import { type FileLock, lockFile } from '../kernel/flock.ts';
 import { AF_INET, AF_UNSPEC, decodeMac, familyOf, networkOf, overlaps } from '../kernel/netlink/address-bytes.ts';
 import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
 import { addAddress, deleteAddress, IFA_F_NODAD, listAddresses, RT_SCOPE_LINK } from '../kernel/rtnetlink/address.ts';
-import { addBridge, isVlanFiltering } from '../kernel/rtnetlink/bridge.ts';
+import { addBridge, defaultVlanOf, isVlanFiltering } from '../kernel/rtnetlink/bridge.ts';
 import { deleteLink, findLink, type Link, listLinks, setLink } from '../kernel/rtnetlink/link.ts';
+import { listPortVlans } from '../kernel/rtnetlink/port-vlan.ts';
 import { randomBytes } from '../kernel/syscalls.ts';
 import { ensureSysctl, findSysctl, sysctlName } from '../kernel/sysctl.ts';
 import { CniError, ERR_ALREADY_EXISTS, ERR_KERNEL_REFUSED } from '../protocol/errors.ts';
@@ -118,26 +119,62 @@ function hasPorts(route: NetlinkConnection, bridge: Link): boolean {
 }
 
 /**
- * Put the gateway's addresses on a link of the host, as the reference bridge plugin does: one that is there with the
- * same prefix is fine; another IPv4 address, or an IPv6 address whose network overlaps, is an error, or is replaced
- * with forceAddress.
+ * Take something of a network's gateway back, unless a container of another ADD uses it: one on the bridge and in the
+ * same VLAN. Keeps others from attaching meanwhile.
+ */
+export function whileUnused(host: Host, { bridge: name, vlan }: BridgeConfig, step: () => void): void {
+  const lock = lockBridge(host, name, 'exclusive');
+  try {
+    const bridge = findLink(host.route, name);
+    if (!bridge || !hasContainers(host.route, bridge, vlan)) step();
+  } finally {
+    lock.release();
+  }
+}
+
+/** A container's port is a veth whose other end is in another namespace; a VLAN's gateway has both ends on the host. */
+function hasContainers(route: NetlinkConnection, bridge: Link, vlan: number): boolean {
+  const ports = listLinks(route).filter(
+    ({ kind, masterIndex, peerNetnsId }) =>
+      kind === 'veth' && masterIndex === bridge.index && peerNetnsId !== undefined,
+  );
+  if (!isVlanFiltering(bridge)) return ports.length > 0;
+  const id = vlan === 0 ? defaultVlanOf(bridge) : vlan;
+  return ports.some((port) => vlansOf(route, port).includes(id));
+}
+
+/** The VLANs of a port; none when it has left the bridge since it was listed. */
+function vlansOf(route: NetlinkConnection, port: Link): number[] {
+  try {
+    return listPortVlans(route, port).map(({ id }) => id);
+  } catch (error) {
+    if (isErrno(error, 'EINVAL', 'ENODEV')) return [];
+    throw error;
+  }
+}
+
+/** The gateway of a network on the host. */
+export interface Gateway {
+  /** Holds the addresses: the bridge, or the interface of a VLAN. */
+  readonly link: Link;
+  /** The addresses with the prefix length of their network. */
+  readonly cidrs: readonly string[];
+}
+
+/**
+ * Put the gateway's addresses on its link, as the reference bridge plugin does: one that is there with the same prefix is
+ * fine; another IPv4 address, or an IPv6 address whose network overlaps, is an error, or is replaced with forceAddress.
  *
  * Throws CniError 102 on a conflict.
  */
-export function ensureGatewayAddresses(
-  host: Host,
-  link: Link,
-  gateways: readonly string[],
-  config: BridgeConfig,
-  undo: Undo,
-): void {
-  const [family, ...otherFamilies] = familiesOf(gateways);
+export function ensureGatewayAddresses(host: Host, { link, cidrs }: Gateway, config: BridgeConfig, undo: Undo): void {
+  const [family, ...otherFamilies] = familiesOf(cidrs);
   // IPv6 addresses, the link-local one above all, are not asked for where none is needed: they take long to spell.
   const present = listAddresses(host.route, link.index, otherFamilies.length === 0 ? family : AF_UNSPEC)
     .filter(({ scope }) => scope < RT_SCOPE_LINK)
     .map(({ cidr }) => cidr);
-  const missing = gateways.filter((gateway) => !present.includes(gateway));
-  const conflicts = missing.flatMap((gateway) => present.filter((cidr) => isConflict(gateway, cidr, gateways)));
+  const missing = cidrs.filter((gateway) => !present.includes(gateway));
+  const conflicts = missing.flatMap((gateway) => present.filter((cidr) => isConflict(gateway, cidr, cidrs)));
   const [conflict] = conflicts;
   if (conflict !== undefined && !config.forceAddress) {
     throw new CniError(
@@ -151,7 +188,15 @@ export function ensureGatewayAddresses(
     );
     deleteAddress(host.route, link.index, cidr);
   }
-  for (const gateway of missing) addGatewayAddress(host, link, gateway, conflicts.length > 0, undo);
+  for (const gateway of missing) {
+    undo.push(`delete address ${gateway} of "${link.name}"`, () => {
+      const takeBack = (): void => void deleteAddress(host.route, link.index, gateway);
+      // One that has taken the place of another, which is put back, must not stay beside it.
+      if (conflicts.length > 0) takeBack();
+      else whileUnused(host, config, takeBack);
+    });
+    addGatewayAddress(host.route, link, gateway);
+  }
   // Containers know the address by this MAC: keep the kernel from choosing another when ports come and go. Every time,
   // since whoever put the address there need not have.
   setLink(host.route, link, { mac: link.mac });
@@ -162,18 +207,9 @@ function isConflict(gateway: string, present: string, gateways: readonly string[
   return familyOf(gateway) === AF_INET || overlaps(networkOf(gateway), networkOf(present));
 }
 
-/** `isReplacing`: it takes the place of another, which undo puts back, so the two must not both stay. */
-function addGatewayAddress(host: Host, link: Link, gateway: string, isReplacing: boolean, undo: Undo): void {
-  undo.push(`delete address ${gateway} of "${link.name}"`, () => {
-    const lock = lockBridge(host, link.name, 'exclusive');
-    try {
-      if (isReplacing || !hasPorts(host.route, link)) deleteAddress(host.route, link.index, gateway);
-    } finally {
-      lock.release();
-    }
-  });
+function addGatewayAddress(route: NetlinkConnection, link: Link, gateway: string): void {
   try {
-    addAddress(host.route, link.index, gateway, IFA_F_NODAD);
+    addAddress(route, link.index, gateway, IFA_F_NODAD);
   } catch (error) {
     if (isErrno(error, 'EEXIST')) return; // another ADD was faster
     if (!isErrno(error, 'EACCES') || familyOf(gateway) === AF_INET) throw error;

@@ -4,20 +4,23 @@
 import { canonicalCidr } from '../kernel/netlink/address-bytes.ts';
 import { isErrno } from '../kernel/errno.ts';
 import { addAddress, IFA_F_NODAD, listAddresses } from '../kernel/rtnetlink/address.ts';
+import { isVlanFiltering, turnOnVlanFiltering } from '../kernel/rtnetlink/bridge.ts';
 import { setBridgePort } from '../kernel/rtnetlink/bridge-port.ts';
 import { findLink, type Link, setLink } from '../kernel/rtnetlink/link.ts';
 import { addRoute } from '../kernel/rtnetlink/route.ts';
 import { withRtnetlink } from '../kernel/rtnetlink/socket.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
+import { canonicalMac } from '../protocol/mac.ts';
 import { ipsOf } from '../protocol/result.ts';
 import type { BridgeConfig } from './bridge-config.ts';
-import { ensureBridge, ensureGatewayAddresses, lockBridge } from './bridge-link.ts';
-import { ensureVlanGateway, setPortVlans } from './bridge-vlan.ts';
+import { ensureBridge, ensureGatewayAddresses, findBridge, lockBridge } from './bridge-link.ts';
+import { mendPortVlans, wantedVlansOf } from './bridge-vlan.ts';
 import { familiesOf, gatewayCidrs } from './gateway.ts';
 import { ensureForwarding } from './forwarding.ts';
 import { hostInterfaceAlias, hostInterfaceName } from './host-interface-name.ts';
 import type { Attached, Host, Sandbox, Undo } from './mode.ts';
 import { kernelRoutes } from './sandbox-interface.ts';
+import { ensureVlanGateway } from './vlan-gateway.ts';
 
 /** What a repair has made is there to stay. */
 const NO_UNDO: Undo = { push: () => undefined };
@@ -39,22 +42,26 @@ export function repairBridgeAttachment(
 function repairHostSide(host: Host, key: AttachmentKey, config: BridgeConfig, hostEnd: Link, expected: Attached): void {
   const lock = lockBridge(host, config.bridge, 'shared');
   try {
+    const vlans = wantedVlansOf(config);
+    const present = findBridge(host.route, config.bridge);
+    if (vlans && present && !isVlanFiltering(present)) turnOnVlanFiltering(host.route, present);
     const bridge = ensureBridge(host, config, NO_UNDO);
     if (config.isGateway) {
-      const reported = expected.interfaces.find(({ name, sandbox }) => name === bridge.name && !sandbox)?.mac;
-      // Containers have learnt the gateway's MAC: a bridge that was made anew takes it up again.
-      if (reported && reported.toLowerCase() !== bridge.mac)
-        setLink(host.route, bridge, { mac: reported.toLowerCase() });
       const link = config.vlan === 0 ? bridge : ensureVlanGateway(host, bridge, config, NO_UNDO);
-      const gateways = gatewayCidrs({ ...expected, ips: ipsOf(expected, key.ifname) });
-      ensureGatewayAddresses(host, findLink(host.route, link.index) ?? link, gateways, config, NO_UNDO);
-      for (const family of familiesOf(gateways)) ensureForwarding(family);
+      const reported = expected.interfaces.find(({ name, sandbox }) => name === link.name && !sandbox)?.mac;
+      // Containers have learnt the gateway's MAC: a link that was made anew takes it up again.
+      const mac = reported === undefined ? undefined : canonicalMac(reported);
+      if (mac !== undefined && mac !== link.mac) setLink(host.route, link, { mac });
+      const cidrs = gatewayCidrs({ ...expected, ips: ipsOf(expected, key.ifname) });
+      const current = findLink(host.route, link.index) ?? link;
+      ensureGatewayAddresses(host, { link: current, cidrs }, config, NO_UNDO);
+      for (const family of familiesOf(cidrs)) ensureForwarding(family);
     }
     const mtu = config.mtu === undefined ? {} : { mtu: config.mtu };
     setLink(host.route, hostEnd, { masterIndex: bridge.index, isUp: true, ...mtu });
     const flags = { hairpin: config.hairpinMode, isolated: config.portIsolation };
     setBridgePort(host.route, hostEnd, flags, hostInterfaceAlias(key));
-    setPortVlans(host, hostEnd, config);
+    if (vlans) mendPortVlans(host.route, hostEnd, vlans);
   } finally {
     lock.release();
   }

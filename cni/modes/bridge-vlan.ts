@@ -1,91 +1,119 @@
-// VLANs of bridge mode: the container's port in one or several, and a gateway inside a VLAN.
+// The VLANs that a container's port on the bridge is in: `vlan` untagged, those of `vlanTrunk` tagged, and no other but,
+// with `preserveDefaultVlan`, the default VLAN of the bridge, in which the kernel puts each new port.
+//
 // Needs a kernel with CONFIG_BRIDGE_VLAN_FILTERING; ensureBridge() has refused by now where that is missing.
 
-import { isErrno } from '../kernel/errno.ts';
-import { openOwnNetns } from '../kernel/netns.ts';
-import { addPortVlans, deletePortVlans, type PortVlan } from '../kernel/rtnetlink/bridge-port.ts';
-import { deleteLink, findLink, type Link, listLinks, MAX_LINK_NAME_BYTES, setLink } from '../kernel/rtnetlink/link.ts';
-import { addVethPair } from '../kernel/rtnetlink/veth.ts';
-import { digestOf } from '../protocol/digest.ts';
-import { CniError, ERR_ALREADY_EXISTS, ERR_KERNEL_REFUSED } from '../protocol/errors.ts';
-import { FieldError } from '../protocol/fields.ts';
+import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
+import { defaultVlanOf, isVlanFiltering } from '../kernel/rtnetlink/bridge.ts';
+import type { Link } from '../kernel/rtnetlink/link.ts';
+import { listPortVlans, type PortVlan, portVlanAddition, portVlanDeletion } from '../kernel/rtnetlink/port-vlan.ts';
 import type { BridgeConfig } from './bridge-config.ts';
-import { lockBridge } from './bridge-link.ts';
-import type { Host, Undo } from './mode.ts';
 
-/** The VLAN the kernel puts every new port of a filtering bridge in. */
-const DEFAULT_VLAN = 1;
+/** As the reference: a trunk without a VLAN of its own sends its untagged packets in this one. */
+const NATIVE_VLAN_OF_TRUNK = 1;
 
-/** Put a port in the VLANs of the configuration: `vlan` untagged, those of `vlanTrunk` tagged. */
-export function setPortVlans(host: Host, port: Link, config: BridgeConfig): void {
-  if (config.vlan === 0 && config.vlanTrunk.length === 0) return;
-  if (!config.preserveDefaultVlan) deletePortVlans(host.route, port, [DEFAULT_VLAN]);
-  const vlans: PortVlan[] = config.vlanTrunk.map((id) => ({ id, isPvid: false, isUntagged: false }));
-  // As the reference: a trunk without a VLAN of its own sends its untagged packets in VLAN 1.
-  const native = config.vlan === 0 ? DEFAULT_VLAN : config.vlan;
-  addPortVlans(host.route, port, [...vlans, { id: native, isPvid: true, isUntagged: true }]);
+/** The VLANs a port is to be in, and whether it may be in others as well. */
+export interface WantedVlans {
+  readonly vlans: readonly PortVlan[];
+  readonly mayHaveMore: boolean;
 }
 
-/** Name of the link that holds the gateway's addresses of a VLAN, e.g. "cni0.100". Throws FieldError when it is too long. */
-export function vlanGatewayName(config: BridgeConfig): string {
-  const name = `${config.bridge}.${config.vlan}`;
-  if (Buffer.byteLength(name) > MAX_LINK_NAME_BYTES) {
-    throw new FieldError(
-      'bridge',
-      `must be shorter, since the gateway's interface "${name}" can have 15 bytes at most`,
-    );
-  }
-  return name;
+/** What the configuration wants of a container's port; undefined when it leaves the VLANs to the bridge. */
+export function wantedVlansOf(config: BridgeConfig): WantedVlans | undefined {
+  if (config.vlan === 0 && config.vlanTrunk.length === 0) return undefined;
+  const native = config.vlan === 0 ? NATIVE_VLAN_OF_TRUNK : config.vlan;
+  const tagged = config.vlanTrunk.filter((id) => id !== native);
+  return {
+    vlans: [...tagged.map((id) => ({ id, isPvid: false, isUntagged: false })), untagged(native)],
+    mayHaveMore: config.preserveDefaultVlan,
+  };
 }
 
-/**
- * Find or make the link that is the gateway of a VLAN: one end of a veth pair, whose other end is a port of the bridge
- * in that VLAN. It stays when the containers go, as the bridge does.
- */
-export function ensureVlanGateway(host: Host, bridge: Link, config: BridgeConfig, undo: Undo): Link {
-  const name = vlanGatewayName(config);
-  const portName = `veth${digestOf(`${config.bridge}\0${config.vlan}`).slice(0, 11)}`;
-  if (!findLink(host.route, name)) {
-    undo.push(`delete VLAN gateway "${name}"`, () => deleteUnusedGateway(host, bridge, name, portName));
-    createVlanGateway(host, bridge, config, name, portName);
-  }
-  const gateway = findLink(host.route, name);
-  if (gateway?.kind === 'veth') return gateway;
-  throw gateway
-    ? new CniError(
-        ERR_ALREADY_EXISTS,
-        `Cannot use "${name}" as gateway of VLAN ${config.vlan}: it already exists but is not a veth`,
-      )
-    : new CniError(ERR_KERNEL_REFUSED, `VLAN gateway "${name}" vanished while it was being made`);
+/** The VLAN of a port whose packets have no tag, neither those that come in nor those that go out. */
+export function untagged(id: number): PortVlan {
+  return { id, isPvid: true, isUntagged: true };
 }
 
-function createVlanGateway(host: Host, bridge: Link, config: BridgeConfig, name: string, portName: string): void {
-  const mtu = config.mtu === undefined ? {} : { mtu: config.mtu };
-  const own = openOwnNetns();
-  try {
-    addVethPair(
-      host.route,
-      { name, isUp: true, ...mtu },
-      { name: portName, masterIndex: bridge.index, ...mtu },
-      own.fd,
-    );
-  } catch (error) {
-    if (!isErrno(error, 'EEXIST')) throw error; // another ADD was faster
-  } finally {
-    own.close();
-  }
-  const port = findLink(host.route, portName);
-  if (!port) return;
-  setPortVlans(host, port, { ...config, vlanTrunk: [] });
-  setLink(host.route, port, { isUp: true, masterIndex: bridge.index });
+/** Put a port that was made a moment ago in its VLANs: it is in the default VLAN of the bridge, or in none. */
+export function setVlansOfNewPort(
+  route: NetlinkConnection,
+  bridge: Link,
+  port: Link,
+  { vlans, mayHaveMore }: WantedVlans,
+): void {
+  const defaultVlan = defaultVlanOf(bridge);
+  const isStray = defaultVlan !== 0 && !mayHaveMore && !vlans.some(({ id }) => id === defaultVlan);
+  route.executeAll([...(isStray ? [portVlanDeletion(port, [defaultVlan])] : []), portVlanAddition(port, vlans)]);
 }
 
-function deleteUnusedGateway(host: Host, bridge: Link, name: string, portName: string): void {
-  const lock = lockBridge(host, bridge.name, 'exclusive');
-  try {
-    const others = listLinks(host.route).filter((link) => link.masterIndex === bridge.index && link.name !== portName);
-    if (others.length === 0) deleteLink(host.route, name);
-  } finally {
-    lock.release();
+/** Put a port that may be in any VLANs in its own. True when that took a change. */
+export function mendPortVlans(route: NetlinkConnection, port: Link, wanted: WantedVlans): boolean {
+  const { missing, changed, stray } = compareVlans(route, port, wanted);
+  const wrong = [...missing, ...changed];
+  route.executeAll([
+    ...(stray.length > 0
+      ? [
+          portVlanDeletion(
+            port,
+            stray.map(({ id }) => id),
+          ),
+        ]
+      : []),
+    ...(wrong.length > 0 ? [portVlanAddition(port, wrong)] : []),
+  ]);
+  return stray.length + wrong.length > 0;
+}
+
+/** Say what is wrong with the VLANs of a port of the bridge. `subject` begins the sentences. */
+export function checkPortVlans(
+  route: NetlinkConnection,
+  { bridge, port, subject }: { readonly bridge: Link; readonly port: Link; readonly subject: string },
+  wanted: WantedVlans,
+): string[] {
+  if (!isVlanFiltering(bridge)) return []; // the bridge's fault, which is named with the bridge
+  const { missing, changed, stray } = compareVlans(route, port, wanted);
+  const problems: string[] = [];
+  if (missing.length > 0) problems.push(`${subject} is not in ${describeVlans(missing)} of bridge "${bridge.name}"`);
+  for (const vlan of changed) {
+    const says = vlan.isPvid ? 'without a tag both ways' : 'with a tag';
+    problems.push(`${subject} is in VLAN ${vlan.id} of bridge "${bridge.name}", but not ${says} (PVID, untagged)`);
   }
+  if (stray.length > 0) {
+    const which = describeVlans(stray);
+    problems.push(`${subject} is in ${which} of bridge "${bridge.name}", which the configuration does not name`);
+  }
+  return problems;
+}
+
+interface VlanDifference {
+  readonly missing: readonly PortVlan[];
+  /** As they are to be. */
+  readonly changed: readonly PortVlan[];
+  readonly stray: readonly PortVlan[];
+}
+
+function compareVlans(route: NetlinkConnection, port: Link, { vlans, mayHaveMore }: WantedVlans): VlanDifference {
+  const present = new Map(listPortVlans(route, port).map((vlan) => [vlan.id, vlan]));
+  const wantedIds = new Set(vlans.map(({ id }) => id));
+  const isChanged = ({ id, isPvid, isUntagged }: PortVlan): boolean => {
+    const found = present.get(id);
+    return found !== undefined && (found.isPvid !== isPvid || found.isUntagged !== isUntagged);
+  };
+  return {
+    missing: vlans.filter(({ id }) => !present.has(id)),
+    changed: vlans.filter(isChanged),
+    stray: mayHaveMore ? [] : [...present.values()].filter(({ id }) => !wantedIds.has(id)),
+  };
+}
+
+/** E.g. `VLAN 5`, `VLANs 5, 7-9`. */
+function describeVlans(vlans: readonly PortVlan[]): string {
+  const runs: { first: number; last: number }[] = [];
+  for (const { id } of vlans.toSorted((a, b) => a.id - b.id)) {
+    const run = runs.at(-1);
+    if (run?.last === id - 1) run.last = id;
+    else runs.push({ first: id, last: id });
+  }
+  const texts = runs.map(({ first, last }) => (first === last ? String(first) : `${first}-${last}`));
+  return `${vlans.length === 1 ? 'VLAN' : 'VLANs'} ${texts.join(', ')}`;
 }

@@ -1,15 +1,9 @@
 // Bridge mode: a veth pair between the container and a bridge of the host, addresses from IPAM, the bridge as gateway.
 
-import { monotonicMs } from '../kernel/clock.ts';
 import { isErrno } from '../kernel/errno.ts';
 import { AF_INET6, familyOf, firstHostOf, networkOf, splitCidr } from '../kernel/netlink/address-bytes.ts';
 import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
-import {
-  BR_STATE_DISABLED,
-  BR_STATE_FORWARDING,
-  bridgePortState,
-  portChange,
-} from '../kernel/rtnetlink/bridge-port.ts';
+import { BR_STATE_FORWARDING, portChange } from '../kernel/rtnetlink/bridge-port.ts';
 import { forwardDelayOf } from '../kernel/rtnetlink/bridge.ts';
 import {
   deleteLink,
@@ -23,7 +17,6 @@ import {
 import { listRoutes, type Route as KernelRoute, RT_TABLE_MAIN } from '../kernel/rtnetlink/route.ts';
 import { withRtnetlink } from '../kernel/rtnetlink/socket.ts';
 import { addVethPair } from '../kernel/rtnetlink/veth.ts';
-import { sleep } from '../kernel/syscalls.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
 import { CniError, ERR_ALREADY_EXISTS, ERR_KERNEL_REFUSED } from '../protocol/errors.ts';
 import { FieldError } from '../protocol/fields.ts';
@@ -32,16 +25,15 @@ import { checkBridgeAttachment } from './bridge-check.ts';
 import { repairBridgeAttachment } from './bridge-repair.ts';
 import { type BridgeConfig, parseBridgeConfig } from './bridge-config.ts';
 import { ensureBridge, ensureGatewayAddresses, findBridge, lockBridge, randomMac } from './bridge-link.ts';
-import { ensureVlanGateway, setPortVlans, vlanGatewayName } from './bridge-vlan.ts';
+import { setVlansOfNewPort, wantedVlansOf } from './bridge-vlan.ts';
 import { ensureForwarding } from './forwarding.ts';
 import { familiesOf, gatewayCidrs } from './gateway.ts';
 import { hostInterfaceAlias, hostInterfaceName } from './host-interface-name.ts';
 import type { Addressing, Attached, Detachment, Host, Mode, ModeRequest, Sandbox, Undo } from './mode.ts';
+import { waitForPort } from './port-state.ts';
 import { placeRoutes } from './route-placement.ts';
 import { announceAddresses, configureSandboxInterface, defaultRouteOf, trySysctl } from './sandbox-interface.ts';
-
-/** As long as the reference waits in all; here it was always there at the first look, 0.2 ms after the sandbox end came up. */
-const PORT_TIMEOUT_MS = 2_550;
+import { ensureVlanGateway, findVlanGatewayName, vlanGatewayName } from './vlan-gateway.ts';
 
 export const bridgeMode: Mode = {
   name: 'bridge',
@@ -54,7 +46,7 @@ export const bridgeMode: Mode = {
     return {
       objects: () => ({
         bridge: config.bridge,
-        ...(config.vlan !== 0 && { gateway: `${config.bridge}.${config.vlan}` }),
+        ...gatewayObject(config),
         hostInterface: hostInterfaceName(key),
       }),
       attach: (host, sandbox, addressing, undo) => attachToBridge(host, sandbox, key, config, addressing, undo),
@@ -101,7 +93,7 @@ function attachToBridge(
     if (links.some(({ name }) => name === key.ifname)) throw alreadyInSandbox(key, sandbox);
     const complete = completeAddressing(addressing, config);
     complete.routes = placeRoutes(complete.routes, routesOfOthers(route, links, complete.routes), config);
-    const { bridge, hostEnd, sandboxEnd } = connect(host, sandbox, key, config, complete, undo);
+    const { bridge, hostEnd, sandboxEnd, gateway } = connect(host, sandbox, key, config, complete, undo);
     host.mark('link');
     trySysctl(['ipv6', 'conf', hostEnd.name, 'accept_ra'], '0');
     if (!config.disableContainerInterface) {
@@ -111,7 +103,10 @@ function attachToBridge(
       else host.warn(describePortDelay(bridge, hostEnd, key));
     }
     host.mark('sandbox');
-    return { ...complete, interfaces: describeInterfaces(bridge, hostEnd, sandboxEnd, sandbox) };
+    const onHost = gateway && gateway !== bridge ? [describeInterface(gateway)] : [];
+    const own = { ...describeInterface(sandboxEnd), sandbox: sandbox.path };
+    // In the reference's order: its addresses name the third.
+    return { ...complete, interfaces: [describeInterface(bridge), describeInterface(hostEnd), own, ...onHost] };
   });
 }
 
@@ -124,6 +119,15 @@ function routesOfOthers(route: NetlinkConnection, links: readonly Link[], routes
 /** The container's end, as it was made: veth's ends have one MTU to begin with, and each names the other's index. */
 type SandboxEnd = Pick<Link, 'name' | 'index' | 'mac' | 'mtu'>;
 
+/**
+ * The host's interface in a VLAN, also where an operator makes it. A bridge whose name leaves no room for it has none there;
+ * plan() has refused it for a network with a gateway.
+ */
+function gatewayObject(config: BridgeConfig): { readonly gateway?: string } {
+  const gateway = config.vlan === 0 ? undefined : findVlanGatewayName(config);
+  return gateway === undefined ? {} : { gateway };
+}
+
 /** Everything that needs the bridge to stay: from finding or making it until the container's port is on it. */
 function connect(
   host: Host,
@@ -132,7 +136,7 @@ function connect(
   config: BridgeConfig,
   addressing: Addressing,
   undo: Undo,
-): { bridge: Link; hostEnd: Link; sandboxEnd: SandboxEnd } {
+): { bridge: Link; hostEnd: Link; sandboxEnd: SandboxEnd; gateway: Link | undefined } {
   const name = hostInterfaceName(key);
   // Chosen here and not by the kernel, so that nobody has to ask for it.
   const mac = config.mac ?? randomMac();
@@ -140,17 +144,19 @@ function connect(
   try {
     const bridge = ensureBridge(host, config, undo);
     // Before the pair, so that when both are taken back the port is gone before the addresses' turn comes.
-    if (config.isGateway) setUpGateway(host, bridge, config, gatewayCidrs(addressing), undo);
+    const gateway = config.isGateway ? setUpGateway(host, bridge, config, gatewayCidrs(addressing), undo) : undefined;
     addContainerPair(host, sandbox, key, { ...config, mac }, bridge, undo);
     const flags = { hairpin: config.hairpinMode, isolated: config.portIsolation };
     const query = linkQuery(name);
     const [, reply = []] = host.route.executeAll([portChange({ name }, flags, hostInterfaceAlias(key)), query]);
     const hostEnd = readLink(query, reply);
     if (hostEnd?.peerIndex === undefined) throw vanished(key, sandbox);
-    setPortVlans(host, hostEnd, config);
+    const vlans = wantedVlansOf(config);
+    if (vlans) setVlansOfNewPort(host.route, bridge, hostEnd, vlans);
     return {
       // The address of a bridge that nobody has given one is that of a port, perhaps of the one just added.
-      bridge: config.isGateway ? bridge : (findLink(host.route, bridge.index) ?? bridge),
+      bridge: gateway === bridge ? bridge : (findLink(host.route, bridge.index) ?? bridge),
+      gateway,
       hostEnd,
       sandboxEnd: { name: key.ifname, index: hostEnd.peerIndex, mac, mtu: hostEnd.mtu },
     };
@@ -159,10 +165,12 @@ function connect(
   }
 }
 
-function setUpGateway(host: Host, bridge: Link, config: BridgeConfig, gateways: readonly string[], undo: Undo): void {
+/** Make the host the network's gateway. Returns the link that holds the addresses. */
+function setUpGateway(host: Host, bridge: Link, config: BridgeConfig, cidrs: readonly string[], undo: Undo): Link {
   const link = config.vlan === 0 ? bridge : ensureVlanGateway(host, bridge, config, undo);
-  ensureGatewayAddresses(host, link, gateways, config, undo);
-  for (const family of familiesOf(gateways)) ensureForwarding(family);
+  ensureGatewayAddresses(host, { link, cidrs }, config, undo);
+  for (const family of familiesOf(cidrs)) ensureForwarding(family);
+  return link;
 }
 
 function addContainerPair(
@@ -222,40 +230,14 @@ function completeAddressing(addressing: Addressing, config: BridgeConfig): Addre
   return { ips, routes, dns: addressing.dns };
 }
 
-/**
- * Until the bridge has noticed the port's carrier, the first packets are lost, and the sender repeats them only a second
- * later. With STP (which nobody needs here, but an adopted bridge may have) it then listens and learns for half a minute
- * more; that is the operator's choice, and not waited for. Returns the port's BR_STATE_*.
- */
-function waitForPort(route: NetlinkConnection, hostEnd: Link): number {
-  const deadline = monotonicMs() + PORT_TIMEOUT_MS;
-  for (let waitMs = 1; ; waitMs = Math.min(waitMs * 2, 50)) {
-    const port = findLink(route, hostEnd.index);
-    const state = (port && bridgePortState(port)) ?? BR_STATE_DISABLED;
-    if (state !== BR_STATE_DISABLED) return state;
-    if (!port || monotonicMs() > deadline) {
-      throw new CniError(
-        ERR_KERNEL_REFUSED,
-        `Bridge port "${hostEnd.name}" does not come up: its link is ${port?.operstate ?? 'gone'}`,
-      );
-    }
-    sleep(waitMs);
-  }
-}
-
 /** `bridge`: as it was found before the port was added. */
 function describePortDelay(bridge: Link, hostEnd: Link, key: AttachmentKey): string {
   const seconds = 2 * forwardDelayOf(bridge);
   return `Bridge "${bridge.name}" runs STP with a forward delay of ${seconds / 2} s: its port "${hostEnd.name}" does not forward yet, and container "${key.containerId}" reaches nobody by "${key.ifname}" for ${seconds} s (turn off stp_state, or lower forward_delay)`;
 }
 
-function describeInterfaces(bridge: Link, hostEnd: Link, sandboxEnd: SandboxEnd, sandbox: Sandbox): Interface[] {
-  return [bridge, hostEnd, sandboxEnd].map((link, i) => ({
-    name: link.name,
-    mac: link.mac,
-    mtu: link.mtu,
-    ...(i === 2 && { sandbox: sandbox.path }),
-  }));
+function describeInterface({ name, mac, mtu }: SandboxEnd): Interface {
+  return { name, mac, mtu };
 }
 
 /** Which of the two names is taken, for want of a word of the kernel's. */

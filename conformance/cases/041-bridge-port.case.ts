@@ -2,16 +2,15 @@
 
 import * as assert from 'uvu/assert';
 import { cases } from '../harness/case.ts';
-import { run as runProgram } from '../harness/command.ts';
 import type { Config } from '../harness/document.ts';
-import type { Host } from '../harness/host.ts';
 import { addPod, checkPod, delPod, hostEndOf } from '../harness/pod.ts';
 import { getLink, portFlag, portsOf } from '../harness/referee.ts';
 import { canPing, exchange, SILENCE_TIMEOUT_MS } from '../harness/traffic.ts';
 import { mustBeEmpty, mustRefuse } from '../harness/verdict.ts';
-import { skip } from '../suite/skip.ts';
+import { canFilterVlans, vlansOf, vlanTest } from '../harness/vlan.ts';
 
-const { test, run } = cases('bridge keys: port');
+const group = cases('bridge keys: port');
+const { test, run } = group;
 
 for (const [key, flag] of [
   ['hairpinMode', 'hairpin'],
@@ -98,26 +97,7 @@ function isChange(line: string): boolean {
   return !/^\+ (folder|file \S+\/(lock ""|locks\/|last_reserved_ip\.\d+ ))/.test(line);
 }
 
-/** Whether this kernel has CONFIG_BRIDGE_VLAN_FILTERING: asked of `ip`, in the namespace of the case. */
-function canFilterVlans(host: Host): boolean {
-  const args = ['-n', host.namespace.name, 'link', 'add', 'probe0', 'type', 'bridge', 'vlan_filtering', '1'];
-  if (runProgram('ip', args).code !== 0) return false;
-  host.namespace.ip('link', 'del', 'probe0');
-  return true;
-}
-
 const LATER_VLANS = { absent: 'vlanTrunk, and ports taken out of the default VLAN, in 1.1.1' };
-
-/** The VLANs of a port: the id, with what the port does with it. */
-function vlansOf(host: Host, port: string): string[] {
-  const [entry] = host.namespace.bridgeJson<{ vlans?: { vlan: number; flags?: string[] }[] }>(
-    'vlan',
-    'show',
-    'dev',
-    port,
-  );
-  return (entry?.vlans ?? []).map(({ vlan, flags = [] }) => [vlan, ...flags].join(' '));
-}
 
 for (const [key, vlans] of [
   [{ vlan: 100 }, ['100 PVID Egress Untagged']],
@@ -155,14 +135,11 @@ for (const [key, vlans] of [
   );
 }
 
-test(
+vlanTest(
+  group,
   'the gateway of a VLAN is a link of its own on the host, reached by the pods of that VLAN alone',
   'same',
   (host) => {
-    if (!canFilterVlans(host)) {
-      skip('the gateway of a VLAN', 'this kernel has no bridge VLAN filtering');
-      return;
-    }
     const config = (vlan: number): Config => host.config({ vlan, isGateway: true });
     const [inside, outside] = [addPod(host, config(100)), addPod(host, { ...config(200), isGateway: false })];
     assert.ok(canPing(inside.namespace, '10.77.0.1'));

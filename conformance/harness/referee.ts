@@ -16,6 +16,8 @@ export interface Link {
   /** Index of the other end of a veth pair, in the namespace that link_netnsid stands for. */
   readonly link_index?: number;
   readonly link_netnsid?: number;
+  /** Name of the other end, where that is in the same namespace. */
+  readonly link?: string;
   readonly linkinfo?: {
     readonly info_kind?: string;
     readonly info_data?: Readonly<Record<string, unknown>>;
