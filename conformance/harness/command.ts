@@ -20,7 +20,10 @@ export interface RunOptions {
   readonly cwd?: string;
 }
 
-const DEFAULT_TIMEOUT_MS = 30_000;
+/** How many times slower than a machine's own processors those are that run the tests: a virtual machine without KVM. */
+export const SLOWNESS = Number(process.env.CONFORMANCE_SLOWNESS ?? 1);
+
+const DEFAULT_TIMEOUT_MS = 30_000 * SLOWNESS;
 
 /** Run a program to its end. Throws Error when it cannot be started or does not end in time. */
 export function run(program: string, args: readonly string[], options: RunOptions = {}): Output {

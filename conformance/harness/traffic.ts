@@ -3,14 +3,15 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { SLOWNESS } from './command.ts';
 import type { Namespace } from './namespace.ts';
 
 const ECHO = fileURLToPath(new URL('./echo.ts', import.meta.url));
 const DEFAULT_PORT = 7777;
 /** For traffic that must pass. Long, since the machine may be busy. */
-const ANSWER_TIMEOUT_MS = 5000;
+const ANSWER_TIMEOUT_MS = 5000 * SLOWNESS;
 /** For traffic that must not pass: a pod next door answers in far under a millisecond. */
-export const SILENCE_TIMEOUT_MS = 700;
+export const SILENCE_TIMEOUT_MS = 700 * SLOWNESS;
 
 export interface Exchange {
   readonly from: Namespace;
@@ -35,7 +36,7 @@ export interface Reply {
 }
 
 /** One ping, answered within `timeoutMs` or not. IPv4 or IPv6 by the address. */
-export function canPing(from: Namespace, address: string, timeoutMs = 3000): boolean {
+export function canPing(from: Namespace, address: string, timeoutMs = 3000 * SLOWNESS): boolean {
   const seconds = String(timeoutMs / 1000);
   return (
     from.run('ping', ['-n', '-c', '1', '-W', seconds, '-w', String(Math.ceil(timeoutMs / 1000)), address]).code === 0
