@@ -245,7 +245,7 @@ const ROWS: readonly (readonly [what: string, value: unknown, faults: readonly R
   [
     'isolates twice',
     list({ icc: false }, {}, [{ type: 'firewall', ingressPolicy: 'same-bridge' }]),
-    [/^warning plugins\[1\]: podlink isolates the containers already.*"icc": false/],
+    [/^warning plugins\[1\]: podlink isolates the containers already.*"icc": false.*but keep "firewall" in the list/],
   ],
   ['has a firewall plugin that isolates nobody', list({ icc: false }, {}, [{ type: 'firewall' }]), []],
   [

@@ -15,6 +15,7 @@ import { findDoubles } from './doubled-work.ts';
 import { type Fault, warning } from './fault.ts';
 import { type KernelFiles, probe } from './kernel-feature.ts';
 import { findUnknownKeys, LIST_KEYS } from './known-keys.ts';
+import { findSecondInterfaces } from './second-interface.ts';
 import { nearestWord, suggest } from './spelling.ts';
 
 /** A fault, and where in the file it is: `plugins[0]`, or empty for the file as a whole. */
@@ -87,7 +88,12 @@ function checkList(list: Record<string, unknown>, options: ConfCheckOptions): Ch
   const checked = plugins.map((entry: unknown, i) => checkPlugin(entry, `plugins[${i}]`, list, options));
   return {
     entries: checked.reduce((sum, { entries }) => sum + entries, 0),
-    faults: [...unknown, ...checked.flatMap(({ faults }) => faults), ...findDoubles(plugins)],
+    faults: [
+      ...unknown,
+      ...checked.flatMap(({ faults }) => faults),
+      ...findDoubles(plugins),
+      ...findSecondInterfaces(plugins),
+    ],
   };
 }
 

@@ -26,6 +26,10 @@ const DOUBLES: readonly Double[] = [
   { type: 'firewall', what: 'isolates the containers', find: byIsolation },
 ];
 
+/** It also lets the containers' traffic through where Docker, ufw or firewalld would drop it: podlink cannot. */
+const KEEP_FIREWALL =
+  'take that from one of them, but keep "firewall" in the list where Docker, ufw or firewalld is on the node, or the pods are cut off';
+
 /** What is doubled in the entries of a list, with the place of the other plugin. */
 export function findDoubles(plugins: readonly unknown[]): (Fault & { readonly place: string })[] {
   const entries = plugins.map((entry) => (isObject(entry) ? entry : {}));
@@ -46,7 +50,7 @@ export function findDoubles(plugins: readonly unknown[]): (Fault & { readonly pl
       .toReversed()
       .map(({ type, what, by }) => ({
         ...warning(
-          `podlink ${what} already, since plugins[${ours}] has ${by}: take that from one of them, or "${type}" out of the list`,
+          `podlink ${what} already, since plugins[${ours}] has ${by}: ${type === 'firewall' ? KEEP_FIREWALL : `take that from one of them, or "${type}" out of the list`}`,
         ),
         place,
       }));

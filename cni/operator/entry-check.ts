@@ -3,6 +3,7 @@
 
 import { IpamError } from '../../ipam/errors.ts';
 import { findIpamDriver } from '../../ipam/registry.ts';
+import { refuseUnservedProtection } from '../features/unserved-protection.ts';
 import { MODE_NAMES } from '../modes/mode-selection.ts';
 import { type NetworkConfig, parseNetworkConfig } from '../protocol/config.ts';
 import { FieldError, isObject } from '../protocol/fields.ts';
@@ -166,6 +167,7 @@ function tryPlan(raw: RawConfig, env: Environment, warn: (message: string) => vo
   const stdin = JSON.stringify(raw);
   const config = parseNetworkConfig(stdin);
   parseLogPath(config.fields);
+  refuseUnservedProtection(config.fields);
   const key = { network: config.name, containerId: 'validate', ifname: 'eth0' };
   const context = new Context(env, warn);
   try {

@@ -17,6 +17,9 @@ const OF_SPECIFICATION: KeyTree = {
   dns: DNS,
 };
 
+/** Keys of other plugins that promise protection: cni/features/unserved-protection.ts. */
+const UNSERVED = ['ingressPolicy', 'iptablesAdminChainName', 'firewalldZone', 'vrfname', 'spoofchk', 'isolate'];
+
 /** The entry of type `podlink`, without its `ipam`. */
 export const ENTRY_KEYS: KeyTree = {
   ...OF_SPECIFICATION,
@@ -32,6 +35,8 @@ export const ENTRY_KEYS: KeyTree = {
   ...leaves('hostBindingIPv4', 'snat', 'masqAll', 'backend', 'conditionsV4', 'conditionsV6', 'markMasqBit'),
   ...leaves('externalSetMarkChain', 'ingressRate', 'ingressBurst', 'egressRate', 'egressBurst'),
   ...leaves('unshapedSubnets', 'shapedSubnets', 'sysctl', 'promisc', 'allmulti', 'txQLen'),
+  // Refused, with what to do instead.
+  ...leaves(...UNSERVED),
   // The call log: cni/verbs/call-log.ts.
   ...leaves('log'),
 };
@@ -44,7 +49,7 @@ export const BRIDGE_KEYS = Object.keys(ENTRY_KEYS).filter(
       key in OF_SPECIFICATION ||
       ['mode', 'target', 'targetPaths', 'allowModes', 'overrides', 'log'].includes(key) ||
       // In a mode without such an interface ADD refuses these, or has a use for them.
-      ['mac', 'sysctl', 'promisc', 'allmulti', 'txQLen'].includes(key)
+      ['mac', 'sysctl', 'promisc', 'allmulti', 'txQLen', ...UNSERVED].includes(key)
     ),
 );
 

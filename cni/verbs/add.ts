@@ -6,10 +6,17 @@
 
 import { identityOf } from '../kernel/netns.ts';
 import { formatUtc } from '../../ipam/utc.ts';
+import { refuseUnservedProtection } from '../features/unserved-protection.ts';
 import type { Attached, Sandbox } from '../modes/mode.ts';
 import { UndoStack } from '../modes/undo-stack.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
-import { CniError, ERR_ALREADY_EXISTS, ERR_CLEANUP_INCOMPLETE, toCniError } from '../protocol/errors.ts';
+import {
+  CniError,
+  ERR_ALREADY_EXISTS,
+  ERR_CLEANUP_INCOMPLETE,
+  ERR_INVALID_NETWORK_CONFIG,
+  toCniError,
+} from '../protocol/errors.ts';
 import { type AttachmentRequest, refuseMalformedArgs } from '../protocol/request.ts';
 import { encodeResult } from '../protocol/result-codec.ts';
 import type { Result } from '../protocol/result.ts';
@@ -42,9 +49,11 @@ import { closeSandbox, openSandbox } from './sandbox.ts';
 export async function add(request: AttachmentRequest, context: Context): Promise<Result> {
   const key = keyOf(request);
   refuseMalformedArgs(request);
+  refuseUnservedProtection(request.config.fields);
   const plan = planRequest({ ...request, key }, context);
   const prepared = plan.ipam?.prepare();
   const previous = request.config.prevResult();
+  if (plan.mode.hasOwnInterface && previous) refuseSecondInterface(key, previous);
   context.mark('plan');
   const lock = lockAttachment(context.runDir, key);
   try {
@@ -60,6 +69,15 @@ export async function add(request: AttachmentRequest, context: Context): Promise
   } finally {
     lock.release();
   }
+}
+
+/** An earlier plugin of the list has made the interface: podlink is no plugin that works on another's. */
+function refuseSecondInterface(key: AttachmentKey, previous: Result): void {
+  if (!previous.interfaces.some(({ name, sandbox }) => name === key.ifname && sandbox)) return;
+  throw new CniError(
+    ERR_INVALID_NETWORK_CONFIG,
+    `Cannot attach ${describeKey(key)}: an earlier plugin of the list has made "${key.ifname}", and podlink makes the interface itself: put podlink in its place, or make two networks of them`,
+  );
 }
 
 /** A container that runs in another's namespace gets no interface of its own there: it would be the other's. */

@@ -1,5 +1,6 @@
 // STATUS: could an ADD be served now? (CNI spec, section 2, "STATUS")
 
+import { refuseUnservedProtection } from '../features/unserved-protection.ts';
 import {
   CniError,
   ERR_INVALID_NETWORK_CONFIG,
@@ -19,6 +20,7 @@ const NOBODY = { containerId: 'status', ifname: 'eth0' };
 export async function status(request: NetworkRequest, context: Context): Promise<void> {
   const { config } = request;
   const key = { network: config.name, ...NOBODY };
+  refuseUnservedProtection(config.fields);
   const { steps, ipam, features } = planRequest({ ...request, key, args: new Map() }, context);
   await asUnavailable(config.name, async () => {
     // IPAM first, since it is what may have something against the configuration yet. It is not asked to prepare an ADD:
