@@ -5,7 +5,7 @@ import { dirname, join, resolve } from 'node:path';
 import { ensureDirectory } from '../kernel/directory.ts';
 import { isErrno } from '../kernel/errno.ts';
 import { lockFile } from '../kernel/flock.ts';
-import { type Call, type Command, UsageError } from './command.ts';
+import { type Call, type Command, CommandError, UsageError } from './command.ts';
 import { listConfFiles } from './conf-dir.ts';
 import { openRunningExecutable, type RunningExecutable } from './install-executable.ts';
 import { readManifest } from './install-manifest.ts';
@@ -53,7 +53,7 @@ export const installCommand: Command = {
     const executable = openRunningExecutable();
     const isDryRun = call.isSet('dry-run');
     try {
-      const isNewFolder = !existsSync(resolve(call.args[0] ?? ''));
+      const isNewFolder = !existsSync(absolutePath(call.args[0] ?? ''));
       const plan = install(call, executable, text, isDryRun);
       const { version } = call.surroundings;
       warnOfOthers(call, plan);
@@ -96,8 +96,11 @@ async function conflistText(call: Call, isWanted: boolean): Promise<string | und
 
 function install(call: Call, executable: RunningExecutable, text: string | undefined, isDryRun: boolean): InstallPlan {
   const dir = resolveDirectory(call.args[0] ?? '');
-  const confDir = resolveDirectory(call.valueOf('conf-dir') ?? '');
-  const conflist = text === undefined ? {} : { conflist: { path: join(confDir, CONFLIST_NAME), text } };
+  const confDir = call.valueOf('conf-dir');
+  const conflist =
+    text === undefined || confDir === undefined
+      ? {}
+      : { conflist: { path: join(resolveDirectory(confDir), CONFLIST_NAME), text } };
   const request = { dir, executable, version: call.surroundings.version, force: call.isSet('force'), ...conflist };
   // What is refused is refused before even a directory is made, and a second time changes nothing at all.
   const preview = planInstall(request, readManifest(dir));
@@ -115,12 +118,22 @@ function install(call: Call, executable: RunningExecutable, text: string | undef
 
 /** The directory itself where a link leads to it; it may be still to be made. */
 function resolveDirectory(path: string): string {
-  const absolute = resolve(path);
+  const absolute = absolutePath(path);
   try {
     return realpathSync(absolute);
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return absolute;
     throw error;
+  }
+}
+
+/** Throws CommandError where the working directory that a relative path starts from has been removed. */
+function absolutePath(path: string): string {
+  try {
+    return resolve(path);
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT')) throw error;
+    throw new CommandError(`the working directory is gone: "${path}" must be an absolute path`);
   }
 }
 

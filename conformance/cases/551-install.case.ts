@@ -50,6 +50,31 @@ test('an empty directory gets podlink and its names, which answer', NO_COMMANDS,
   assert.is(stateOf(dir).get('podlink'), `0755 ${stateOf(join(EXECUTABLE, '..')).get('podlink')?.split(' ')[1]}`);
 });
 
+test('a working directory that is gone is no matter where every path is absolute', NO_COMMANDS, (host) => {
+  const dir = join(host.folder, 'a/b');
+  const from = (...args: readonly string[]) =>
+    runProgram('sh', [
+      '-c',
+      'mkdir "$0" && cd "$0" && rmdir "$0" && exec "$@"',
+      join(host.folder, 'gone'),
+      EXECUTABLE,
+      ...args,
+    ]);
+  const more = ['--conf-dir', join(host.folder, 'net.d'), '--subnet', '10.9.0.0/16'];
+  for (const args of [
+    ['install', dir, '--dry-run'],
+    ['install', dir],
+    ['install', dir, ...more],
+    ['uninstall', dir],
+  ]) {
+    const { code, stderr } = from(...args);
+    assert.is(code, 0, `${args.join(' ')}: ${stderr}`);
+  }
+  const { code, stderr } = from('install', 'bin');
+  assert.is(code, 1);
+  assert.match(stderr, /^podlink: the working directory is gone: "bin" must be an absolute path\n$/);
+});
+
 test("others' plugins are refused by name, and nothing is changed", NO_COMMANDS, (host) => {
   const dir = stockFolder(host);
   const before = stateOf(host.folder);
