@@ -28,8 +28,7 @@ declare const PODLINK_VERSION: string | undefined;
 declare const setDeserializeMainFunction: ((main: () => Promise<void>) => void) | undefined;
 
 async function main(): Promise<void> {
-  // The only warning there is says that node:ffi is experimental: run from source, or by a command. Runtimes log it.
-  process.emitWarning = () => undefined;
+  silenceExperiments();
   const [, program = 'podlink', ...args] = process.argv;
   const isPacked = typeof PODLINK_VERSION === 'string';
   if (!process.env.CNI_COMMAND && (args.length > 0 || !isCalledByRuntime())) {
@@ -37,6 +36,20 @@ async function main(): Promise<void> {
     process.exit(await serveOperator(args, version));
   }
   exitProcess(await serve(isPacked ? basename(program) : 'podlink'));
+}
+
+/**
+ * Leave out Node's warning that node:ffi is experimental, which runtimes would log with every call. Others are the
+ * operator's to read: what Node deprecates for the sake of security among them.
+ */
+function silenceExperiments(): void {
+  const { emitWarning } = process;
+  process.emitWarning = (warning: string | Error, ...rest: readonly unknown[]) => {
+    const [options] = rest;
+    const type = typeof options === 'object' && options !== null && 'type' in options ? options.type : options;
+    if (type === 'ExperimentalWarning' || (warning instanceof Error && warning.name === 'ExperimentalWarning')) return;
+    Reflect.apply(emitWarning, process, [warning, ...rest]);
+  };
 }
 
 /** Whether a runtime called us and forgot CNI_COMMAND, which is its error to hear of; a person sets none of these. */
