@@ -5,7 +5,8 @@
 
 import { lstatSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
-import { binDirsOf, type Call } from './command.ts';
+import { BIN_DIR_OPTION, binDirsOf, type Call } from './command.ts';
+import { type ContainerdConfig, containerdConfigOf } from './containerd-config.ts';
 import { advise, type Finding } from './finding.ts';
 import type { Network } from './network-list.ts';
 
@@ -13,9 +14,13 @@ const subject = 'plugins';
 const TIMEOUT_MS = 10_000;
 
 export function examinePlugins(call: Call, networks: readonly Network[]): Finding[] {
-  const dirs = binDirsOf(call).filter((dir) => statSync(dir, { throwIfNoEntry: false })?.isDirectory());
+  const containerd = containerdConfigOf(call);
+  const isNamed = call.valueOf(BIN_DIR_OPTION.name) !== undefined || Boolean(call.surroundings.env.CNI_PATH);
+  const ordered = isNamed ? binDirsOf(call) : containerd?.binDirs;
+  const searched = ordered ?? binDirsOf(call);
+  const dirs = searched.filter((dir) => statSync(dir, { throwIfNoEntry: false })?.isDirectory());
   if (dirs.length === 0) {
-    const what = `none of the directories of plugins is there: ${binDirsOf(call).join(', ')}`;
+    const what = `none of the directories of plugins is there: ${searched.join(', ')}`;
     return [{ level: 'warn', subject, what, remedy: advise('name the one of the runtime with --bin-dir') }];
   }
   const withPodlink = dirs.filter((dir) => findPlugin(dir, 'podlink') !== undefined);
@@ -36,8 +41,25 @@ export function examinePlugins(call: Call, networks: readonly Network[]): Findin
   return [
     ...findings,
     ...dirs.flatMap((dir) => [...examineLink(dir, 'podlink'), ...examineLink(dir, 'loopback')]),
-    ...dirs.flatMap((dir) => examineLoopback(dir, sharing)),
+    ...examineLoopbacks(dirs, sharing, { isOrdered: ordered !== undefined, containerd }),
   ];
+}
+
+interface Search {
+  /** Whether the runtime is known to search the directories in this order: the first hit counts. */
+  readonly isOrdered: boolean;
+  readonly containerd: ContainerdConfig | undefined;
+}
+
+/** The plugin `loopback` that the runtime runs; each there is, where its order is not known. */
+function examineLoopbacks(dirs: readonly string[], sharing: readonly string[], search: Search): Finding[] {
+  const { isOrdered, containerd } = search;
+  if (containerd?.useInternalLoopback === true) {
+    const what = `containerd raises lo itself (use_internal_loopback in ${containerd.files[0]}): no plugin loopback is run`;
+    return [{ level: 'ok', subject, what }];
+  }
+  const withLoopback = dirs.filter((dir) => findPlugin(dir, 'loopback') !== undefined);
+  return (isOrdered ? withLoopback.slice(0, 1) : withLoopback).flatMap((dir) => examineLoopback(dir, sharing));
 }
 
 /** Whether a container of the network may get into a namespace that is not its own. */

@@ -4,6 +4,7 @@ import { parseNetworkConfig } from '../protocol/config.ts';
 import type { AttachmentRecord } from '../verbs/attachment-record.ts';
 import { findSharedAddresses } from './doctor-configuration.ts';
 import { examineFeatures, examineRelease } from './doctor-kernel.ts';
+import { findingsOfContainerd } from './doctor-runtime.ts';
 import { findingsOfSysctls } from './doctor-sysctls.ts';
 import { type Finding, formatFindings, summarizeFindings } from './finding.ts';
 import type { KernelFiles } from './kernel-feature.ts';
@@ -104,6 +105,17 @@ test('findSharedAddresses() names networks of which one gets what is meant for t
   assert.equal(more, []);
   assert.is(finding?.what, 'networks "a" and "b" both have addresses of 10.1.0.0/16');
   assert.is(findSharedAddresses([on('a', 'br1', '10.1.0.0/16'), on('b', 'br1', '10.1.0.0/24')]).length, 1);
+});
+
+test('findingsOfContainerd() warns of a cniVersion that the running containerd does not speak', () => {
+  const latest = { ...network({ cniVersion: '1.1.0' }), file: '/etc/cni/net.d/10-pods.conflist' };
+  const levelsOf = (version: string, of: readonly Network[]) =>
+    findingsOfContainerd(version, of).map(({ level }) => level);
+  assert.equal(levelsOf('1.7.24~ds1', [latest]), ['ok', 'warn']);
+  assert.equal(levelsOf('1.6.20', [latest]), ['ok', 'warn']);
+  assert.equal(levelsOf('2.1.9', [latest]), ['ok']);
+  assert.equal(levelsOf('1.7.24', [{ ...latest, ...network({}), file: latest.file }]), ['ok']);
+  assert.equal(levelsOf('1.7.24', [{ ...latest, file: undefined }]), ['ok'], 'of attachments on record alone');
 });
 
 test('findingsOfSysctls() tells whether bridged traffic passes iptables', () => {

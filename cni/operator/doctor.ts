@@ -2,11 +2,13 @@
 
 import { DATA_DIR_OPTION } from './address-book.ts';
 import { BIN_DIR_OPTION, type Call, type Command, CONF_DIR_OPTION } from './command.ts';
+import { CONTAINERD_CONFIG_OPTION } from './containerd-config.ts';
 import { examineBridges } from './doctor-bridges.ts';
 import { examineConfigurations } from './doctor-configuration.ts';
 import { examineFirewall } from './doctor-firewall.ts';
 import { examineKernel } from './doctor-kernel.ts';
 import { examineLocalhost } from './doctor-localhost.ts';
+import { examineRuntime } from './doctor-runtime.ts';
 import { examinePlugins } from './doctor-plugins.ts';
 import { examineAttachments, examineDirectories, examineReservations } from './doctor-state.ts';
 import { examineSysctls } from './doctor-sysctls.ts';
@@ -22,6 +24,7 @@ const EXAMINATIONS: readonly (readonly [subject: string, examine: Examination])[
   ['firewall', examineFirewall],
   ['firewall', examineLocalhost],
   ['plugins', examinePlugins],
+  ['runtime', examineRuntime],
   ['configuration', examineConfigurations],
   ['bridges', examineBridges],
   ['directories', examineDirectories],
@@ -39,6 +42,7 @@ export const doctorCommand: Command = {
     { name: 'strict', summary: 'let warnings count as failures' },
     CONF_DIR_OPTION,
     BIN_DIR_OPTION,
+    CONTAINERD_CONFIG_OPTION,
     DATA_DIR_OPTION,
   ],
   async run(call) {

@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert';
 import { cases } from '../harness/case.ts';
 import type { Config } from '../harness/document.ts';
 import type { Host } from '../harness/host.ts';
-import { mustEnd, mustSay, mustTell, NO_COMMANDS, writeConfDir } from '../harness/operator-command.ts';
+import { mustEnd, mustSay, mustTell, NO_COMMANDS, podlink, writeConfDir } from '../harness/operator-command.ts';
 import { addPod, delPod, type Pod } from '../harness/pod.ts';
 import { REFERENCE_FOLDER } from '../harness/plugin.ts';
 import { mustBeEmpty } from '../harness/verdict.ts';
@@ -108,6 +108,27 @@ test('doctor sees a loopback that is not ours, and how much it matters', NO_COMM
   copyFileSync(join(host.pluginFolder, 'podlink'), join(copied, 'loopback'));
   const findings = mustTell<Finding[]>(host, [...args, '--bin-dir', copied]);
   assert.ok(findings.some(({ level, what }) => level === 'ok' && what === `${copied}/loopback is podlink`));
+});
+
+test('doctor goes by the order of containerd, and by who raises lo', NO_COMMANDS, (host) => {
+  const [stock, ours] = ['stock-bin', 'our-bin'].map((name) => join(host.folder, name));
+  for (const dir of [stock, ours]) mkdirSync(dir as string);
+  symlinkSync(join(REFERENCE_FOLDER, 'loopback'), `${stock}/loopback`);
+  for (const name of ['podlink', 'loopback']) symlinkSync(join(host.pluginFolder, 'podlink'), `${ours}/${name}`);
+  const conf = writeConfDir(host, [host.config({ mode: 'host', name: 'shared' })]);
+  const file = join(host.folder, 'config.toml');
+  const told = (cni: string): string[] => {
+    writeFileSync(file, `version = 3\n[plugins.'io.containerd.cri.v1.runtime'.cni]\n${cni}\n`);
+    const args = ['doctor', '--conf-dir', conf, '--data-dir', host.dataDir, '--containerd-config', file, '--json'];
+    const findings = JSON.parse(podlink(host, args).stdout) as Finding[];
+    return findings.filter(({ what }) => /loopback/.test(what)).map(({ level, what }) => `${level} ${what}`);
+  };
+  assert.equal(told(`bin_dirs = ["${stock}", "${ours}"]`), [`fail ${stock}/loopback is not podlink`]);
+  assert.equal(told(`bin_dirs = ["${ours}", "${stock}"]`), [`ok ${ours}/loopback is podlink`]);
+  assert.equal(told(`bin_dir = "${stock}"`), [`fail ${stock}/loopback is not podlink`]);
+  const [internal, ...others] = told(`bin_dirs = ["${stock}", "${ours}"]\nuse_internal_loopback = true`);
+  assert.match(internal ?? '', /^ok containerd raises lo itself/);
+  assert.equal(others, []);
 });
 
 test('doctor names a remedy for a stock loopback that can be taken back', NO_COMMANDS, (host) => {
