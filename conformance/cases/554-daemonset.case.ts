@@ -21,6 +21,7 @@ interface Named {
   readonly name: string;
 }
 interface Container extends Named {
+  readonly resources: { readonly limits?: { readonly memory?: string } };
   readonly args: readonly string[];
   readonly env: readonly (Named & { valueFrom: { fieldRef: { fieldPath: string } } })[];
   readonly volumeMounts: readonly (Named & { mountPath: string })[];
@@ -29,8 +30,11 @@ interface PodSpec {
   readonly serviceAccountName: string;
   readonly hostNetwork: boolean;
   readonly tolerations: readonly object[];
+  readonly automountServiceAccountToken: boolean;
+  readonly securityContext: object;
   readonly initContainers: readonly Container[];
-  readonly volumes: readonly (Named & { hostPath: { path: string } })[];
+  readonly containers: readonly Container[];
+  readonly volumes: readonly (Named & { hostPath?: { path: string }; projected?: { sources: readonly object[] } })[];
 }
 interface Manifest {
   readonly kind: string;
@@ -82,10 +86,28 @@ test('its parts fit together', NO_MANIFEST, () => {
   assert.equal(env, [{ name: 'NODE_NAME', valueFrom: { fieldRef: { fieldPath: 'spec.nodeName' } } }]);
   const pathOf = (mounted: string) => {
     const name = volumeMounts.find(({ mountPath }) => mountPath === mounted)?.name;
-    return volumes.find((volume) => volume.name === name)?.hostPath.path;
+    return volumes.find((volume) => volume.name === name)?.hostPath?.path;
   };
   assert.is(pathOf(args[0] ?? ''), '/opt/cni/bin');
   assert.is(pathOf(args[args.indexOf('--conf-dir') + 1] ?? ''), '/etc/cni/net.d');
+});
+
+test('only the init container has a token, and every container has limits and a seccomp profile', NO_MANIFEST, () => {
+  const spec = podSpec();
+  assert.is(spec.automountServiceAccountToken, false);
+  assert.equal(spec.securityContext, { seccompProfile: { type: 'RuntimeDefault' } });
+  const account = readManifests().get('ServiceAccount') as { automountServiceAccountToken?: boolean };
+  assert.is(account.automountServiceAccountToken, false);
+  const token = spec.volumes.find(({ projected }) => projected);
+  const places = (containers: readonly Container[]) =>
+    containers.flatMap(({ volumeMounts = [] }) =>
+      volumeMounts.filter(({ name }) => name === token?.name).map(({ mountPath }) => mountPath),
+    );
+  assert.equal(places(spec.initContainers), ['/var/run/secrets/kubernetes.io/serviceaccount']);
+  assert.equal(places(spec.containers), []);
+  const names = token?.projected?.sources.flatMap((source) => Object.keys(source));
+  assert.equal(names, ['serviceAccountToken', 'configMap', 'downwardAPI']);
+  for (const { resources } of [...spec.initContainers, ...spec.containers]) assert.ok(resources.limits?.memory);
 });
 
 const NODES: Nodes = {
