@@ -84,7 +84,13 @@ export class DockerNode {
         `unix://${at('d.sock')}`,
       ],
       ...['--storage-driver', 'overlay2', '--exec-opt', 'native.cgroupdriver=cgroupfs'],
-      ...['--cgroup-parent', CgroupTree.own().path, '--oom-score-adjust', '0', '--bip', '10.244.10.1/24'],
+      ...['--cgroup-parent', CgroupTree.own().path, ...oomScoreArguments(), '--bip', '10.244.10.1/24'],
     ];
   }
+}
+
+/** Until version 25 dockerd adjusts its own score, which takes CAP_SYS_RESOURCE; from 26 on it has no such option. */
+function oomScoreArguments(): string[] {
+  const [, major] = /version (\d+)\./.exec(mustRun('dockerd', ['--version'], { timeoutMs: COMMAND_TIMEOUT_MS })) ?? [];
+  return Number(major) < 26 ? ['--oom-score-adjust', '0'] : [];
 }
