@@ -21,7 +21,7 @@ const TYPES_ON_DISK = ['host-local', 'podlink-etcd'];
 export const DATA_DIR_OPTION = {
   name: 'data-dir',
   value: 'DIR',
-  summary: "where reservations are (default: as the networks' configurations say, and /var/lib/cni/networks)",
+  summary: 'where reservations are (default: as the networks say, and /var/lib/cni/networks)',
   completes: 'directory',
 } as const;
 
