@@ -195,7 +195,7 @@ export function ensureGatewayAddresses(host: Host, { link, cidrs }: Gateway, con
       if (conflicts.length > 0) takeBack();
       else whileUnused(host, config, takeBack);
     });
-    addGatewayAddress(host.route, link, gateway);
+    addGatewayAddress(host, link, gateway, undo);
   }
   // Containers know the address by this MAC: keep the kernel from choosing another when ports come and go. Every time,
   // since whoever put the address there need not have.
@@ -207,9 +207,9 @@ function isConflict(gateway: string, present: string, gateways: readonly string[
   return familyOf(gateway) === AF_INET || overlaps(networkOf(gateway), networkOf(present));
 }
 
-function addGatewayAddress(route: NetlinkConnection, link: Link, gateway: string): void {
+function addGatewayAddress(host: Host, link: Link, gateway: string, undo: Undo): void {
   try {
-    addAddress(route, link.index, gateway, IFA_F_NODAD);
+    addAddress(host.route, link.index, gateway, IFA_F_NODAD);
   } catch (error) {
     if (isErrno(error, 'EEXIST')) return; // another ADD was faster
     if (!isErrno(error, 'EACCES') || familyOf(gateway) === AF_INET) throw error;
