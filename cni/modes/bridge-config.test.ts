@@ -36,6 +36,7 @@ test('parseBridgeConfig() has the reference plugin’s defaults', () => {
     vlanTrunk: [],
     preserveDefaultVlan: false,
     isInternal: false,
+    isPublishing: false,
   });
 });
 

@@ -32,7 +32,13 @@ import { hostInterfaceAlias, hostInterfaceName } from './host-interface-name.ts'
 import type { Addressing, Attached, Detachment, Host, Mode, ModeRequest, Sandbox, Undo } from './mode.ts';
 import { waitForPort } from './port-state.ts';
 import { placeRoutes } from './route-placement.ts';
-import { announceAddresses, configureSandboxInterface, defaultRouteOf, trySysctl } from './sandbox-interface.ts';
+import {
+  announceAddresses,
+  configureSandboxInterface,
+  defaultRouteOf,
+  isReversePathStrict,
+  trySysctl,
+} from './sandbox-interface.ts';
 import { ensureVlanGateway, findVlanGatewayName, vlanGatewayName } from './vlan-gateway.ts';
 
 export const bridgeMode: Mode = {
@@ -92,15 +98,17 @@ function attachToBridge(
     // The kernel would refuse it, too, but only when the host has been changed.
     if (links.some(({ name }) => name === key.ifname)) throw alreadyInSandbox(key, sandbox);
     const complete = completeAddressing(addressing, config);
-    complete.routes = placeRoutes(complete.routes, routesOfOthers(route, links, complete.routes), config);
+    const isFurther = links.some(({ flags }) => !(flags & IFF_LOOPBACK));
+    complete.routes = placeRoutes(complete.routes, isFurther ? listRivals(route, complete.routes) : [], config);
     const { bridge, hostEnd, sandboxEnd, gateway } = connect(host, sandbox, key, config, complete, undo);
     host.mark('link');
     trySysctl(['ipv6', 'conf', hostEnd.name, 'accept_ra'], '0');
     if (!config.disableContainerInterface) {
-      configureSandboxInterface(route, sandbox, sandboxEnd, complete, config);
+      configureSandboxInterface(route, sandbox, sandboxEnd, complete, { ...config, isFurther });
       const state = waitForPort(host.route, hostEnd);
       if (state === BR_STATE_FORWARDING) announceAddresses(route, sandboxEnd);
       else host.warn(describePortDelay(bridge, hostEnd, key));
+      if (isFurther && config.isPublishing && isReversePathStrict(bridge.name)) warnOfReversePath(host, key);
     }
     host.mark('sandbox');
     const onHost = gateway && gateway !== bridge ? [describeInterface(gateway)] : [];
@@ -110,9 +118,15 @@ function attachToBridge(
   });
 }
 
-/** What is in the container's way tables already; nothing is asked where it has no other interface. */
-function routesOfOthers(route: NetlinkConnection, links: readonly Link[], routes: readonly Route[]): KernelRoute[] {
-  if (links.every(({ flags }) => flags & IFF_LOOPBACK)) return [];
+/** The container answers by its first network, with the address of this one: the host, filtering strictly, drops it. */
+function warnOfReversePath(host: Host, { ifname, containerId }: AttachmentKey): void {
+  host.warn(
+    `The host drops what container "${containerId}" answers to the outside from "${ifname}", since its way out is another network, and the host filters reverse paths strictly: published ports do not answer there over IPv4 (net.ipv4.conf.all.rp_filter=2 is looser)`,
+  );
+}
+
+/** The routes that the container has already, of the families of these. */
+function listRivals(route: NetlinkConnection, routes: readonly Route[]): KernelRoute[] {
   return [...familiesOf(routes.map(({ dst }) => dst))].flatMap((family) => listRoutes(route, family));
 }
 

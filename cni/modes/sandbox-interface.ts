@@ -27,6 +27,8 @@ type LinkRef = Pick<Link, 'index' | 'name'>;
 
 export interface SandboxOptions {
   readonly enabledad: boolean;
+  /** The container has another interface, by which answers of this one may leave. */
+  readonly isFurther: boolean;
 }
 
 /** Configure the interface: it is up with its addresses and routes when this returns. Waits for nothing, unless `enabledad`. */
@@ -55,7 +57,9 @@ export function configureSandboxInterface(
   }
 }
 
-function setSandboxSysctls(link: string, hasIpv6: boolean, { enabledad }: SandboxOptions): void {
+function setSandboxSysctls(link: string, hasIpv6: boolean, { enabledad, isFurther }: SandboxOptions): void {
+  // What comes in from outside, by a published port, is answered by the first network: strictly filtered, it would be dropped.
+  if (isFurther && isReversePathStrict(link)) trySysctl(['ipv4', 'conf', link, 'rp_filter'], '2');
   if (hasIpv6) {
     const isOff = (name: string): boolean => (findSysctl(['ipv6', 'conf', name, 'disable_ipv6']) ?? '0') !== '0';
     if (isOff('lo')) trySysctl(['ipv6', 'conf', 'lo', 'disable_ipv6'], '0');
@@ -76,8 +80,8 @@ function setSandboxSysctls(link: string, hasIpv6: boolean, { enabledad }: Sandbo
  * minute. Call it when frames get through; what the kernel announces when the interface comes up is too early for that.
  *
  * The kernel does it for every interface with arp_notify or ndisc_notify whose MAC is set, also to the one it has
- * (NETDEV_CHANGEADDR in inetdev_event() and ndisc_netdev_event()). A packet socket of our own would cost 20 ms when it is
- * closed (synchronize_net() in packet_release()). Never fails: nobody but a neighbour with a stale entry misses it.
+ * (NETDEV_CHANGEADDR in inetdev_event() and ndisc_netdev_event()): one message of netlink, where a packet socket would take
+ * five system calls. Never fails: nobody but a neighbour with a stale entry misses it.
  */
 export function announceAddresses(route: NetlinkConnection, link: LinkRef & Pick<Link, 'mac'>): void {
   try {
@@ -85,6 +89,12 @@ export function announceAddresses(route: NetlinkConnection, link: LinkRef & Pick
   } catch {
     // The driver does not take a MAC while the link is up, or the link has just gone.
   }
+}
+
+/** Whether packets are dropped that come in by another link than their answers leave by: the larger value counts. */
+export function isReversePathStrict(link: string): boolean {
+  const values = ['all', link].map((name) => Number(findSysctl(['ipv4', 'conf', name, 'rp_filter']) ?? 0));
+  return Math.max(...values) === 1;
 }
 
 /** As in the reference plugins these are best effort: a kernel without IPv6 does not have them. */
