@@ -29,6 +29,7 @@ import { setVlansOfNewPort, wantedVlansOf } from './bridge-vlan.ts';
 import { ensureForwarding } from './forwarding.ts';
 import { familiesOf, gatewayCidrs } from './gateway.ts';
 import { hostInterfaceAlias, hostInterfaceName } from './host-interface-name.ts';
+import { requireIpv6Support } from './ipv6-support.ts';
 import type { Addressing, Attached, Detachment, Host, Mode, ModeRequest, Sandbox, Undo } from './mode.ts';
 import { waitForPort } from './port-state.ts';
 import { placeRoutes } from './route-placement.ts';
@@ -93,6 +94,7 @@ function attachToBridge(
   addressing: Addressing,
   undo: Undo,
 ): Attached {
+  requireIpv6Support(addressing, key);
   return withRtnetlink(sandbox.netns, (route) => {
     const links = listLinks(route);
     // The kernel would refuse it, too, but only when the host has been changed.

@@ -316,14 +316,14 @@ test('checkConf() looks for the plugin of another ipam where plugins are known t
 });
 
 test('checkConf() says what the kernel lacks only for what is asked for', () => {
-  const without: KernelFiles = { config: 'CONFIG_BRIDGE=y\n', modules: undefined, isLoaded: () => false };
+  const without: KernelFiles = { config: 'CONFIG_BRIDGE=y\n', modules: undefined, isLoaded: () => false, isThere: () => true };
   assert.equal(check(list({}), 'x.conflist', without), []);
   assert.match(
     check(list({ vlan: 5 }), 'x.conflist', without).join(),
     /^warning plugins\[0\]: "vlan" needs .*CONFIG_BRIDGE_VLAN_FILTERING/,
   );
   assert.match(check(list({ capabilities: { bandwidth: true } }), 'x.conflist', without).join(), /CONFIG_IFB/);
-  const silent: KernelFiles = { config: undefined, modules: undefined, isLoaded: () => false };
+  const silent: KernelFiles = { config: undefined, modules: undefined, isLoaded: () => false, isThere: () => true };
   assert.equal(check(list({ vlan: 5 }), 'x.conflist', silent), [], 'nothing is known to be missing');
 });
 

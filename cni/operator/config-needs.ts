@@ -8,6 +8,7 @@ import {
   FOR_INGRESS_LIMITS,
   FOR_MASQUERADING,
   FOR_PORTS,
+  IPV6,
   type KernelFeature,
   VLAN_FILTERING,
 } from './kernel-feature.ts';
@@ -30,6 +31,7 @@ export function kernelNeedsOf({ fields }: NetworkConfig): KernelNeed[] {
   const needs: readonly (KernelNeed & { readonly isAsked: boolean })[] = [
     { key: 'vlan', features: [VLAN_FILTERING], isAsked: Number(raw('vlan') ?? 0) > 0 },
     { key: 'vlanTrunk', features: [VLAN_FILTERING], isAsked: Array.isArray(vlanTrunk) && vlanTrunk.length > 0 },
+    { key: 'ipam', features: [IPV6], isAsked: hasIpv6(raw('ipam')) },
     { key: 'ipMasq', features: FOR_MASQUERADING, isAsked: raw('ipMasq') === true },
     { key: 'icc', features: FOR_FILTERING, isAsked: raw('icc') === false },
     { key: 'internal', features: [...FOR_FILTERING, ...FOR_FRAMES], isAsked: raw('internal') === true },
@@ -40,4 +42,10 @@ export function kernelNeedsOf({ fields }: NetworkConfig): KernelNeed[] {
     { key: 'capabilities.bandwidth', features: FOR_EGRESS_LIMITS, isAsked: isDeclared('bandwidth') },
   ];
   return needs.filter(({ isAsked }) => isAsked);
+}
+
+/** Whether a CIDR of IPv6 stands anywhere in the addressing: in ranges, addresses or routes. */
+function hasIpv6(value: unknown): boolean {
+  if (typeof value === 'string') return /^[0-9a-f]*:[0-9a-f:.]*\/\d+$/i.test(value);
+  return typeof value === 'object' && value !== null && Object.values(value).some(hasIpv6);
 }

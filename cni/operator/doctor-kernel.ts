@@ -1,6 +1,9 @@
 // The kernel: new enough, and with what the networks of this node need.
 
 import { release } from 'node:os';
+import { openOwnNetns } from '../kernel/netns.ts';
+import { listLinks } from '../kernel/rtnetlink/link.ts';
+import { withRtnetlink } from '../kernel/rtnetlink/socket.ts';
 import type { Call } from './command.ts';
 import { kernelNeedsOf } from './config-needs.ts';
 import { advise, type Finding } from './finding.ts';
@@ -9,6 +12,7 @@ import {
   FOR_EGRESS_LIMITS,
   FOR_FRAMES,
   FOR_PORTS,
+  IPV6,
   type KernelFeature,
   type KernelFiles,
   probe,
@@ -35,11 +39,27 @@ const GROUPS: readonly {
   },
   { features: FOR_FRAMES, purpose: '"macspoofchk" and "internal"', isVital: false },
   { features: FOR_EGRESS_LIMITS, purpose: 'bandwidth limits', isVital: false },
+  { features: [IPV6], purpose: 'IPv6 addresses', isVital: false },
   { features: [VLAN_FILTERING], purpose: '"vlan" and "vlanTrunk"', isVital: false },
 ];
 
 export function examineKernel(_call: Call, networks: readonly Network[]): Finding[] {
-  return [examineRelease(release()), ...examineFeatures(networks, readKernelFiles())];
+  return [examineRelease(release()), ...examineFeatures(networks, readKernelFiles()), ...examineStockIfbs()];
+}
+
+/** The kernel's module ifb makes two links when it is loaded, which people take for ours. */
+function examineStockIfbs(): Finding[] {
+  const own = openOwnNetns();
+  try {
+    const names = withRtnetlink(own, listLinks)
+      .filter(({ kind, name, alias }) => kind === 'ifb' && /^ifb\d$/.test(name) && alias === undefined)
+      .map(({ name }) => name);
+    if (names.length === 0) return [];
+    const what = `${names.join(', ')}: made by the kernel's module ifb when it was loaded, and not used by podlink ("options ifb numifbs=0" in /etc/modprobe.d/ifb.conf keeps them away)`;
+    return [{ level: 'ok', subject: 'kernel', what }];
+  } finally {
+    own.close();
+  }
 }
 
 /** `text`: as uname(2) tells it, 6.18.44-fc-v657. */

@@ -45,7 +45,7 @@ test('examineRelease() knows kernels that are too old', () => {
 });
 
 function levels(networks: readonly Network[], files: Partial<KernelFiles>): string[] {
-  const kernel = { config: undefined, modules: undefined, isLoaded: () => false, ...files };
+  const kernel = { config: undefined, modules: undefined, isLoaded: () => false, isThere: () => true, ...files };
   return examineFeatures(networks, kernel).map(({ level }) => level);
 }
 
@@ -53,15 +53,20 @@ test('examineFeatures() fails for what is missing only where a network needs it'
   const all = ['VETH', 'BRIDGE', 'NF_TABLES', 'NF_TABLES_INET', 'NFT_CT', 'NFT_NAT', 'NFT_MASQ', 'NFT_FIB_INET']
     .map((name) => `CONFIG_${name}=y\n`)
     .join('');
-  assert.equal(levels([], { config: all }), ['ok', 'ok', 'ok', 'ok', 'ok']);
-  assert.equal(levels([network({ macspoofchk: true })], { config: all }), ['ok', 'ok', 'fail', 'ok', 'ok']);
-  assert.equal(levels([network({ vlan: 7 })], { config: all }), ['ok', 'ok', 'ok', 'ok', 'fail']);
+  assert.equal(levels([], { config: all }), ['ok', 'ok', 'ok', 'ok', 'ok', 'ok']);
+  assert.equal(levels([network({ macspoofchk: true })], { config: all }), ['ok', 'ok', 'fail', 'ok', 'ok', 'ok']);
+  assert.equal(levels([network({ vlan: 7 })], { config: all }), ['ok', 'ok', 'ok', 'ok', 'ok', 'fail']);
+  const dual = network({ ipam: { ranges: [[{ subnet: '10.1.0.0/16' }], [{ subnet: 'fd00:1::/64' }]] } });
+  const without = { config: all, isThere: () => false };
+  assert.equal(levels([dual], without), ['ok', 'ok', 'ok', 'ok', 'fail', 'ok']);
+  assert.equal(levels([network({})], without), ['ok', 'ok', 'ok', 'ok', 'ok', 'ok']);
+  assert.equal(levels([dual], { config: all }), ['ok', 'ok', 'ok', 'ok', 'ok', 'ok']);
   assert.equal(
     levels([], { config: 'CONFIG_VETH=y\n' }),
-    ['fail', 'ok', 'ok', 'ok', 'ok'],
+    ['fail', 'ok', 'ok', 'ok', 'ok', 'ok'],
     'no bridge, no bridge mode',
   );
-  assert.equal(levels([], {}), ['unknown', 'unknown', 'unknown', 'unknown', 'unknown']);
+  assert.equal(levels([], {}), ['unknown', 'unknown', 'unknown', 'unknown', 'ok', 'unknown']);
 });
 
 function sysctls(networks: readonly Network[], values: Readonly<Record<string, string>>): Finding[] {

@@ -2,6 +2,7 @@
 //
 //   /sys/module/NAME                  it is loaded (or built in, and has parameters)
 //   /proc/config.gz, /boot/config-R   what the kernel was built with (R: its release)
+//   /lib/modules/R/config             likewise, on newer distributions
 //   /lib/modules/R/modules.builtin    what is built in
 //   /lib/modules/R/modules.dep        what can be loaded
 //
@@ -17,12 +18,18 @@ export interface KernelFeature {
   readonly option: string;
   /** Undefined for what is part of another. */
   readonly module?: string;
+  /** A path that is there only while the feature is: it may be built in and turned off. */
+  readonly sign?: string;
 }
 
 export const VETH: KernelFeature = { name: 'veth', option: 'CONFIG_VETH', module: 'veth' };
 export const BRIDGE: KernelFeature = { name: 'bridge', option: 'CONFIG_BRIDGE', module: 'bridge' };
 export const VLAN_FILTERING: KernelFeature = { name: 'bridge VLAN filtering', option: 'CONFIG_BRIDGE_VLAN_FILTERING' };
-export const IPV6: KernelFeature = { name: 'IPv6', option: 'CONFIG_IPV6', module: 'ipv6' };
+export const IPV6: KernelFeature = {
+  name: 'IPv6',
+  option: 'CONFIG_IPV6, and no ipv6.disable=1 on its command line',
+  sign: '/proc/sys/net/ipv6/conf',
+};
 
 const NF_TABLES: KernelFeature = { name: 'nf_tables', option: 'CONFIG_NF_TABLES', module: 'nf_tables' };
 const INET: KernelFeature = { name: 'nf_tables inet', option: 'CONFIG_NF_TABLES_INET' };
@@ -54,24 +61,31 @@ export interface KernelFiles {
   /** modules.builtin and modules.dep in one. */
   readonly modules: string | undefined;
   isLoaded(module: string): boolean;
+  isThere(path: string): boolean;
 }
 
 export function readKernelFiles(): KernelFiles {
-  const directory = `/lib/modules/${release()}`;
+  const directories = ['/lib/modules', '/usr/lib/modules'].map((directory) => `${directory}/${release()}`);
+  const directory = directories.find(existsSync) ?? '';
   const lists = [read(`${directory}/modules.builtin`), read(`${directory}/modules.dep`)];
   return {
-    config: readCompressed('/proc/config.gz') ?? read(`/boot/config-${release()}`),
+    config: readCompressed('/proc/config.gz') ?? read(`/boot/config-${release()}`) ?? read(`${directory}/config`),
     modules: lists.every((list) => list === undefined) ? undefined : lists.join('\n'),
     isLoaded: (module) => existsSync(`/sys/module/${module}`),
+    isThere: existsSync,
   };
 }
 
 /** Whether the kernel has a feature, or can load it when it is needed. */
-export function probe({ option, module }: KernelFeature, { config, modules, isLoaded }: KernelFiles): Presence {
+export function probe({ option, module, sign }: KernelFeature, kernel: KernelFiles): Presence {
+  const { config, modules, isLoaded } = kernel;
+  if (sign !== undefined) return kernel.isThere(sign) ? 'there' : 'missing';
   if (module !== undefined && isLoaded(module)) return 'there';
   const built = config === undefined ? undefined : (new RegExp(`^${option}=([ym])$`, 'm').exec(config)?.[1] ?? 'n');
   if (built === 'y') return 'there';
   if (built === 'n') return 'missing';
+  // An option of several values that makes no module of its own: what it is part of is a module.
+  if (module === undefined && built === 'm') return 'there';
   if (module === undefined || modules === undefined) return 'unknown';
   return hasModule(modules, module) ? 'there' : 'missing';
 }
