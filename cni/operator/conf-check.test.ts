@@ -316,7 +316,12 @@ test('checkConf() looks for the plugin of another ipam where plugins are known t
 });
 
 test('checkConf() says what the kernel lacks only for what is asked for', () => {
-  const without: KernelFiles = { config: 'CONFIG_BRIDGE=y\n', modules: undefined, isLoaded: () => false, isThere: () => true };
+  const without: KernelFiles = {
+    config: 'CONFIG_BRIDGE=y\n',
+    modules: undefined,
+    isLoaded: () => false,
+    isThere: () => true,
+  };
   assert.equal(check(list({}), 'x.conflist', without), []);
   assert.match(
     check(list({ vlan: 5 }), 'x.conflist', without).join(),
