@@ -77,6 +77,12 @@ export function identityOf({ device, inode }: Identity): string {
   return `${device}:${inode}`;
 }
 
+/** The identity of an open file, as records spell that of a namespace. */
+export function identityOfFile(fd: number): string {
+  const { dev, ino } = fstatSync(fd, { bigint: true });
+  return identityOf({ device: dev, inode: ino });
+}
+
 /** The identity of the file at a path now; undefined when there is none. */
 export function identityAt(path: string): string | undefined {
   try {

@@ -32,7 +32,8 @@ const LOCK_NB = 4;
 /** include/uapi/linux/sched.h: a new or other network namespace. */
 export const CLONE_NEWNET = 0x40000000;
 
-/** include/uapi/linux/nsfs.h: _IO(0xb7, 3). */
+// include/uapi/linux/nsfs.h: _IO(0xb7, 1) and _IO(0xb7, 3)
+const NS_GET_USERNS = 0xb701;
 const NS_GET_NSTYPE = 0xb703;
 
 // include/uapi/linux/mount.h, include/linux/fs.h
@@ -187,19 +188,31 @@ export function namespaceType(fd: number): number {
   return checked('ioctl', 'Cannot ask for the kind of namespace', [fd, NS_GET_NSTYPE]);
 }
 
+/**
+ * Open the user namespace that owns the namespace of an nsfs file; the caller closes it. Linux 4.9.
+ *
+ * Throws EPERM when that is an ancestor of the caller's own user namespace.
+ */
+export function openOwningUserNamespace(fd: number): number {
+  return checked('ioctl', 'Cannot open the user namespace that owns a namespace', [fd, NS_GET_USERNS]);
+}
+
 /** Give the calling thread new namespaces of the given kinds. */
 export function unshare(types: number): void {
   checked('unshare', 'Cannot make a new namespace', [types]);
 }
 
-/** Bind-mount `source` over `target`, both existing files or both directories. */
-export function bindMount(source: string, target: string): void {
-  checked('mount', `Cannot bind-mount "${source}" over "${target}"`, [source, target, null, MS_BIND, null], target);
+/** Bind-mount `source` over `target`, both existing files or both directories. `name`: of the target, in an error. */
+export function bindMount(source: string, target: string, name = target): void {
+  checked('mount', `Cannot bind-mount "${source}" over "${name}"`, [source, target, null, MS_BIND, null], name);
 }
 
-/** Take the topmost mount off `target`. `flags`: MNT_DETACH, UMOUNT_NOFOLLOW. Throws EINVAL when nothing is mounted there. */
-export function unmount(target: string, flags = 0): void {
-  checked('umount2', `Cannot unmount "${target}"`, [target, flags], target);
+/**
+ * Take the topmost mount off `target`; through /proc/self/fd, the mount that the open file is on. `flags`: MNT_DETACH,
+ * UMOUNT_NOFOLLOW. `name`: of the target, in an error. Throws EINVAL when nothing is mounted there.
+ */
+export function unmount(target: string, flags = 0, name = target): void {
+  checked('umount2', `Cannot unmount "${name}"`, [target, flags], name);
 }
 
 /** Try to take the flock of an open file. False when another open file holds one that excludes it. */

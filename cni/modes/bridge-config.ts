@@ -6,7 +6,7 @@ import { describeValue, FieldError, type Fields } from '../protocol/fields.ts';
 import { readMac } from '../protocol/mac.ts';
 import { isInterfaceName, newInterfaceNameFault } from '../protocol/name.ts';
 import type { ModeRequest } from './mode.ts';
-import { hasPortMappings } from './sharing.ts';
+import { publishesPorts } from './sharing.ts';
 
 /** Ethernet's smallest and the kernel's largest MTU, in bytes (include/uapi/linux/if_ether.h: ETH_MIN_MTU, ETH_MAX_MTU). */
 const MIN_MTU = 68;
@@ -53,7 +53,7 @@ export function parseBridgeConfig(request: ModeRequest): BridgeConfig {
     // Docker's `icc`: the way through the bridge is closed here, the one through the host by cni/features/isolation.ts.
     portIsolation: (fields.boolean('portIsolation') ?? false) || fields.boolean('icc') === false,
     isInternal: fields.boolean('internal') ?? false,
-    isPublishing: hasPortMappings(request),
+    isPublishing: publishesPorts(request),
     enabledad: fields.boolean('enabledad') ?? false,
     disableContainerInterface: fields.boolean('disableContainerInterface') ?? false,
     mtu: parseMtu(request.config.argsCni) ?? parseMtu(fields),

@@ -3,7 +3,8 @@
 import { identityOf, type Netns } from '../kernel/netns.ts';
 import { CniError, ERR_INVALID_NETWORK_CONFIG, ERR_TRY_AGAIN_LATER } from '../protocol/errors.ts';
 import type { Mode, ModeRequest, Sandbox } from './mode.ts';
-import { describeShared, hasPortMappings, refuseOwnSettings, shareNamespace, unshareNamespace } from './sharing.ts';
+import { describeShared, publishesPorts, refuseOwnSettings, shareNamespace, unshareNamespace } from './sharing.ts';
+import { DUMMY_IP } from './shared-address.ts';
 import { parseTarget, type Target } from './target.ts';
 
 export const containerMode: Mode = {
@@ -12,7 +13,7 @@ export const containerMode: Mode = {
 
   plan(request: ModeRequest) {
     refuseOwnSettings(request, 'container');
-    if (hasPortMappings(request)) {
+    if (publishesPorts(request)) {
       throw new CniError(
         ERR_INVALID_NETWORK_CONFIG,
         'Conflicting options: port publishing and the container type network mode (publish the ports of the target instead)',
@@ -27,10 +28,11 @@ export const containerMode: Mode = {
             throw new CniError(ERR_TRY_AGAIN_LATER, `Target "${target.text}" has just got another network namespace`);
           }
           shareNamespace(sandbox, shared, undo);
-          return describeShared(shared);
+          return describeShared(shared, DUMMY_IP);
         }),
       status: () => undefined,
       check: (_host, sandbox) => checkTarget(target, sandbox),
+      hasLostTarget: ({ sharedNetns }) => identityOfTarget(target) !== sharedNetns,
     };
   },
 
@@ -50,14 +52,19 @@ function withNamespace<Value>(target: Target, work: (shared: Netns) => Value): V
 
 /** A target that went away leaves its sharers a namespace with `lo` only, as in Docker: CHECK is where that is noticed. */
 function checkTarget(target: Target, sandbox: Sandbox): string[] {
+  const identity = identityOfTarget(target);
+  if (identity === undefined) return [`target "${target.text}" is gone`];
+  return identityOf(sandbox.netns) === identity
+    ? []
+    : [`${sandbox.path} does not show the namespace of target "${target.text}"`];
+}
+
+/** Undefined while the target is not there. */
+function identityOfTarget(target: Target): string | undefined {
   try {
-    return withNamespace(target, (shared) =>
-      identityOf(sandbox.netns) === identityOf(shared)
-        ? []
-        : [`${sandbox.path} does not show the namespace of target "${target.text}"`],
-    );
+    return withNamespace(target, identityOf);
   } catch (error) {
-    if (error instanceof CniError && error.code === ERR_TRY_AGAIN_LATER) return [`target "${target.text}" is gone`];
+    if (error instanceof CniError && error.code === ERR_TRY_AGAIN_LATER) return undefined;
     throw error;
   }
 }

@@ -3,7 +3,8 @@
 
 import { identityOf, openOwnNetns } from '../kernel/netns.ts';
 import type { Mode, ModeRequest, Sandbox } from './mode.ts';
-import { describeShared, hasPortMappings, refuseOwnSettings, shareNamespace, unshareNamespace } from './sharing.ts';
+import { describeShared, publishesPorts, refuseOwnSettings, shareNamespace, unshareNamespace } from './sharing.ts';
+import { LOOPBACK_IP } from './shared-address.ts';
 
 export const hostMode: Mode = {
   name: 'host',
@@ -17,11 +18,11 @@ export const hostMode: Mode = {
       objects: () => ({ sharedNetns: identityOf(own), target: 'host' }),
       attach(host, sandbox, _addressing, undo) {
         // Docker's words, which people know what to do with.
-        if (hasPortMappings(request)) host.warn('Published ports are discarded when using host network mode');
+        if (publishesPorts(request)) host.warn('Published ports are discarded when using host network mode');
         const shared = openOwnNetns();
         try {
           shareNamespace(sandbox, shared, undo);
-          return describeShared(shared);
+          return describeShared(shared, LOOPBACK_IP);
         } finally {
           shared.close();
         }

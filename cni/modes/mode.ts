@@ -27,6 +27,7 @@ export interface Peer {
   readonly netnsPath: string;
   /** `device:inode` of the namespace that the container runs in, which is another's if it shares one itself. */
   readonly identity: string;
+  readonly isSharer: boolean;
   /** ISO 8601. */
   readonly created: string;
 }
@@ -97,7 +98,12 @@ export interface ModePlan {
   status(host: Host): void;
   /** What is wrong with an attachment made by this plan, one sentence each; empty when all is well. */
   check(host: Host, sandbox: Sandbox, expected: Expected): string[];
-  /** Make again what check() misses, where that is possible. Never in a namespace that is shared. */
+  /**
+   * Whether the namespace that an attachment shares is not its target's any more: the target has ended or was started anew,
+   * and only a new ADD helps. Absent in modes that share none that can end. `objects`: from its record.
+   */
+  hasLostTarget?(objects: AttachmentObjects): boolean;
+  /** Make again what check() misses, where that is possible. Absent where nothing is: a namespace that is shared is never changed. */
   repair?(host: Host, sandbox: Sandbox, expected: Attached): void;
 }
 

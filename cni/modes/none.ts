@@ -1,9 +1,16 @@
 // None mode: a namespace of its own with nothing but loopback.
+//
+// It is reported with an address that nobody has (shared-address.ts), which its lo takes in without showing it: the
+// runtime writes it into /etc/hosts as the address of the container's own name.
 
+import { isErrno } from '../kernel/errno.ts';
+import { RT_SCOPE_HOST } from '../kernel/rtnetlink/address.ts';
 import { findLink, setLink } from '../kernel/rtnetlink/link.ts';
+import { addRoute, RT_TABLE_LOCAL, RTN_LOCAL } from '../kernel/rtnetlink/route.ts';
 import { withRtnetlink } from '../kernel/rtnetlink/socket.ts';
 import type { Mode, ModeRequest, Sandbox } from './mode.ts';
-import { hasPortMappings, LOOPBACK_IP, refuseOwnSettings } from './sharing.ts';
+import { publishesPorts, refuseOwnSettings } from './sharing.ts';
+import { DUMMY_IP } from './shared-address.ts';
 
 export const noneMode: Mode = {
   name: 'none',
@@ -14,9 +21,9 @@ export const noneMode: Mode = {
     return {
       objects: () => ({}),
       attach(host, sandbox, _addressing, _undo) {
-        if (hasPortMappings(request)) host.warn('Published ports are discarded when using none network mode');
+        if (publishesPorts(request)) host.warn('Published ports are discarded when using none network mode');
         raiseLoopback(sandbox);
-        return { interfaces: [], ips: [LOOPBACK_IP], routes: [], dns: {} };
+        return { interfaces: [], ips: [DUMMY_IP], routes: [], dns: {} };
       },
       status: () => undefined,
       check: (_host, sandbox) =>
@@ -33,6 +40,14 @@ export const noneMode: Mode = {
 function raiseLoopback(sandbox: Sandbox): void {
   withRtnetlink(sandbox.netns, (route) => {
     const lo = findLink(route, 'lo');
-    if (lo && !lo.isUp) setLink(route, lo, { isUp: true });
+    if (!lo) return;
+    if (!lo.isUp) setLink(route, lo, { isUp: true });
+    try {
+      const linkIndex = lo.index;
+      const type = RTN_LOCAL;
+      addRoute(route, { dst: DUMMY_IP.address, linkIndex, type, table: RT_TABLE_LOCAL, scope: RT_SCOPE_HOST });
+    } catch (error) {
+      if (!isErrno(error, 'EEXIST')) throw error;
+    }
   });
 }

@@ -1,24 +1,34 @@
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { countMounts } from '../kernel/mount-table.ts';
-import { identityAt, identityOf, inNetns, openNetns } from '../kernel/netns.ts';
-import { unshare } from '../kernel/syscalls.ts';
+import { parseMounts } from '../kernel/mount-table.ts';
+import { identityAt, identityOf, inNetns, openNetns, openOwnNetns } from '../kernel/netns.ts';
+import { ErrnoError } from '../kernel/errno.ts';
+import { MNT_DETACH, unmount, unshare } from '../kernel/syscalls.ts';
+import { thrownOf } from '../kernel/testing/thrown.ts';
 import { CniError } from '../protocol/errors.ts';
 import { UndoStack } from './undo-stack.ts';
 import type { Sandbox } from './mode.ts';
-import { describeShared, shareNamespace, unshareNamespace } from './sharing.ts';
+import { shareNamespace, unshareNamespace } from './sharing.ts';
 
 const CLONE_NEWNS = 0x20000;
+const O_PATH = 0o10000000;
 
 interface World {
   /** Names of two namespaces; the first is shared over the second's path. */
   names: string[];
   shared: Sandbox;
   sandbox: Sandbox;
+}
+
+/** How many mounts lie on a path, one over the other. */
+function countMounts(path: string): number {
+  return parseMounts(readFileSync('/proc/self/mountinfo', 'utf8')).filter(({ mountPoint }) => mountPoint === path)
+    .length;
 }
 
 const test = suite<World>('sharing a namespace');
@@ -123,31 +133,70 @@ test('undo takes the mount off again', async ({ shared, sandbox }) => {
   assert.is(countMounts(sandbox.path), 1);
 });
 
-test('describeShared() reports global addresses, that of the default route first, and no interface', ({
-  names,
+test('shareNamespace() mounts where the path led when it was looked at, through a symbolic link too', ({
   shared,
+  sandbox,
 }) => {
-  const ip = (...args: string[]) => execFileSync('ip', ['-n', names[0] ?? '', ...args]);
-  assert.equal(describeShared(shared.netns).ips, [{ address: '127.0.0.1/8' }]);
-  ip('link', 'set', 'lo', 'up');
-  for (const [link, address] of [
-    ['first', '10.1.1.2/24'],
-    ['uplink', '10.2.2.2/24'],
-  ] as const) {
-    ip('link', 'add', link, 'type', 'bridge');
-    ip('addr', 'add', address, 'dev', link);
-    ip('link', 'set', link, 'up');
+  const dir = mkdtempSync(join(tmpdir(), 'podlink-sharing-'));
+  try {
+    const path = join(dir, 'link');
+    symlinkSync(sandbox.path, path);
+    shareNamespace({ ...sandbox, path }, shared.netns, new UndoStack());
+    assert.is(countMounts(sandbox.path), 2);
+    unshareNamespace(path, identityOf(shared.netns));
+    assert.is(countMounts(sandbox.path), 1);
+    assert.is(identityAt(path), identityOf(sandbox.netns));
+  } finally {
+    rmSync(dir, { recursive: true });
   }
-  ip('-6', 'addr', 'add', 'fd00::2/64', 'dev', 'first', 'nodad');
-  ip('route', 'add', 'default', 'via', '10.2.2.1');
-  const before = execFileSync('ip', ['-n', names[0] ?? '', '-j', 'addr'], { encoding: 'utf8' });
-  assert.equal(describeShared(shared.netns), {
-    interfaces: [],
-    ips: [{ address: '10.2.2.2/24' }, { address: '10.1.1.2/24' }, { address: 'fd00::2/64' }],
-    routes: [],
-    dns: {},
-  });
-  assert.is(execFileSync('ip', ['-n', names[0] ?? '', '-j', 'addr'], { encoding: 'utf8' }), before);
+});
+
+test('shareNamespace() refuses a path that shows another namespace than the one that was opened', ({
+  shared,
+  sandbox,
+}) => {
+  const own = openOwnNetns();
+  try {
+    const moved = { path: sandbox.path, netns: shared.netns };
+    const error = thrownOf(CniError, () => shareNamespace(moved, own, new UndoStack()));
+    assert.is(error.code, 4);
+    assert.match(error.message, /another namespace is at/);
+  } finally {
+    own.close();
+  }
+  assert.is(countMounts(sandbox.path), 1);
+});
+
+test('shareNamespace() refuses a namespace that a process is in already, and names the process', async ({
+  shared,
+  sandbox,
+}) => {
+  const child = spawn('nsenter', [`--net=${sandbox.path}`, '--', 'cat'], { stdio: ['pipe', 'pipe', 'inherit'] });
+  try {
+    child.stdin.write('inside');
+    await once(child.stdout, 'data');
+    const error = thrownOf(CniError, () => shareNamespace(sandbox, shared.netns, new UndoStack()));
+    assert.is(error.code, 4);
+    assert.ok(error.message.includes(`process ${child.pid} (cat)`), error.message);
+    assert.is(countMounts(sandbox.path), 1);
+  } finally {
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+  }
+  shareNamespace(sandbox, shared.netns, new UndoStack());
+  unshareNamespace(sandbox.path, identityOf(shared.netns));
+});
+
+test('unshareNamespace() takes no other mount off when ours goes at the same time', ({ shared, sandbox }) => {
+  shareNamespace(sandbox, shared.netns, new UndoStack());
+  const place = openSync(sandbox.path, O_PATH);
+  // The runtime takes ours off, as it would take off its own, just after it was looked at.
+  execFileSync('umount', ['--lazy', sandbox.path]);
+  const error = thrownOf(ErrnoError, () => unmount(`/proc/self/fd/${place}`, MNT_DETACH, sandbox.path));
+  closeSync(place);
+  assert.is(error.code, 'EINVAL');
+  assert.ok(error.message.includes(sandbox.path), error.message);
+  assert.is(countMounts(sandbox.path), 1, "the runtime's own stays");
 });
 
 test('a path shared by another process’s eyes: the mount is the whole mount namespace’s', ({ shared, sandbox }) => {

@@ -3,16 +3,13 @@
 //
 // Nothing in the shared namespace is ever changed: no link, address, route or sysctl.
 
+import { closeSync, openSync } from 'node:fs';
 import { isErrno } from '../kernel/errno.ts';
-import { countMounts } from '../kernel/mount-table.ts';
-import { AF_INET, familyOf } from '../kernel/netlink/address-bytes.ts';
-import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
-import { identityAt, identityOf, type Netns } from '../kernel/netns.ts';
-import { listAddresses, RT_SCOPE_UNIVERSE } from '../kernel/rtnetlink/address.ts';
-import { IFF_LOOPBACK, type Link, listLinks } from '../kernel/rtnetlink/link.ts';
-import { listRoutes } from '../kernel/rtnetlink/route.ts';
-import { withRtnetlink } from '../kernel/rtnetlink/socket.ts';
-import { bindMount, MNT_DETACH, unmount, UMOUNT_NOFOLLOW } from '../kernel/syscalls.ts';
+import { findMountOf } from '../kernel/mount-table.ts';
+import { identityAt, identityOf, identityOfFile, type Netns } from '../kernel/netns.ts';
+import { findProcessIn, nameOfProcess } from '../kernel/netns-process.ts';
+import { bindMount, MNT_DETACH, unmount } from '../kernel/syscalls.ts';
+import { ownerOf, ownUserNamespace } from '../kernel/user-namespace.ts';
 import {
   CniError,
   ERR_ALREADY_EXISTS,
@@ -22,30 +19,45 @@ import {
 } from '../protocol/errors.ts';
 import type { Ip } from '../protocol/result.ts';
 import type { Attached, ModeRequest, Sandbox, Undo } from './mode.ts';
+import { findOwnAddresses } from './shared-address.ts';
 
-/** Stand-in for a sandbox that has no address: containerd refuses a pod without an IP. */
-export const LOOPBACK_IP: Ip = { address: '127.0.0.1/8' };
+/** include/uapi/asm-generic/fcntl.h: an open file that stands for a place in the file system, and for nothing to read. */
+const O_PATH = 0o10000000;
+const MAX_PORT = 65535;
 
 /**
  * Mount `shared` over the sandbox's path, and look whether it is there: a runtime in another mount namespace would
  * start the container in its own empty namespace and report it as running.
  *
- * Throws CniError 102 when the path shows that namespace already, 100 when the mount cannot be made or seen.
+ * Throws CniError 102 when the path shows that namespace already, 4 when it is no mounted namespace file or when a process
+ * is in the sandbox's namespace already, 7 when the container has a user namespace that keeps it from entering `shared`,
+ * 100 when the mount cannot be made or seen.
  */
 export function shareNamespace(sandbox: Sandbox, shared: Netns, undo: Undo): void {
   const wanted = identityOf(shared);
-  if (identityAt(sandbox.path) === wanted) {
-    throw new CniError(ERR_ALREADY_EXISTS, `${sandbox.path} is the shared namespace already: run DEL first`);
+  // By descriptor from here on: the place that is looked at is the one that is mounted on, whatever its path means by then.
+  const place = openIfThere(sandbox.path);
+  if (place === undefined) throw invalidNetns(`nothing is at "${sandbox.path}" any more`);
+  try {
+    const shown = identityOfFile(place);
+    if (shown === wanted) {
+      throw new CniError(ERR_ALREADY_EXISTS, `${sandbox.path} is the shared namespace already: run DEL first`);
+    }
+    if (shown !== identityOf(sandbox.netns)) {
+      throw invalidNetns(`another namespace is at "${sandbox.path}" since a moment ago`);
+    }
+    if (!findMountOf(place)) {
+      throw invalidNetns(
+        `"${sandbox.path}" is not a mounted namespace file, so another namespace cannot be put in its place`,
+      );
+    }
+    refuseForeignUser(sandbox, shared);
+    refuseInhabited(sandbox);
+    undo.push(`unmount ${sandbox.path}`, () => unshareNamespace(sandbox.path, wanted));
+    bindMount(`/proc/self/fd/${shared.fd}`, `/proc/self/fd/${place}`, sandbox.path);
+  } finally {
+    closeSync(place);
   }
-  if (countMounts(sandbox.path) === 0) {
-    throw new CniError(
-      ERR_INVALID_ENVIRONMENT_VARIABLES,
-      `Invalid CNI_NETNS: "${sandbox.path}" is not a mounted namespace file, so another namespace cannot be put in its place`,
-    );
-  }
-  undo.push(`unmount ${sandbox.path}`, () => unshareNamespace(sandbox.path, wanted));
-  // By descriptor: what is mounted is what was looked at, whatever its path means by now.
-  bindMount(`/proc/self/fd/${shared.fd}`, sandbox.path);
   if (identityAt(sandbox.path) !== wanted) {
     throw new CniError(
       ERR_KERNEL_REFUSED,
@@ -54,53 +66,68 @@ export function shareNamespace(sandbox: Sandbox, shared: Netns, undo: Undo): voi
   }
 }
 
+function invalidNetns(problem: string): CniError {
+  return new CniError(ERR_INVALID_ENVIRONMENT_VARIABLES, `Invalid CNI_NETNS: ${problem}`);
+}
+
+/**
+ * A container with a user namespace of its own may enter no network namespace that belongs to podlink's: the runtime would
+ * leave it in its own, or fail without saying why. Into one of a further user namespace, as that of a target that has one
+ * too, containerd 2 gets it if both map the same IDs.
+ */
+function refuseForeignUser(sandbox: Sandbox, shared: Netns): void {
+  const [owner, sharedOwner, own] = [ownerOf(sandbox.netns), ownerOf(shared), ownUserNamespace()];
+  if (owner === own || owner === sharedOwner) return;
+  if (sharedOwner !== own && sharedOwner !== undefined) return;
+  throw new CniError(
+    ERR_INVALID_NETWORK_CONFIG,
+    `Conflicting options: a user namespace of the container's own and a network namespace that it shares: ${sandbox.path} belongs to another user namespace than the shared one, which the container may not enter`,
+  );
+}
+
+/** A process that is in the sandbox's namespace before the mount is made stays there, and so does the container it becomes. */
+function refuseInhabited(sandbox: Sandbox): void {
+  const pid = findProcessIn(sandbox.netns);
+  if (pid === undefined) return;
+  throw invalidNetns(
+    `process ${pid} (${nameOfProcess(pid)}) is in the namespace of "${sandbox.path}" already and would stay there, so another cannot be put in its place: the runtime must call podlink before it starts the container`,
+  );
+}
+
 /**
  * Take our mount off the sandbox's path: only if the record names it, the path shows the shared namespace, and
  * something lies below. Anything else there is the runtime's.
  */
 export function unshareNamespace(netnsPath: string, sharedIdentity: string | undefined): void {
   if (sharedIdentity === undefined || netnsPath === '') return;
-  if (identityAt(netnsPath) !== sharedIdentity || countMounts(netnsPath) < 2) return;
-  // Detached, since whoever has the file open (DEL itself has, to look at it) keeps the mount busy.
-  unmount(netnsPath, MNT_DETACH | UMOUNT_NOFOLLOW);
-}
-
-/**
- * The addresses others reach the namespace by, without an interface index: containerd counts those as the pod's. First
- * those of the interface with the default route, since the first is taken for the pod's IP.
- */
-export function sharedAddresses(shared: Netns): Ip[] {
-  return withRtnetlink(shared, (route) => {
-    const preferred = listRoutes(route, AF_INET).find(({ dst }) => dst === '0.0.0.0/0')?.linkIndex;
-    const rank = (link: Link) => Number(link.index !== preferred);
-    const links = listLinks(route)
-      .filter(({ isUp, flags }) => isUp && (flags & IFF_LOOPBACK) === 0)
-      .sort((a, b) => rank(a) - rank(b));
-    const ips = links.flatMap((link) => globalAddresses(route, link));
-    return [...ips.filter(isIpv4), ...ips.filter((ip) => !isIpv4(ip))];
-  });
-}
-
-function isIpv4({ address }: Ip): boolean {
-  return familyOf(address) === AF_INET;
-}
-
-function globalAddresses(route: NetlinkConnection, link: Link): Ip[] {
+  const place = openIfThere(netnsPath);
+  if (place === undefined) return;
   try {
-    return listAddresses(route, link.index)
-      .filter(({ scope }) => scope === RT_SCOPE_UNIVERSE)
-      .map(({ cidr }) => ({ address: cidr }));
+    if (identityOfFile(place) !== sharedIdentity || !findMountOf(place)?.coversMount) return;
+    // Detached, since whoever has the file open (DEL itself has, to look at it) keeps the mount busy.
+    unmount(`/proc/self/fd/${place}`, MNT_DETACH, netnsPath);
   } catch (error) {
-    // The link has gone since it was listed, as others' containers do all the time on a host, and its addresses with it.
-    if (isErrno(error, 'ENODEV')) return [];
+    // Somebody has taken it off since it was looked at.
+    if (!isErrno(error, 'EINVAL')) throw error;
+  } finally {
+    closeSync(place);
+  }
+}
+
+function openIfThere(path: string): number | undefined {
+  try {
+    return openSync(path, O_PATH);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
     throw error;
   }
 }
 
-/** What a sharing mode reports. */
-export function describeShared(shared: Netns): Attached {
-  const ips = sharedAddresses(shared);
-  return { interfaces: [], ips: ips.length > 0 ? ips : [LOOPBACK_IP], routes: [], dns: {} };
+/** Describe a shared namespace in the terms of a result. `standIn`: the address of one that has none. */
+export function describeShared(shared: Netns, standIn: Ip): Attached {
+  const ips = findOwnAddresses(shared);
+  // Without an interface index: containerd counts these as the pod's.
+  return { interfaces: [], ips: ips.length > 0 ? ips : [standIn], routes: [], dns: {} };
 }
 
 /** What of a request has no place in a namespace that belongs to somebody else. */
@@ -125,7 +152,11 @@ export function refuseOwnSettings(request: ModeRequest, mode: string): void {
   }
 }
 
-/** The port mappings a request asks for. */
-export function hasPortMappings(request: ModeRequest): boolean {
-  return (request.config.runtimeConfig.list('portMappings') ?? []).length > 0;
+/**
+ * Whether a request asks for a port to be published. One without `hostPort`, or with 0, names a port of the container that
+ * is not published (PortMapping.host_port of the CRI). Throws FieldError for what is no port.
+ */
+export function publishesPorts(request: ModeRequest): boolean {
+  const mappings = request.config.runtimeConfig.objects('portMappings') ?? [];
+  return mappings.some((mapping) => (mapping.integer('hostPort', 0, MAX_PORT) ?? 0) !== 0);
 }

@@ -44,6 +44,7 @@ function peer(changes: Partial<Peer> = {}): Peer {
     podName: 'cart',
     netnsPath: '/proc/self/ns/net',
     identity: 'unknown',
+    isSharer: false,
     created: '2026-01-01T00:00:00.000Z',
     ...changes,
   };
@@ -113,8 +114,21 @@ test('open() lets a pod share only with pods of its own Kubernetes namespace, th
   assert.is(asked.code, 4);
   assert.match(asked.message, /another Kubernetes namespace/);
   const byId = failure(() => parseTarget(request('container:other', { isPodsChoice: true, peers: [foreign] })).open());
-  assert.is(byId.code, 4);
+  const absent = failure(() => parseTarget(request('container:other', { isPodsChoice: true })).open());
+  assert.equal(byId, absent, 'whether it is there is not told');
+  assert.is(byId.code, 11);
   assert.is(failure(() => parseTarget(request('pod:bank/cart', { peers: [foreign] })).open()).code, 11);
+});
+
+test('parseTarget() refuses another tenant’s pod before it looks for any', () => {
+  const options = { isPodsChoice: true };
+  const looking = {
+    ...request('pod:bank/cart', { isPodsChoice: true }),
+    findPeers: () => assert.unreachable('it looks'),
+  };
+  assert.is(failure(() => parseTarget(looking as never)).code, 4);
+  assert.is(failure(() => parseTarget(request('pod:/cart', { ...options, args: '' }))).code, 0, 'Podman names none');
+  assert.is(failure(() => parseTarget(request('pod:shop/cart', { ...options, args: '' }))).code, 4);
 });
 
 test.run();

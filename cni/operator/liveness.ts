@@ -1,10 +1,10 @@
 // Whether what an attachment was made for can still be there. Where it cannot be told, it can: gc removes by this.
 
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { isErrno } from '../kernel/errno.ts';
 import { findLink } from '../kernel/rtnetlink/link.ts';
-import { identityAt, identityOf } from '../kernel/netns.ts';
+import { identityAt } from '../kernel/netns.ts';
+import { findProcessIn } from '../kernel/netns-process.ts';
 import type { AttachmentRecord } from '../verbs/attachment-record.ts';
 import type { Context } from '../verbs/context.ts';
 import { ageSeconds } from './age.ts';
@@ -12,8 +12,11 @@ import { ageSeconds } from './age.ts';
 /** Of an attachment, where its container lives. */
 export type Inhabitant = Pick<AttachmentRecord, 'netns' | 'netnsIdentity' | 'objects'>;
 
-/** adding: ADD runs, or has ended just now. unfinished: it did not come to its end. stale: the namespace is gone. */
-export type Life = 'complete' | 'adding' | 'unfinished' | 'stale';
+/**
+ * adding: ADD runs, or has ended just now. unfinished: it did not come to its end. stale: the namespace is gone.
+ * target gone: the namespace is that of a target that has ended (lost-target.ts).
+ */
+export type Life = 'complete' | 'adding' | 'unfinished' | 'stale' | 'target gone';
 
 /** No ADD takes that long: the kubelet gives up on a pod after two minutes, and an ADD needs well under a second. */
 const UNFINISHED_AFTER_SECONDS = 60;
@@ -58,26 +61,11 @@ export function findSignOfLife(inhabitant: Inhabitant, context: Context): string
 const NEXT_STEP = 'have the runtime run DEL';
 
 function describeHolder(netnsIdentity: string): string | undefined {
-  const pid = findProcessIn(netnsIdentity);
+  const pid = findProcessIn({ inode: BigInt(netnsIdentity.split(':')[1] ?? 0) });
   return pid === undefined ? undefined : `process ${pid} runs in its namespace: ${NEXT_STEP}, or end that process`;
 }
 
 /** /proc/PID of a process that has ended is gone with the directory. */
 function isBelowProc(path: string): boolean {
   return path.startsWith('/proc/');
-}
-
-/** A process in the namespace of that identity, among those that can be seen. */
-function findProcessIn(identity: string): string | undefined {
-  return readdirSync('/proc').find((name) => {
-    if (!/^\d+$/.test(name)) return false;
-    try {
-      const { dev, ino } = statSync(`/proc/${name}/ns/net`, { bigint: true });
-      return identityOf({ device: dev, inode: ino }) === identity;
-    } catch (error) {
-      // Ended meanwhile; a zombie has no namespaces any more.
-      if (isErrno(error, 'ENOENT', 'ESRCH', 'EACCES', 'EPERM')) return false;
-      throw error;
-    }
-  });
 }

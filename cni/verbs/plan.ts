@@ -91,6 +91,7 @@ function peerOf(record: AttachmentRecord): Peer {
     podName: args.get('K8S_POD_NAME') ?? '',
     netnsPath: record.netns,
     identity: record.objects.sharedNetns ?? record.netnsIdentity,
+    isSharer: record.objects.sharedNetns !== undefined,
     created: record.created,
   };
 }

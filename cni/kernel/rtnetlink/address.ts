@@ -32,15 +32,20 @@ const IFA_LOCAL = 2;
 const IFA_BROADCAST = 4;
 const IFA_FLAGS = 8;
 
+/** IPv4: not the first of its subnet on the link. IPv6 (IFA_F_TEMPORARY): for a while, against being followed (RFC 8981). */
+export const IFA_F_SECONDARY = 0x01;
 /** Do not look for duplicates (RFC 4862, 5.4): the address can be used at once. */
 export const IFA_F_NODAD = 0x02;
 /** The search for duplicates found one. */
 export const IFA_F_DADFAILED = 0x08;
+/** Its preferred lifetime is over: not for new connections. */
+export const IFA_F_DEPRECATED = 0x20;
 /** The search for duplicates is still going on: the address cannot be used yet. */
 export const IFA_F_TENTATIVE = 0x40;
 
 export const RT_SCOPE_UNIVERSE = 0;
 export const RT_SCOPE_LINK = 253;
+export const RT_SCOPE_HOST = 254;
 
 export interface LinkAddress {
   /** Address with prefix length, e.g. "10.1.2.3/24". */

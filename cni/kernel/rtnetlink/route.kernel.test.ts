@@ -237,8 +237,9 @@ test('listRoutes() lists what ip(8) lists of all tables, one family at a time', 
     const [blackhole, multipath] = ['10.10.0.0/16', '10.11.0.0/16'].map((wanted) =>
       listRoutes(ns.route, AF_INET).find(({ dst }) => dst === wanted),
     );
-    assert.equal([blackhole?.linkIndex, blackhole?.gateway], [undefined, undefined]);
+    assert.equal([blackhole?.linkIndex, blackhole?.gateway, blackhole?.type], [undefined, undefined, 6]);
     assert.equal([multipath?.linkIndex, multipath?.gateway], [undefined, undefined]);
+    assert.is(multipath?.nextHopLinks?.length, 2);
   }));
 
 test.run();

@@ -11,7 +11,7 @@ import { AF_INET, decodeAddress, encodeAddress, familyOf, type IpFamily, splitCi
 import { isErrno } from '../errno.ts';
 import { type NetlinkConnection, type Operation, understand } from '../netlink/connection.ts';
 import { type Message, NLM_F_APPEND, NLM_F_CREATE } from '../netlink/message.ts';
-import { Attributes, ByteReader } from '../netlink/reader.ts';
+import { Attributes, ByteReader, MalformedMessageError } from '../netlink/reader.ts';
 import { MessageWriter } from '../netlink/writer.ts';
 import { RT_SCOPE_LINK, RT_SCOPE_UNIVERSE } from './address.ts';
 
@@ -23,16 +23,23 @@ const RTA_DST = 1;
 const RTA_OIF = 4;
 const RTA_GATEWAY = 5;
 const RTA_PRIORITY = 6;
+const RTA_PREFSRC = 7;
 const RTA_METRICS = 8;
+const RTA_MULTIPATH = 9;
 const RTA_TABLE = 15;
 
 const RTAX_MTU = 2;
 const RTAX_ADVMSS = 8;
 
 export const RT_TABLE_MAIN = 254;
+export const RT_TABLE_LOCAL = 255;
 /** What ip(8) and the reference plugins write: "installed during boot", i.e. by hand and not by a routing daemon. */
 const RTPROT_BOOT = 3;
+/** sizeof(struct rtnexthop). */
+const RTNEXTHOP_BYTES = 8;
 const RTN_UNICAST = 1;
+/** Leads to this machine: packets to it are taken in, and sockets may be bound to it. */
+export const RTN_LOCAL = 2;
 /** A route the kernel made for its own cache; not part of the table. */
 const RTM_F_CLONED = 0x200;
 
@@ -51,6 +58,16 @@ export interface Route {
   readonly mtu?: number;
   /** Bytes. */
   readonly advmss?: number;
+  /** RTN_*; absent is unicast. */
+  readonly type?: number;
+}
+
+/** A route as the kernel tells of it. */
+export interface FoundRoute extends Route {
+  /** The address that packets get which are sent by it, where the route says so. */
+  readonly source?: string;
+  /** Of a route with several next hops, the link of each. */
+  readonly nextHopLinks?: readonly number[];
 }
 
 /** Write a route. */
@@ -65,7 +82,7 @@ export function encodeRoute(route: Route): Uint8Array {
     .u8(table > 255 ? 0 : table)
     .u8(RTPROT_BOOT)
     .u8(route.scope ?? (route.gateway === undefined ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE))
-    .u8(RTN_UNICAST)
+    .u8(route.type ?? RTN_UNICAST)
     .u32(0);
   if (prefixLength > 0) writer.attributeBytes(RTA_DST, encodeAddress(address));
   if (route.gateway !== undefined) writer.attributeBytes(RTA_GATEWAY, encodeAddress(route.gateway));
@@ -81,18 +98,20 @@ export function encodeRoute(route: Route): Uint8Array {
   return writer.finish();
 }
 
-/** Read an RTM_NEWROUTE message. A multipath route has neither gateway nor link here. */
-export function decodeRoute(message: Message): Route & { readonly isCloned: boolean } {
+/** Read an RTM_NEWROUTE message. A multipath route has neither gateway nor link here, only the links of its next hops. */
+export function decodeRoute(message: Message): FoundRoute & { readonly isCloned: boolean } {
   const reader = new ByteReader(message.payload);
   const [family, prefixLength] = [reader.u8() as IpFamily, reader.u8()];
   const shortTable = reader.skip(2).u8();
-  const scope = reader.skip(1).u8();
-  const flags = reader.skip(1).u32();
+  const [scope, type] = [reader.skip(1).u8(), reader.u8()];
+  const flags = reader.u32();
   const attributes = new Attributes(reader.rest());
   const dst = attributes.bytes(RTA_DST);
   const gateway = attributes.bytes(RTA_GATEWAY);
   const linkIndex = attributes.u32(RTA_OIF);
   const priority = attributes.u32(RTA_PRIORITY);
+  const source = attributes.bytes(RTA_PREFSRC);
+  const nextHops = attributes.bytes(RTA_MULTIPATH);
   const metrics = attributes.nested(RTA_METRICS);
   const [mtu, advmss] = [metrics?.u32(RTAX_MTU), metrics?.u32(RTAX_ADVMSS)];
   return {
@@ -104,8 +123,24 @@ export function decodeRoute(message: Message): Route & { readonly isCloned: bool
     scope,
     ...(mtu !== undefined && { mtu }),
     ...(advmss !== undefined && { advmss }),
+    ...(type !== RTN_UNICAST && { type }),
+    ...(source && { source: decodeAddress(source) }),
+    ...(nextHops && { nextHopLinks: decodeNextHops(nextHops) }),
     isCloned: (flags & RTM_F_CLONED) !== 0,
   };
+}
+
+/** The links of a list of struct rtnexthop: rtnh_len u16, rtnh_flags u8, rtnh_hops u8, rtnh_ifindex s32, attributes. */
+function decodeNextHops(bytes: Uint8Array): number[] {
+  const reader = new ByteReader(bytes);
+  const links: number[] = [];
+  while (reader.remaining >= RTNEXTHOP_BYTES) {
+    const attributesLength = reader.u16() - RTNEXTHOP_BYTES;
+    links.push(reader.skip(2).s32());
+    if (attributesLength < 0) throw new MalformedMessageError('A next hop is shorter than its header');
+    reader.skip(Math.min(reader.remaining, (attributesLength + 3) & ~3));
+  }
+  return links;
 }
 
 /** Describe a route as an operator would write it. */
@@ -150,7 +185,7 @@ export function deleteRoute(connection: NetlinkConnection, route: Route): boolea
 }
 
 /** The routes of all tables of one family, without the kernel's cached ones. */
-export function listRoutes(connection: NetlinkConnection, family: IpFamily): Route[] {
+export function listRoutes(connection: NetlinkConnection, family: IpFamily): FoundRoute[] {
   const operation = 'list routes';
   const payload = new MessageWriter().u8(family).u8(0).u8(0).u8(0).u8(0).u8(0).u8(0).u8(0).u32(0).finish();
   return connection
