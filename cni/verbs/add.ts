@@ -14,6 +14,7 @@ import {
   CniError,
   ERR_ALREADY_EXISTS,
   ERR_CLEANUP_INCOMPLETE,
+  ERR_INVALID_NETNS,
   ERR_INVALID_NETWORK_CONFIG,
   toCniError,
 } from '../protocol/errors.ts';
@@ -21,14 +22,7 @@ import { type AttachmentRequest, refuseMalformedArgs } from '../protocol/request
 import { encodeResult } from '../protocol/result-codec.ts';
 import type { Result } from '../protocol/result.ts';
 import { describeKey, keyOf } from './attachment-key.ts';
-import {
-  type AttachmentRecord,
-  deleteRecord,
-  findRecord,
-  findSharing,
-  lockAttachment,
-  writeRecord,
-} from './attachment-record.ts';
+import { type AttachmentRecord, deleteRecord, findRecord, lockAttachment, writeRecord } from './attachment-record.ts';
 import type { Context } from './context.ts';
 import {
   applyFeatures,
@@ -44,6 +38,7 @@ import type { Ipam } from './ipam.ts';
 import { type Plan, planRequest } from './plan.ts';
 import { removalOfRecord, removeAttachment } from './removal.ts';
 import { closeSandbox, openSandbox } from './sandbox.ts';
+import { beginRecord, refuseOthers } from './sole-attachment.ts';
 
 /** Connect the container. Returns the result to print. Throws CniError, FieldError or an error toCniError() knows. */
 export async function add(request: AttachmentRequest, context: Context): Promise<Result> {
@@ -59,9 +54,8 @@ export async function add(request: AttachmentRequest, context: Context): Promise
   try {
     // Before the sandbox is opened: the remains of a killed ADD may be a mount that shows another namespace there.
     await settleEarlierAdd(request, context, key);
-    const sandbox = openSandbox(request);
+    const sandbox = openOwnSandbox(request, context, plan);
     try {
-      if (plan.mode.hasOwnInterface) refuseSharedSandbox(request, context);
       return await attach(request, context, plan, prepared, sandbox, previous);
     } finally {
       closeSandbox(sandbox);
@@ -80,14 +74,16 @@ function refuseSecondInterface(key: AttachmentKey, previous: Result): void {
   );
 }
 
-/** A container that runs in another's namespace gets no interface of its own there: it would be the other's. */
-function refuseSharedSandbox(request: AttachmentRequest, context: Context): void {
-  const sharer = findSharing(context.runDir, request.containerId, request.netns);
-  if (!sharer) return;
-  throw new CniError(
-    ERR_ALREADY_EXISTS,
-    `Cannot attach ${describeKey(keyOf(request))}: by network "${sharer.network}" the container runs in the network namespace of "${sharer.objects.target}", in which nothing is changed`,
-  );
+/** Open the sandbox. Where another network's attachment shows our own namespace there, that one is what is wrong. */
+function openOwnSandbox(request: AttachmentRequest, context: Context, plan: Plan): Sandbox {
+  try {
+    return openSandbox(request);
+  } catch (error) {
+    if (error instanceof CniError && error.code === ERR_INVALID_NETNS) {
+      refuseOthers(context.runDir, { ...keyOf(request), netns: request.netns, mode: plan.mode.name });
+    }
+    throw error;
+  }
 }
 
 /** An ADD that was killed left its record: finish its removal. One that came to its end is an attachment: refuse. */
@@ -112,10 +108,10 @@ async function attach(
   previous: Result | undefined,
 ): Promise<Result> {
   const key = keyOf(request);
-  let begun = beginRecord(request, plan, sandbox);
+  let begun = firstRecord(request, plan, sandbox);
   const undo = new UndoStack();
   try {
-    writeRecord(context.runDir, begun);
+    beginRecord(context.runDir, begun);
     context.mark('record');
     const addressing = (await prepared?.allocate()) ?? { ips: [], routes: [], dns: {} };
     // Not before: an allocation that fails takes back its own, and an owner who is refused because he holds an address
@@ -149,7 +145,7 @@ async function attach(
   }
 }
 
-function beginRecord(request: AttachmentRequest, plan: Plan, sandbox: Sandbox): AttachmentRecord {
+function firstRecord(request: AttachmentRequest, plan: Plan, sandbox: Sandbox): AttachmentRecord {
   const { prevResult: _, ...config } = request.config.fields.raw;
   return {
     version: 1,

@@ -7,7 +7,6 @@ import {
   type AttachmentRecord,
   deleteRecord,
   findRecord,
-  findSharing,
   listRecords,
   lockAttachment,
   writeRecord,
@@ -69,21 +68,6 @@ test('records of IDs and interface names that share their dots are apart', ({ ru
   assert.equal(findRecord(runDir, one), one);
   assert.equal(findRecord(runDir, other), other);
   assert.equal(readdirSync(join(runDir, 'attachments/pods')).sort(), ['a.b%2Ec.json', 'a.b.c.json']);
-});
-
-test('findSharing() finds by which record a container runs in another namespace, and looks only where one does', ({
-  runDir,
-}) => {
-  const sharing = record({ network: 'hosts', mode: 'host', objects: { sharedNetns: '4:1', target: 'host' } });
-  write(runDir, record());
-  assert.is(findSharing(runDir, 'c1', sharing.netns), undefined);
-  assert.not.ok(existsSync(join(runDir, 'locks/sharing')));
-  write(runDir, sharing);
-  assert.equal(findSharing(runDir, 'c1', sharing.netns), sharing);
-  assert.is(findSharing(runDir, 'c1', '/run/netns/another'), undefined);
-  assert.is(findSharing(runDir, 'c2', sharing.netns), undefined);
-  deleteRecord(runDir, sharing);
-  assert.is(findSharing(runDir, 'c1', sharing.netns), undefined);
 });
 
 test('a container ID longer than a file name can be has a record', ({ runDir }) => {

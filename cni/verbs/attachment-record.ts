@@ -97,15 +97,7 @@ export function ensureRecordsWritable(runDir: string): void {
   accessSync(dir, constants.W_OK);
 }
 
-/**
- * An empty file that is there as soon as a record of this node names a shared namespace, and stays: where there is none,
- * nobody has to look through all records for one, which takes 0.6 to 1 ms beside 1,000 attachments.
- */
-function sharingNote(runDir: string): string {
-  return `${runDir}/locks/sharing`;
-}
-
-/** Likewise, for records with elements that wait. */
+/** An empty file that is there as soon as a record of this node has elements that wait, and stays: without it nobody looks for one. */
 function waitingNote(runDir: string): string {
   return `${runDir}/locks/waiting`;
 }
@@ -118,7 +110,6 @@ function leaveNote(runDir: string, note: string): void {
 
 /** Write a record whole, over the one that is there: a call that is killed leaves the one or the other. */
 export function writeRecord(runDir: string, record: AttachmentRecord): void {
-  if (record.objects.sharedNetns !== undefined) leaveNote(runDir, sharingNote(runDir));
   if (record.waiting !== undefined) leaveNote(runDir, waitingNote(runDir));
   const path = recordPath(runDir, record);
   const temporary = `${path}${TEMPORARY_SUFFIX}`;
@@ -171,14 +162,6 @@ export function listRecordsOfContainer(runDir: string, containerId: string): Att
   return listDirectory(root)
     .flatMap((network) => readRecords(`${root}/${network}`, `${fileNamePart(containerId)}.`))
     .filter((record) => record.containerId === containerId);
-}
-
-/** The record by which a container runs in another's namespace at `netns`; undefined when it runs in its own. */
-export function findSharing(runDir: string, containerId: string, netns: string): AttachmentRecord | undefined {
-  if (!existsSync(sharingNote(runDir))) return undefined;
-  return listRecordsOfContainer(runDir, containerId).find(
-    (record) => record.objects.sharedNetns !== undefined && record.netns === netns,
-  );
 }
 
 /** The records of a container with elements that wait, oldest first. */

@@ -9,6 +9,7 @@ import { findRecord, lockAttachment } from './attachment-record.ts';
 import type { Context } from './context.ts';
 import { findRequestIpam, removalOfRecord, removalOfRequest, removeAttachment } from './removal.ts';
 import { closeSandbox, findSandbox } from './sandbox.ts';
+import { findSharing } from './sole-attachment.ts';
 
 /**
  * Disconnect the container. Succeeds when there is nothing left to do: without a namespace, without prevResult, twice.
@@ -23,8 +24,12 @@ export async function del(request: AttachmentRequest, context: Context): Promise
     const removal = record
       ? { ...removalOfRecord(record, context, request.path), findOtherIpam: () => findRequestIpam(request, context) }
       : removalOfRequest(request, context);
-    // In host mode CNI_NETNS shows our own namespace, and nothing in it is touched.
-    const isKnown = record !== undefined || !removal.mode.hasOwnInterface;
+    // In host mode CNI_NETNS shows our own namespace, and nothing in it is touched: not by another network's DEL either,
+    // whose ADD was refused for that reason.
+    const isKnown =
+      record !== undefined ||
+      !removal.mode.hasOwnInterface ||
+      findSharing(context.runDir, key.containerId, request.netns) !== undefined;
     context.mark('find');
     const sandbox = findSandbox(request, isKnown, context.warn);
     try {
