@@ -8,7 +8,8 @@ import { formatAge, formatTime } from './age.ts';
 import { addressesOf, compareRecords, formatPod, macOf, podOf } from './attachment-list.ts';
 import { findAttachmentProblems } from './attachment-problems.ts';
 import { BIN_DIR_OPTION, binDirsOf, type Call, type Command, CommandError, NETWORK_OPTION } from './command.ts';
-import { describeLife, type Life } from './liveness.ts';
+import type { Life } from './liveness.ts';
+import { describeState, LOST_TARGET_REMEDY } from './lost-target.ts';
 import { formatPairs, printable, type Style } from './text-table.ts';
 
 interface Inspection {
@@ -31,7 +32,7 @@ export const attachmentInspectCommand: Command = {
     const inspections: Inspection[] = [];
     for (const record of findAttachments(call, call.args[0] ?? '')) {
       const problems = await findAttachmentProblems(record, call.context, binDirsOf(call));
-      inspections.push({ record, state: describeLife(record, now), problems });
+      inspections.push({ record, state: describeState(record, now, call.context), problems });
     }
     return {
       json: inspections.map(({ record, state, problems }) => ({ ...record, life: state, problems })),
@@ -88,7 +89,7 @@ function describe({ record, state, problems }: Inspection, now: Date, style: Sty
   ];
   return [
     formatPairs(pairs.filter(([, value]) => value.length > 0)),
-    ...describeProblems(record, problems, style),
+    ...describeProblems(record, state, problems, style),
   ].join('\n');
 }
 
@@ -96,14 +97,21 @@ function describeInSet(element: Element): string {
   return `${element.set.name} ${describeElement(element)}`;
 }
 
-function describeProblems({ state }: AttachmentRecord, problems: readonly string[], style: Style): string[] {
+function describeProblems(record: AttachmentRecord, life: Life, problems: readonly string[], style: Style): string[] {
   if (problems.length > 0) {
     return [
       style('red', 'wrong with it:'),
       ...problems.map((problem) => `  ${printable(problem)}`),
-      'make again what podlink has made:',
-      '  podlink repair',
+      ...remedyFor(record, life),
     ];
   }
-  return state === 'complete' ? [style('green', 'nothing is wrong with it')] : [];
+  return record.state === 'complete' ? [style('green', 'nothing is wrong with it')] : [];
+}
+
+/** Say what helps, a command on a line of its own. */
+function remedyFor({ objects }: AttachmentRecord, life: Life): string[] {
+  if (life === 'target gone') return [LOST_TARGET_REMEDY];
+  return objects.sharedNetns === undefined
+    ? ['make again what podlink has made:', '  podlink repair']
+    : ['recreate the container: in a namespace that is shared nothing is repaired'];
 }

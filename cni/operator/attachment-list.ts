@@ -5,7 +5,8 @@ import type { Ip } from '../protocol/result.ts';
 import { type AttachmentRecord, listAllRecords, listRecords } from '../verbs/attachment-record.ts';
 import { ageSeconds, formatAge } from './age.ts';
 import { type Command, NETWORK_OPTION } from './command.ts';
-import { describeLife, type Life } from './liveness.ts';
+import type { Life } from './liveness.ts';
+import { describeState } from './lost-target.ts';
 import { PORT_OPTION, portFilter } from './port-filter.ts';
 import { type Cell, formatTable } from './text-table.ts';
 
@@ -22,14 +23,14 @@ export const attachmentListCommand: Command = {
   name: 'attachment ls',
   summary: 'list the attachments on record',
   description:
-    'STATE: complete; adding, while ADD runs; unfinished, when ADD did not come to its end; stale, when the network namespace is gone from its path. "podlink gc" removes a stale one, unless a process still runs in that namespace: have the runtime run DEL then, or end that process.',
+    'STATE: complete; adding, while ADD runs; unfinished, when ADD did not come to its end; target gone, when the container shares the network of one that has ended or was started anew (recreate it); stale, when the network namespace is gone from its path. "podlink gc" removes a stale one, unless a process still runs in that namespace: have the runtime run DEL then, or end that process.',
   arguments: [],
   options: [NETWORK_OPTION, PORT_OPTION, { name: 'no-trunc', summary: 'show container IDs whole, and every address' }],
   run(call) {
     const now = new Date();
     const rows = listChosenRecords(call.context.runDir, call.valueOf(NETWORK_OPTION.name))
       .filter(portFilter(call.valueOf(PORT_OPTION.name)))
-      .map((record) => ({ record, state: describeLife(record, now) }))
+      .map((record) => ({ record, state: describeState(record, now, call.context) }))
       .sort((a, b) => compareRecords(a.record, b.record));
     const shorten = (id: string) => (call.isSet('no-trunc') ? id : id.slice(0, SHORT_ID));
     return {

@@ -11,7 +11,8 @@ import { listAddressBooks } from './address-book.ts';
 import { findAttachmentProblems } from './attachment-problems.ts';
 import { binDirsOf, type Call } from './command.ts';
 import { advise, type Finding } from './finding.ts';
-import { describeLife, findSignOfLife } from './liveness.ts';
+import { findSignOfLife } from './liveness.ts';
+import { describeState, LOST_TARGET_REMEDY } from './lost-target.ts';
 import { count } from './text-table.ts';
 
 /** How much of a range must be taken to be told of: the next burst of pods may find none. */
@@ -63,7 +64,7 @@ export async function examineAttachments(call: Call): Promise<Finding[]> {
   const quiet = { env: context.env, warn: () => undefined };
   const findings: Finding[] = [];
   for (const record of records) {
-    const life = describeLife(record, now);
+    const life = describeState(record, now, context);
     if (life === 'stale' || life === 'unfinished') {
       const kept = life === 'stale' ? findSignOfLife(record, context) : undefined;
       findings.push({
@@ -84,8 +85,14 @@ export async function examineAttachments(call: Call): Promise<Finding[]> {
       level: 'fail',
       subject,
       what: `${describeKey(record)}: ${problems.join('; ')}`,
-      meaning: 'it is not any more what its ADD made',
-      remedy: { sentence: 'make it again what it was, where that can be done:', commands: ['podlink repair'] },
+      meaning:
+        life === 'target gone'
+          ? 'the container is reached by nobody, and starts its processes anew where it is'
+          : 'it is not any more what its ADD made',
+      remedy:
+        life === 'target gone'
+          ? advise(LOST_TARGET_REMEDY)
+          : { sentence: 'make it again what it was, where that can be done:', commands: ['podlink repair'] },
     });
   }
   const unreadable = findUnreadableRecords(context.runDir);

@@ -44,7 +44,7 @@ export async function check(request: AttachmentRequest, context: Context): Promi
       ...(await findProblems(context, key, plan, sandbox, expected, record?.result?.ips)),
     ];
     if (problems.length > 0) {
-      const remedy = 'run `podlink repair`, or recreate the pod';
+      const remedy = plan.steps.repair ? 'run `podlink repair`, or recreate the pod' : 'recreate the pod';
       throw new CniError(ERR_CHECK_FAILED, `CHECK of ${describeKey(key)} failed: ${problems.join('; ')}; ${remedy}`);
     }
   } finally {
