@@ -5,7 +5,14 @@
 import { isErrno } from '../kernel/errno.ts';
 import { AF_INET, AF_INET6, type IpFamily, splitCidr } from '../kernel/netlink/address-bytes.ts';
 import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
-import { deleteFlows, flushFlows, listFlows, mayTrack, openConntrack } from '../kernel/conntrack/connection.ts';
+import {
+  deleteFlow,
+  deleteFlows,
+  flushFlows,
+  listFlows,
+  mayTrack,
+  openConntrack,
+} from '../kernel/conntrack/connection.ts';
 import type { Flow, FlowFilter } from '../kernel/conntrack/flow.ts';
 import { IPPROTO_TCP } from '../kernel/nftables/key.ts';
 import { listAddresses } from '../kernel/rtnetlink/address.ts';
@@ -13,6 +20,7 @@ import { listLinks } from '../kernel/rtnetlink/link.ts';
 import { addressFamily } from '../protocol/address.ts';
 import { isObject } from '../protocol/fields.ts';
 import type { ClaimedPorts } from './portmap-claim.ts';
+import { PortIndex } from './portmap-index.ts';
 
 /** Ports of the host whose connections go to a container. As it stands in the record. */
 export interface PortFlows extends ClaimedPorts {
@@ -42,18 +50,51 @@ export function flushForDelete(ports: readonly PortFlows[]): void {
   );
 }
 
+/** For more ports than these, of one family and protocol, all flows of these are listed once. */
+const FEW_PORTS = 16;
+
 function forgetFlows(
   ports: readonly PortFlows[],
   answeredBy: (port: PortFlows) => Partial<FlowFilter>,
   isOurs: (flow: Flow) => boolean,
 ): void {
-  const doubtful = ports.filter(({ firstPort, lastPort }) => firstPort !== lastPort || mayTrack(firstPort));
-  if (doubtful.length === 0) return;
+  const groups = [
+    ...Map.groupBy(ports, ({ family, protocol, containerIp }) => `${family} ${protocol} ${containerIp}`).values(),
+  ];
+  const [many, few] = [groups.filter(isMany), groups.filter((group) => !isMany(group)).flat()];
+  const doubtful = few.filter(({ firstPort, lastPort }) => firstPort !== lastPort || mayTrack(firstPort));
+  if (many.length === 0 && doubtful.length === 0) return;
   const conntrack = openConntrack();
   try {
     for (const port of doubtful) forget(conntrack, port, answeredBy(port), isOurs);
+    for (const group of many) forgetMany(conntrack, group, answeredBy, isOurs);
   } finally {
     conntrack.close();
+  }
+}
+
+function isMany(group: readonly PortFlows[]): boolean {
+  return group.length > FEW_PORTS;
+}
+
+/** A listing walks through the kernel's whole table: one for each of thousands of ports would take minutes. */
+function forgetMany(
+  conntrack: NetlinkConnection,
+  ports: readonly PortFlows[],
+  answeredBy: (port: PortFlows) => Partial<FlowFilter>,
+  isOurs: (flow: Flow) => boolean,
+): void {
+  const [first] = ports;
+  if (!first) return;
+  const { family, protocol } = first;
+  const index = new PortIndex(ports);
+  const known = new Map<string, boolean>();
+  for (const flow of listFlows(conntrack, { family, protocol, ...answeredBy(first) })) {
+    const { destination: hostIp, destinationPort: port = 0 } = flow.original;
+    if (index.overlapping({ family, protocol, hostIp, firstPort: port, lastPort: port }).length === 0) continue;
+    const isMeant = known.get(hostIp) ?? isOurs(flow);
+    known.set(hostIp, isMeant);
+    if (isMeant) deleteFlow(conntrack, flow);
   }
 }
 

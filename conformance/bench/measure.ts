@@ -14,7 +14,7 @@ import { measureCost } from './cost.ts';
 import { measureCrowd } from './crowded.ts';
 import { priceOfStart } from './machine.ts';
 import { measureNetavark } from './netavark.ts';
-import { measureBridge, measureChain } from './one-pod.ts';
+import { measureBridge, measureChain, measurePorts } from './one-pod.ts';
 import type { Plan } from './options.ts';
 import { measurePhases } from './phases.ts';
 import { measurePool } from './pool.ts';
@@ -29,6 +29,7 @@ const MEASURES: Readonly<Record<Exclude<SectionName, 'phases'>, Measure>> = {
   chain: measureChain,
   burst: measureBurst,
   crowd: measureCrowd,
+  ports: measurePorts,
   pool: measurePool,
   cost: measureCost,
   sandbox: measureSandbox,

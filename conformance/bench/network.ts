@@ -72,6 +72,24 @@ export const CHAIN: Task = {
   ],
 };
 
+/** A hundred ports, none of which follows another: no range stands for several. The reference makes rules for each. */
+export const MANY_PORTS: Task = {
+  ours: (host, slot) => ({ type: 'podlink', ...bridge(host, true), runtimeConfig: { portMappings: manyPorts(slot) } }),
+  reference: (host, slot) => [
+    { type: 'bridge', ...bridge(host, true) },
+    { type: 'portmap', snat: true, runtimeConfig: { portMappings: manyPorts(slot) } },
+  ],
+};
+
+function manyPorts(slot: number): PortMapping[] {
+  if (slot === 0) return portsOf(slot);
+  return Array.from({ length: 100 }, (_, i) => ({
+    hostPort: 10_000 + 200 * slot + 2 * i,
+    containerPort: 1000 + i,
+    protocol: 'tcp',
+  }));
+}
+
 /** Bridge, masquerading and ports, which is what netavark does. */
 export const PORTS: Pick<Task, 'ours'> = {
   ours: (host, slot) => ({

@@ -1,7 +1,7 @@
 // One pod after the other: what a kubelet waits for on a quiet node.
 
 import { Contender, podlink, reference } from './contender.ts';
-import { bridgeTask, CHAIN, type Task } from './network.ts';
+import { bridgeTask, CHAIN, MANY_PORTS, type Task } from './network.ts';
 import type { Row } from './report.ts';
 import type { SectionName } from './section.ts';
 import { takeTurns, timesOf, withContenders } from './turns.ts';
@@ -20,6 +20,10 @@ export async function measureBridge(rounds: number): Promise<Row[]> {
 
 export async function measureChain(rounds: number): Promise<Row[]> {
   return await measureTask('chain', 'chain', '', CHAIN, rounds);
+}
+
+export async function measurePorts(rounds: number): Promise<Row[]> {
+  return await measureTask('ports', 'ports', '', MANY_PORTS, rounds);
 }
 
 async function measureTask(section: SectionName, id: string, what: string, task: Task, rounds: number): Promise<Row[]> {

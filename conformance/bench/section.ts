@@ -13,6 +13,7 @@ export const SECTIONS = [
   { name: 'chain', title: "The kubelet's chain (bridge, two ports, limits, firewall, sysctl)", share: 1 },
   { name: 'burst', title: "Many at once, the kubelet's chain", share: 1 / 5 },
   { name: 'crowd', title: "One beside many, the kubelet's chain", share: 1 / 2 },
+  { name: 'ports', title: 'A pod with a hundred ports, bridge and masquerading', share: 1 / 10 },
   { name: 'pool', title: 'host-local alone, in a /16', share: 1 / 3 },
   { name: 'cost', title: 'Processor time and memory', share: 1 },
   { name: 'sandbox', title: "containerd, the kubelet's chain (podlink is its loopback plugin, too)", share: 1 / 2 },

@@ -33,9 +33,15 @@ for (const command of ['ADD', 'DEL'] as const) {
       };
       const prepare = (): void =>
         command === 'ADD' ? void resultOf(host.invoke('ADD', other), other.config) : addBoth();
+      const removeBoth = (): void => {
+        for (const invocation of [victim, other]) mustPassWhole(host, 'DEL', invocation);
+      };
+      // Once through, so that what is made for the first of all is there.
+      addBoth();
+      removeBoth();
       prepare();
       const points = findFaultPoints(host, command, victim).filter(isAboutPorts);
-      for (const invocation of [victim, other]) mustPassWhole(host, 'DEL', invocation);
+      removeBoth();
       const before = host.snapshot();
       const tally = new FaultTally();
       for (const point of points) {

@@ -110,8 +110,11 @@ export function deleteFlows(conntrack: NetlinkConnection, filter: FlowFilter): n
   return listFlows(conntrack, filter).filter((flow) => deleteFlow(conntrack, flow)).length;
 }
 
-/** False when the flow has ended already: one that has begun since with the same addresses has another ID, and stays. */
-function deleteFlow(conntrack: NetlinkConnection, flow: Flow): boolean {
+/**
+ * Make the kernel forget a flow. False when it has ended already: one that has begun since with the same addresses has
+ * another ID, and stays.
+ */
+export function deleteFlow(conntrack: NetlinkConnection, flow: Flow): boolean {
   const { source, destination, destinationPort } = flow.original;
   const port = destinationPort === undefined ? '' : ` port ${destinationPort}`;
   try {
