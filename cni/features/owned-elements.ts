@@ -3,8 +3,8 @@
 //
 // Whose is an element that two attachments have named? It belongs to whom its comment names. An ADD takes over what it
 // finds: IPAM has given the address to it, so the element was left behind (by a node that lost its records, or by a
-// plugin that was killed between releasing an address and removing its elements); unless a feature says otherwise, as
-// for ports: see element-owners.ts. A removal takes only elements with its owner's comment, so that the late DEL of a
+// plugin that was killed between releasing an address and removing its elements); unless the owner is connected, since two
+// networks have the same addresses then, or a feature says otherwise, as for ports: see element-owners.ts. A removal takes only elements with its owner's comment, so that the late DEL of a
 // container which had the address before does no harm to the one that has it now. Between looking and changing nobody
 // can slip in: the batch names the generation of the ruleset that was looked at, and is refused if there has been
 // another since.
@@ -72,19 +72,25 @@ export interface Surroundings {
   readonly owners: Owners;
   /** Put on record that these elements wait. Called before anything is changed, and again when others wait after all. */
   noteWaiting(elements: readonly Element[]): void;
+  /** Throw for an element whose owner must keep it. Asked only of elements of others that stand in the way. */
+  refuseToTake?(element: Element): void;
 }
 
 /**
  * Add an owner's elements in one batch, together with the rules if they are not there yet, or not any more. Without
  * elements only the rules are seen to. Returns those of the state's elements that wait for a sibling.
  *
- * Doing it again changes nothing. Throws NetlinkError, or what the state's claim throws; nothing has changed then.
+ * Doing it again changes nothing. Throws NetlinkError, or what the state's claim or `refuseToTake` throws; nothing has changed
+ * then.
  */
 export function applyElements(
   nft: NftablesConnection,
   owner: ElementOwner,
   state: NftablesState,
-  { owners, noteWaiting }: Surroundings = { owners: ownersByComment(owner), noteWaiting: () => undefined },
+  { owners, noteWaiting, refuseToTake }: Surroundings = {
+    owners: ownersByComment(owner),
+    noteWaiting: () => undefined,
+  },
 ): ReadonlySet<Element> {
   const wanted = ownedBy(owner, state.elements);
   if (wanted.length === 0 && state.rulesets.length === 0) return new Set();
@@ -103,7 +109,7 @@ export function applyElements(
     notices = claim?.notices ?? [];
     const { abandoned = [] } = claim ?? {};
     const own = waiting.size === 0 ? wanted : wanted.filter((_, i) => !waiting.has(state.elements[i] as Element));
-    const replaced = mayReplace ? findReplacements(nft, own, abandoned) : undefined;
+    const replaced = mayReplace ? findReplacements(nft, own, { abandoned, refuseToTake }) : undefined;
     const generation = claim?.generation ?? replaced?.generation;
     const additions = waiting.size === 0 ? allAdditions : addElements(own);
     const changes = replaced?.changes ?? [...deleteElements(abandoned), ...additions];
@@ -148,12 +154,16 @@ function repairRulesets(nft: NftablesConnection, rulesets: readonly Ruleset[]): 
 function findReplacements(
   nft: NftablesConnection,
   wanted: readonly Element[],
-  abandoned: readonly Element[],
+  others: { readonly abandoned: readonly Element[]; readonly refuseToTake: Surroundings['refuseToTake'] | undefined },
 ): { generation: number; changes: Operation[] } {
+  const { abandoned, refuseToTake } = others;
   const { generation, present } = findPresent(nft, wanted);
+  wanted.forEach(({ comment }, i) => {
+    for (const found of present[i] ?? []) if (found.comment !== comment) refuseToTake?.(found);
+  });
   const isRight = wanted.map((element, i) => {
-    const [first, ...others] = present[i] ?? [];
-    return first && others.length === 0 && first.comment === element.comment && isSameElement(first, element);
+    const [first, ...more] = present[i] ?? [];
+    return first && more.length === 0 && first.comment === element.comment && isSameElement(first, element);
   });
   const deletions = withoutRepetition([...abandoned, ...present.filter((_, i) => !isRight[i]).flat()]);
   return {

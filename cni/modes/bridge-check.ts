@@ -14,6 +14,7 @@ import type { AttachmentKey } from '../protocol/config.ts';
 import { canonicalMac } from '../protocol/mac.ts';
 import { type Ip, ipsOf } from '../protocol/result.ts';
 import type { BridgeConfig } from './bridge-config.ts';
+import { describeOtherName } from './bridge-link.ts';
 import { checkPortVlans, wantedVlansOf } from './bridge-vlan.ts';
 import { hostInterfaceName } from './host-interface-name.ts';
 import type { Attached, Expected, Host, Sandbox } from './mode.ts';
@@ -54,6 +55,7 @@ function checkBridge(
   expected: Attached,
 ): string[] {
   if (!bridge) return [`bridge "${config.bridge}" is gone`];
+  if (bridge.name !== config.bridge) return [`"bridge" ${describeOtherName(bridge, config.bridge)}`];
   if (bridge.kind !== 'bridge') return [`"${config.bridge}" is no longer a bridge`];
   const problems: string[] = [];
   if (!bridge.isUp) problems.push(`bridge "${config.bridge}" is down`);

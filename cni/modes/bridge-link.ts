@@ -16,9 +16,11 @@ import { listPortVlans } from '../kernel/rtnetlink/port-vlan.ts';
 import { randomBytes } from '../kernel/syscalls.ts';
 import { ensureSysctl, findSysctl, sysctlName } from '../kernel/sysctl.ts';
 import { CniError, ERR_ALREADY_EXISTS, ERR_KERNEL_REFUSED } from '../protocol/errors.ts';
+import { FieldError } from '../protocol/fields.ts';
 import type { BridgeConfig } from './bridge-config.ts';
 import { familiesOf } from './gateway.ts';
 import type { Host, Undo } from './mode.ts';
+import { examineConflicts } from './network-conflict.ts';
 import { trySysctl } from './sandbox-interface.ts';
 
 /** Attaching holds the lock for about 2 ms: whoever waits longer than this waits for a stopped process. */
@@ -57,9 +59,15 @@ export function ensureBridge(host: Host, config: BridgeConfig, undo: Undo): Link
   return bridge;
 }
 
-/** The bridge of that name; undefined when no link has the name. Throws CniError 102 when another kind of link has it. */
+/**
+ * The bridge of that name; undefined when no link has the name.
+ *
+ * Throws CniError 102 when another kind of link has it, FieldError for an alternative name: rules and sysctls go by a
+ * link's own name.
+ */
 export function findBridge(route: NetlinkConnection, name: string): Link | undefined {
   const link = findLink(route, name);
+  if (link && link.name !== name) throw new FieldError('bridge', describeOtherName(link, name));
   if (link && link.kind !== 'bridge') {
     const what = link.kind === undefined ? 'another kind of interface' : `a ${link.kind}`;
     throw new CniError(
@@ -68,6 +76,11 @@ export function findBridge(route: NetlinkConnection, name: string): Link | undef
     );
   }
   return link;
+}
+
+/** Say that a link is called otherwise; completes a sentence about the key. */
+export function describeOtherName({ name }: Link, alternative: string): string {
+  return `must be the interface's own name, "${name}": "${alternative}" is an alternative name of it`;
 }
 
 function createBridge(host: Host, config: BridgeConfig, needsVlans: boolean, undo: Undo): Link {
@@ -197,6 +210,8 @@ export function ensureGatewayAddresses(host: Host, { link, cidrs }: Gateway, con
     });
     addGatewayAddress(host, link, gateway, undo);
   }
+  // When the address is there and not before: of two bridges that get it at once, one at least sees the other.
+  if (missing.length > 0) examineConflicts(host, link, missing);
   // Containers know the address by this MAC: keep the kernel from choosing another when ports come and go. Every time,
   // since whoever put the address there need not have.
   setLink(host.route, link, { mac: link.mac });

@@ -12,6 +12,7 @@ import { withRtnetlink } from '../kernel/rtnetlink/socket.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
 import { canonicalMac } from '../protocol/mac.ts';
 import { ipsOf } from '../protocol/result.ts';
+import { CniError, ERR_ALREADY_EXISTS } from '../protocol/errors.ts';
 import type { BridgeConfig } from './bridge-config.ts';
 import { ensureBridge, ensureGatewayAddresses, findBridge, lockBridge } from './bridge-link.ts';
 import { mendPortVlans, wantedVlansOf } from './bridge-vlan.ts';
@@ -44,6 +45,7 @@ function repairHostSide(host: Host, key: AttachmentKey, config: BridgeConfig, ho
   try {
     const vlans = wantedVlansOf(config);
     const present = findBridge(host.route, config.bridge);
+    if (!present) refuseRenamed(host, config, hostEnd);
     if (vlans && present && !isVlanFiltering(present)) turnOnVlanFiltering(host.route, present);
     const bridge = ensureBridge(host, config, NO_UNDO);
     if (config.isGateway) {
@@ -65,6 +67,21 @@ function repairHostSide(host: Host, key: AttachmentKey, config: BridgeConfig, ho
   } finally {
     lock.release();
   }
+}
+
+/**
+ * A bridge that has got another name has the network still: a new one of the old name would take its place in nothing.
+ *
+ * Throws CniError 102.
+ */
+function refuseRenamed(host: Host, { bridge }: BridgeConfig, { masterIndex }: Link): void {
+  if (masterIndex === undefined) return;
+  const master = findLink(host.route, masterIndex);
+  if (master?.kind !== 'bridge') return;
+  throw new CniError(
+    ERR_ALREADY_EXISTS,
+    `Bridge "${bridge}" has been renamed to "${master.name}", which rules and sysctls do not know: rename it back, or recreate the containers with "bridge": "${master.name}"`,
+  );
 }
 
 function repairSandboxSide(

@@ -6,7 +6,9 @@ import { type ConfCheck, checkConf, failed } from './conf-check.ts';
 import { DEFAULT_CONF_DIR, listConfFiles, readConf } from './conf-dir.ts';
 import { warning } from './fault.ts';
 import { advise, type Finding } from './finding.ts';
+import { findHostConflicts } from './host-conflict.ts';
 import { hasGateway, type Network } from './network-list.ts';
+import { bridgedNetworksOf } from './shared-subnet.ts';
 import { count } from './text-table.ts';
 
 const subject = 'configuration';
@@ -53,7 +55,26 @@ export function examineConfigurations(call: Call, networks: readonly Network[]):
     subject,
     what: `${count(ours.length, 'file')} of ${dir ?? DEFAULT_CONF_DIR} with podlink in it${ours.length === 0 ? ` (${count(files.length, 'file')} in all)` : ''}`,
   };
-  return [sound, ...faulty, ...examineOrder(checked), ...examineNames(checked), ...findSharedAddresses(networks)];
+  const conflicts = files.flatMap((file) => {
+    const conf = readConf(file);
+    return 'text' in conf ? findHostConflicts(bridgedNetworksOf({ file, text: conf.text })) : [];
+  });
+  return [
+    sound,
+    ...faulty,
+    ...examineOrder(checked),
+    ...examineNames(checked),
+    ...findSharedAddresses(networks),
+    ...conflicts.map(
+      ({ file, message }): Finding => ({
+        level: 'warn',
+        subject,
+        what: `${file}: ${message}`,
+        meaning: 'containers, or what has these addresses outside, are not reached',
+        remedy: advise('give the network another subnet'),
+      }),
+    ),
+  ];
 }
 
 /** Networks that hand out the same addresses, on one bridge or where the node has a route to both: it has but one. */

@@ -1,9 +1,13 @@
 // `validate`: files of network configuration, before a runtime reads them.
 
+import { statSync } from 'node:fs';
 import { binDirsOf, type Command } from './command.ts';
 import { type ConfCheck, checkConf, failed } from './conf-check.ts';
-import { readConf } from './conf-dir.ts';
+import { listConfFiles, readConf } from './conf-dir.ts';
+import { warning } from './fault.ts';
+import { findHostConflicts } from './host-conflict.ts';
 import { readKernelFiles } from './kernel-feature.ts';
+import { type BridgedNetwork, bridgedNetworksOf, findSharedSubnets } from './shared-subnet.ts';
 import { count, printable, type Style } from './text-table.ts';
 
 interface CheckedFile extends ConfCheck {
@@ -14,7 +18,7 @@ export const validateCommand: Command = {
   name: 'validate',
   summary: 'look for mistakes in network configurations',
   description:
-    'FILE is a list of plugins (.conflist), a single one (.conf) or "-" for standard input. Entries of other plugins are left alone. Nothing is changed and no plugin is run. Exit status 1 for an error, with --strict for a warning too.',
+    'FILE is a list of plugins (.conflist), a single one (.conf), "-" for standard input, or a directory of such files. Networks of several files that hand out the same addresses are told of. Entries of other plugins are left alone. Nothing is changed and no plugin is run. Exit status 1 for an error, with --strict for a warning too.',
   arguments: [{ name: 'FILE', isRequired: true, isRepeated: true, completes: 'file' }],
   options: [
     { name: 'strict', summary: 'let warnings count as errors' },
@@ -25,12 +29,22 @@ export const validateCommand: Command = {
     const { env } = call.surroundings;
     // A runtime's plugins need not be on the machine that validates, unless it says that they are.
     const pluginDirs = env.CNI_PATH ? binDirsOf(call) : undefined;
-    const files = call.args.map((file): CheckedFile => {
+    const networks: BridgedNetwork[] = [];
+    const checked = filesOf(call.args).map((file): CheckedFile => {
       const options = { env, kernel, pluginDirs };
-      if (file === '-') return { file, ...checkConf(call.surroundings.readStdin(), undefined, options) };
-      const conf = readConf(file);
-      return { file, ...('text' in conf ? checkConf(conf.text, file, options) : failed(conf.unreadable)) };
+      const conf = file === '-' ? { text: call.surroundings.readStdin() } : readConf(file);
+      if (!('text' in conf)) return { file, ...failed(conf.unreadable) };
+      networks.push(...bridgedNetworksOf({ file, text: conf.text }));
+      return { file, ...checkConf(conf.text, file === '-' ? undefined : file, options) };
     });
+    const shared = [...findSharedSubnets(networks), ...(kernel ? findHostConflicts(networks) : [])];
+    const files = checked.map((each) => ({
+      ...each,
+      faults: [
+        ...each.faults,
+        ...shared.filter(({ file }) => file === each.file).map(({ message }) => ({ ...warning(message), place: '' })),
+      ],
+    }));
     const faults = files.flatMap((file) => file.faults);
     const counts = call.isSet('strict') ? faults.length : faults.filter(({ level }) => level === 'error').length;
     return {
@@ -40,6 +54,14 @@ export const validateCommand: Command = {
     };
   },
 };
+
+/** A directory stands for the files in it that runtimes read. */
+function filesOf(args: readonly string[]): readonly string[] {
+  const [dir = '', ...more] = args;
+  const isDirectory = more.length === 0 && statSync(dir, { throwIfNoEntry: false })?.isDirectory() === true;
+  const files = isDirectory ? listConfFiles(dir) : [];
+  return files.length > 0 ? files : args;
+}
 
 function describe({ file, entries, network, faults }: CheckedFile, style: Style): string {
   const name = file === '-' ? 'standard input' : file;

@@ -17,6 +17,7 @@ import type { Element } from '../kernel/nftables/element.ts';
 import type { AttachmentObjects, Attached, OwnLink, Sandbox } from '../modes/mode.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
 import { type AttachmentRecord, listRecordsOfContainer } from './attachment-record.ts';
+import { refuseConnected } from './connected-owner.ts';
 import type { Context } from './context.ts';
 import { ownersOnRecord } from './owners-on-record.ts';
 import { noteWaiting, recordWaiting, removeWithHeirs, stopWaiting } from './waiting-elements.ts';
@@ -161,6 +162,7 @@ export function applyFeatures(
       : applyElements(context.nft, key, nftables, {
           owners: ownersOnRecord(context, key),
           noteWaiting: (elements) => noteWaiting(context, key, elements),
+          refuseToTake: (element) => refuseConnected(context, key, element),
         });
   context.mark('nft');
   for (const { plan } of planned) plan.settle?.(context, attachment, waiting);

@@ -29,7 +29,8 @@ const TOLD: Readonly<Record<string, RegExp>> = {
 test('the lists of kubeadm, k3s, containerd, Podman, nerdctl, CRI-O and kind are good', NO_COMMANDS, (host) => {
   const files = readdirSync(FOLDER).sort();
   assert.ok(files.length >= 10);
-  const checked = mustTell<Checked[]>(host, ['validate', '--no-kernel', ...files.map((file) => join(FOLDER, file))]);
+  // One by one, as no node has all of them: containerd's and Podman's, for example, have one subnet.
+  const checked = files.flatMap((file) => mustTell<Checked[]>(host, ['validate', '--no-kernel', join(FOLDER, file)]));
   assert.is(checked.length, files.length);
   checked.forEach(({ faults, entries }, i) => {
     const file = files[i] ?? '';
@@ -113,7 +114,8 @@ test('validate changes nothing, and reads a file that is none', NO_COMMANDS, (ho
     mustEnd(host, ['validate', '/nonexistent'], 1).stdout,
     /^\/nonexistent: 1 error .*\n.*there is no such file/,
   );
-  assert.match(mustEnd(host, ['validate', host.folder], 1).stdout, /is a directory/);
+  assert.match(mustSay(host, ['validate', '--no-kernel', host.folder]), /x\.conflist: ok \(network "pods"\)/);
+  assert.match(mustEnd(host, ['validate', host.pluginFolder], 1).stdout, /is a directory/);
 });
 
 test('a file that cannot be read does not keep validate and doctor from the others', NO_COMMANDS, (host) => {

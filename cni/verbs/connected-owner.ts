@@ -1,0 +1,38 @@
+// Owners of nftables elements that an ADD must not take them from: those that are connected have the same address.
+
+import { ownerComment, readOwnerComment } from '../features/podlink-table.ts';
+import { describeElement, type Element } from '../kernel/nftables/element.ts';
+import { findLink } from '../kernel/rtnetlink/link.ts';
+import { hostInterfaceName } from '../modes/host-interface-name.ts';
+import type { AttachmentKey } from '../protocol/config.ts';
+import { CniError, ERR_ALREADY_EXISTS } from '../protocol/errors.ts';
+import { describeKey } from './attachment-key.ts';
+import { findRecord, listAllRecords } from './attachment-record.ts';
+import type { Context } from './context.ts';
+
+/** Throw CniError 102 for an element whose owner is connected: it needs the element, and has the same address. */
+export function refuseConnected(context: Context, key: AttachmentKey, element: Element): void {
+  const owner = findConnected(context, element.comment);
+  if (!owner) return;
+  const remedy =
+    owner.network === key.network
+      ? 'the reservation of the address has been lost: recreate one of the two'
+      : 'two networks of this node must not have the same addresses: give one of them another subnet';
+  throw new CniError(
+    ERR_ALREADY_EXISTS,
+    `Cannot attach ${describeKey(key)}: ${describeKey(owner)} is connected with the same address, ${describeElement(element)} of set ${element.set.name} is its (${remedy})`,
+  );
+}
+
+/** The owner that a comment names, if its interface is on the host: by its record, or without one by its name. */
+function findConnected(context: Context, comment: string | undefined): AttachmentKey | undefined {
+  const named = readOwnerComment(comment);
+  // A comment that is cut names nobody: its record is looked for among all.
+  const record = named
+    ? findRecord(context.runDir, named)
+    : listAllRecords(context.runDir).find((each) => ownerComment(each) === comment);
+  const key = record ?? named;
+  if (!key) return undefined;
+  const link = findLink(context.route, record?.objects.hostInterface ?? hostInterfaceName(key));
+  return link?.kind === 'veth' ? key : undefined;
+}
