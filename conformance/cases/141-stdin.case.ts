@@ -1,10 +1,7 @@
 // Bad standard input: no JSON, no object, no name, no version, and keys of every plugin with the wrong type.
 
-import { copyFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { type BadInput, mustRefuseEach } from '../harness/bad-input.ts';
 import { cases } from '../harness/case.ts';
-import { EXECUTABLE } from '../harness/plugin.ts';
 
 const { test, run } = cases('bad standard input', { shared: true });
 const OURS = { absent: 'the code and the text of the error; it accepts some of these' } as const;
@@ -61,10 +58,9 @@ test('name and version that are missing or malformed are refused', 'same', (host
 });
 
 test('keys that every plugin knows are refused by name when they have the wrong type', OURS, (host) => {
-  // Under a name that is no role's, so that `type` has to say what it is.
-  copyFileSync(EXECUTABLE, join(host.pluginFolder, 'renamed'));
+  // Run as podlink, so that `type` has to say what it is.
   mustRefuseEach(host, host.addContainer(), [
-    { ...key('type', { type: 7 }, /"type": must be a string, is 7/), call: { program: 'renamed' } },
+    { ...key('type', { type: 7 }, /"type": must be a string, is 7/), call: { program: 'podlink' } },
     key('ipam', { ipam: 'host-local' }, /"ipam": must be an object, is "host-local"/),
     key('ipam is a list', { ipam: [] }, /"ipam": must be an object/),
     key('ipam without type', { ipam: { subnet: '10.0.0.0/8' } }, /"ipam\.type"/),
