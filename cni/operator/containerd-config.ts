@@ -57,9 +57,9 @@ export class ContainerdConfigError extends Error {
  * Undefined when the usual one is not there: containerd runs with its defaults then, or not at all. Throws CommandError
  * when the one that was named is not there, and ContainerdConfigError.
  */
-export function containerdConfigOf(call: Call): ContainerdConfig | undefined {
+export function containerdConfigOf(call: Call, options: ContainerdConfigOptions = {}): ContainerdConfig | undefined {
   const path = call.valueOf(CONTAINERD_CONFIG_OPTION.name);
-  const config = readContainerdConfig(path);
+  const config = readContainerdConfig(path, options);
   if (config === undefined && path !== undefined) throw new CommandError(`there is no file "${path}"`);
   return config;
 }

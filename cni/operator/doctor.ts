@@ -12,6 +12,7 @@ import { examineRuntime } from './doctor-runtime.ts';
 import { examinePlugins } from './doctor-plugins.ts';
 import { examineAttachments, examineDirectories, examineReservations } from './doctor-state.ts';
 import { examineSysctls } from './doctor-sysctls.ts';
+import { examineUnprivileged } from './doctor-unprivileged.ts';
 import { advise, type Finding, formatFindings, summarizeFindings } from './finding.ts';
 import { listNetworks, type Network } from './network-list.ts';
 
@@ -25,6 +26,7 @@ const EXAMINATIONS: readonly (readonly [subject: string, examine: Examination])[
   ['firewall', examineLocalhost],
   ['plugins', examinePlugins],
   ['runtime', examineRuntime],
+  ['runtime', examineUnprivileged],
   ['configuration', examineConfigurations],
   ['bridges', examineBridges],
   ['directories', examineDirectories],

@@ -49,6 +49,7 @@ export function checkEntry(config: RawConfig, env: Environment, pluginDirs?: rea
     ),
     ...checkRuntimeKeys(config),
     ...checkCapabilities(config),
+    ...checkAllowedModes(config),
   ];
   return [...new Map(faults.map((fault) => [fault.message, fault])).values()];
 }
@@ -188,6 +189,17 @@ function isFilledByRuntime({ fields }: NetworkConfig): boolean {
   if (fields.object('capabilities')?.get('ipRanges') !== true) return false;
   const ipam = fields.object('ipam');
   return ipam?.get('ranges') === undefined && ipam?.get('subnet') === undefined;
+}
+
+/** A pod that may choose the host's network is past everything that asks who may have `hostNetwork`. */
+function checkAllowedModes(config: RawConfig): Fault[] {
+  const allowed = valueAt(config, 'allowModes');
+  if (!Array.isArray(allowed) || !allowed.includes('host')) return [];
+  return [
+    warning(
+      '"allowModes" has "host": whoever may create a pod can put it into the network of the node by an annotation, past Pod Security, NetworkPolicy and quotas, which see an ordinary pod ("overrides" does it for single pods)',
+    ),
+  ];
 }
 
 /** What a runtime puts in, and nobody else. */
