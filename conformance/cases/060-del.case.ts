@@ -45,6 +45,11 @@ adverse('without the variable CNI_NETNS', MASQUERADING_STAYS, (_, attached) => (
   env: { CNI_NETNS: undefined },
 }));
 
+adverse("with the host's end set down by somebody", 'same', (host, attached) => {
+  host.namespace.ip('link', 'set', attached.result.interfaces?.[1]?.name ?? '', 'down');
+  return normal(attached);
+});
+
 adverse('with the namespace gone', MASQUERADING_STAYS, (_, attached) => {
   attached.pod.remove();
   return normal(attached);

@@ -82,7 +82,7 @@ export function bridgePortState(link: Link): number | undefined {
 /**
  * Let no frame pass a port any more. At once, while deleting its link takes the kernel some 20 ms.
  *
- * False when the bridge has STP, whose state it is then, or the link is no port (any more).
+ * False when the bridge has STP, whose state it is then, or the link is no port (any more), or it is down anyway.
  */
 export function disableBridgePort(route: NetlinkConnection, port: { index: number; name: string }): boolean {
   // The kernel takes a state only this way: in IFLA_INFO_SLAVE_DATA, where flags are, it passes it over without a word.
@@ -93,7 +93,7 @@ export function disableBridgePort(route: NetlinkConnection, port: { index: numbe
     route.execute({ operation, type: RTM_SETLINK, flags: 0, payload: writer.finish() });
     return true;
   } catch (error) {
-    if (isErrno(error, 'EBUSY', 'ENODEV', 'EOPNOTSUPP')) return false;
+    if (isErrno(error, 'EBUSY', 'ENODEV', 'ENETDOWN', 'EOPNOTSUPP')) return false;
     throw error;
   }
 }
