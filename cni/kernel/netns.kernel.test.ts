@@ -5,12 +5,30 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ErrnoError, isErrno } from './errno.ts';
-import { inNetns, isSameNetns, NotANamespaceError, openNetns, openOwnNetns } from './netns.ts';
+import {
+  inNetns,
+  isRecordedNetns,
+  isSameNetns,
+  NotANamespaceError,
+  openNetns,
+  openOwnNetns,
+  recordNetns,
+} from './netns.ts';
 import { nodeArguments, start } from './testing/child-process.ts';
 import { type TestNamespace, withHostAndSandbox, withNamespace } from './testing/namespaces.ts';
+import { testUnless } from './testing/skip.ts';
 import { thrown, thrownOf } from './testing/thrown.ts';
 
 const test = suite('network namespace');
+
+function hasCookie(): boolean {
+  const own = openOwnNetns();
+  try {
+    return recordNetns(own).netnsCookie !== undefined;
+  } finally {
+    own.close();
+  }
+}
 
 /** The calling thread's namespace, as the kernel names it: "net:[4026531840]". */
 const here = (): string => readlinkSync('/proc/thread-self/ns/net');
@@ -48,6 +66,38 @@ test('openNetns() opens the namespace of a process', () =>
       child.process.kill('SIGKILL');
       await child.ended();
     }
+  }));
+
+test('isRecordedNetns() knows what recordNetns() describes, by another path too, and nothing else', () =>
+  withHostAndSandbox((host, sandbox) => {
+    const recorded = recordNetns(sandbox.netns);
+    const again = openNetns(sandbox.path);
+    assert.ok(isRecordedNetns(again, recorded));
+    assert.not(isRecordedNetns(host.netns, recorded));
+    again.close();
+    assert.equal(recordNetns(sandbox.netns), recorded);
+  }));
+
+testUnless(
+  test,
+  hasCookie() ? undefined : 'this kernel has no SO_NETNS_COOKIE (Linux 5.14)',
+  'isRecordedNetns() tells namespaces with one inode apart by their cookies',
+  () =>
+    withHostAndSandbox((host, sandbox) => {
+      const { netnsIdentity, netnsCookie = '' } = recordNetns(sandbox.netns);
+      // As a record has it when the kernel has given its inode to another namespace since.
+      const gone = recordNetns(host.netns);
+      assert.not(isRecordedNetns(sandbox.netns, { ...gone, netnsIdentity }));
+      assert.ok(isRecordedNetns(sandbox.netns, { netnsIdentity }), 'a record without a cookie');
+      assert.not(isRecordedNetns(sandbox.netns, { ...gone, netnsCookie }));
+    }),
+);
+
+test('recordNetns() leaves no file open and the thread where it was', () =>
+  withNamespace(({ netns }) => {
+    const before = [openFiles(), here()];
+    recordNetns(netns);
+    assert.equal([openFiles(), here()], before);
   }));
 
 test('openNetns() follows a symbolic link', () =>

@@ -6,10 +6,15 @@
 
 import { closeSync, constants, fstatSync, openSync, statfsSync, statSync } from 'node:fs';
 import { isErrno } from './errno.ts';
-import { CLONE_NEWNET, namespaceType, setNamespace } from './syscalls.ts';
+import { CLONE_NEWNET, getSocketOption64, namespaceType, openNetlinkSocket, setNamespace } from './syscalls.ts';
 
 /** include/uapi/linux/magic.h: namespace files have shown this file system since Linux 3.19. */
 const NSFS_MAGIC = 0x6e736673;
+
+// include/uapi/linux/netlink.h, include/uapi/asm-generic/socket.h
+const NETLINK_ROUTE = 0;
+const SOL_SOCKET = 1;
+const SO_NETNS_COOKIE = 71;
 
 /** The file at the path is not a network namespace. */
 export class NotANamespaceError extends Error {
@@ -91,6 +96,45 @@ export function identityAt(path: string): string | undefined {
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
     throw error;
+  }
+}
+
+/** How a record names a namespace, to know it again when it may be gone. */
+export interface RecordedNetns {
+  /** `device:inode` of its file. The kernel gives the inode of a namespace that is gone to the next one that is made. */
+  readonly netnsIdentity: string;
+  /** A number that the kernel gives to no other namespace until it is started anew; absent before Linux 5.14. */
+  readonly netnsCookie?: string;
+}
+
+/** Describe an open namespace for a record. */
+export function recordNetns(netns: Netns): RecordedNetns {
+  const netnsCookie = findNetnsCookie(netns);
+  return { netnsIdentity: identityOf(netns), ...(netnsCookie !== undefined && { netnsCookie }) };
+}
+
+/** Whether an open namespace is the one on record. Without a cookie on record, or to be had, the file decides. */
+export function isRecordedNetns(netns: Netns, { netnsIdentity, netnsCookie }: RecordedNetns): boolean {
+  if (identityOf(netns) !== netnsIdentity) return false;
+  return netnsCookie === undefined || (findNetnsCookie(netns) ?? netnsCookie) === netnsCookie;
+}
+
+/** The cookie of a namespace; undefined where the kernel has none, and for who may not enter the namespace. */
+function findNetnsCookie(netns: Netns): string | undefined {
+  try {
+    return inNetns(netns, readOwnCookie);
+  } catch (error) {
+    if (isErrno(error, 'ENOPROTOOPT', 'EPERM')) return undefined;
+    throw error;
+  }
+}
+
+function readOwnCookie(): string {
+  const fd = openNetlinkSocket(NETLINK_ROUTE);
+  try {
+    return String(getSocketOption64(fd, SOL_SOCKET, SO_NETNS_COOKIE));
+  } finally {
+    closeSync(fd);
   }
 }
 

@@ -52,6 +52,7 @@ const NUMBERS = {
     sendto: 44n,
     recvfrom: 45n,
     setsockopt: 54n,
+    getsockopt: 55n,
     flock: 73n,
     mount: 165n,
     umount2: 166n,
@@ -73,6 +74,7 @@ const NUMBERS = {
     sendto: 206n,
     recvfrom: 207n,
     setsockopt: 208n,
+    getsockopt: 209n,
     setns: 268n,
     getrandom: 278n,
   },
@@ -160,6 +162,14 @@ export function setSocketOption(fd: number, level: number, option: number, value
   const bytes = new Uint8Array(4);
   new DataView(bytes.buffer).setInt32(0, value, true);
   checked('setsockopt', `Cannot set socket option ${level}/${option}`, [fd, level, option, bytes, 4]);
+}
+
+/** The value of a socket option of eight bytes. Throws ENOPROTOOPT when the kernel does not know the option. */
+export function getSocketOption64(fd: number, level: number, option: number): bigint {
+  const [value, length] = [new Uint8Array(8), new Uint8Array(4)];
+  new DataView(length.buffer).setUint32(0, value.length, true);
+  checked('getsockopt', `Cannot get socket option ${level}/${option}`, [fd, level, option, value, length]);
+  return new DataView(value.buffer).getBigUint64(0, true);
 }
 
 /** Make receive calls fail with EAGAIN after so many milliseconds without a message. */
