@@ -1,6 +1,6 @@
-// Making directories.
+// Making directories, and telling whether others can reach into one.
 
-import { mkdirSync, statSync } from 'node:fs';
+import { lstatSync, mkdirSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { isErrno } from './errno.ts';
 
@@ -36,4 +36,49 @@ function makeDirectory(path: string, mode: number): unknown {
 
 function isThere(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false }) !== undefined;
+}
+
+/** Others than root could put files into a directory, or put another directory in its place. */
+export class UnsafeDirectoryError extends Error {
+  override readonly name = 'UnsafeDirectoryError';
+  readonly path: string;
+
+  constructor(path: string, fault: string) {
+    super(
+      `Cannot trust "${path}": ${fault} (it must be a directory of root's, without write permission for group and others)`,
+    );
+    this.path = path;
+  }
+}
+
+/** S_IWGRP | S_IWOTH (include/uapi/linux/stat.h). */
+const WRITABLE_BY_OTHERS = 0o022;
+
+/**
+ * Whether there is a directory. One that is there must be root's, or this process's user's, and writable for nobody else;
+ * a symbolic link is none. So whoever could have put files there is trusted anyway.
+ *
+ * Throws UnsafeDirectoryError, and node:fs errors.
+ */
+export function isPrivateDirectory(path: string): boolean {
+  if (!path.startsWith('/')) throw new UnsafeDirectoryError(path, 'its path does not begin with "/"');
+  const stats = lstatSync(path, { throwIfNoEntry: false });
+  if (!stats) return false;
+  if (stats.isSymbolicLink()) throw new UnsafeDirectoryError(path, 'it is a symbolic link');
+  if (!stats.isDirectory()) return false;
+  if (stats.uid !== 0 && stats.uid !== process.geteuid?.()) {
+    throw new UnsafeDirectoryError(path, `it belongs to user ${stats.uid}`);
+  }
+  if ((stats.mode & WRITABLE_BY_OTHERS) !== 0) {
+    throw new UnsafeDirectoryError(path, `its mode is ${(stats.mode & 0o7777).toString(8)}`);
+  }
+  return true;
+}
+
+/** Make a directory that is private, and the parents it lacks. Throws UnsafeDirectoryError, and node:fs errors. */
+export function ensurePrivateDirectory(path: string): void {
+  if (isPrivateDirectory(path)) return;
+  ensureDirectory(path, 0o700);
+  // Somebody else may have made it since it was looked for.
+  isPrivateDirectory(path);
 }

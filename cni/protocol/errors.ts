@@ -109,6 +109,7 @@ function findCniError(error: unknown, causesLeft: number): CniError | undefined 
   if (!(error instanceof Error)) return undefined;
   if (error.name === 'IpamError') return fromIpam(error);
   if (error.name === 'LockTimeoutError') return new CniError(ERR_TRY_AGAIN_LATER, error.message, '', { cause: error });
+  if (error.name === 'UnsafeDirectoryError') return new CniError(ERR_IO_FAILURE, error.message, '', { cause: error });
   if (error.name === 'NetlinkError' || error.name === 'ErrnoError') return fromKernel(error);
   if (isFileSystemError(error)) return fromFileSystem(error);
   if (error.name !== 'Error' || error.cause === undefined || causesLeft === 0) return undefined;
