@@ -119,9 +119,9 @@ export interface FeatureRemoval {
   readonly key: AttachmentKey;
   /** From the record; undefined without one, when whatever can be told by name is removed. */
   readonly objects: FeatureObjects | undefined;
-  /** The container's namespace, if there still is one and it is not the host's. */
+  /** The container's namespace, if it is still there. It is opened when this is read first. */
   readonly sandbox: Netns | undefined;
-  /** Only of attachments that are complete; absent without a sandbox. */
+  /** Only of attachments that are complete. */
   readonly listOthers?: ListOthers;
 }
 

@@ -33,6 +33,8 @@ import {
   replaceRulesets,
   type Ruleset,
 } from '../kernel/nftables/ruleset.ts';
+import { listSets } from '../kernel/nftables/set.ts';
+import { describeTable } from '../kernel/nftables/table.ts';
 import { type ElementClaim, type Owners, ownersByComment } from './element-owners.ts';
 import type { NftablesState } from './feature.ts';
 import { type ElementOwner, ownerComment } from './podlink-table.ts';
@@ -227,12 +229,18 @@ function findHeirs(nft: NftablesConnection, deletions: readonly Element[], waiti
 }
 
 /**
- * The elements whose comment begins like this, among all there are: an owner's whole comment, or a network's.
+ * The elements whose comment begins like this, among all there are: an owner's whole comment, or a network's. They are
+ * looked for in all sets of the rulesets' tables, since another version of podlink may have had others.
  *
- * For a removal that is told nothing: the record, prevResult and the interface are all gone.
+ * For a removal that cannot go by a record.
  */
 export function findElements(nft: NftablesConnection, rulesets: readonly Ruleset[], comment: string): Element[] {
-  return setsOf(rulesets).flatMap((set) => listElements(nft, set, comment));
+  const sets = setsOf(rulesets);
+  const isKnown = ({ table, name }: Element['set']): boolean =>
+    sets.some((set) => set.name === name && set.table.family === table.family);
+  const tables = new Map(rulesets.map(({ table }) => [describeTable(table), table]));
+  const others = [...tables.values()].flatMap((table) => listSets(nft, table)).filter((set) => !isKnown(set));
+  return [...sets, ...others].flatMap((set) => listElements(nft, set, comment));
 }
 
 /** Of more elements that are not as they should be than these a message gives the number. */

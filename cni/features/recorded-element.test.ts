@@ -1,6 +1,6 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type Element, isSameElement } from '../kernel/nftables/element.ts';
+import { describeElement, type Element, isSameElement } from '../kernel/nftables/element.ts';
 import { masqueradeElements } from './masquerade-elements.ts';
 import { MASQUERADE_RULESET } from './masquerade-ruleset.ts';
 import { PORTMAP_RULESET, PORTMAP_V4 } from './portmap-ruleset.ts';
@@ -51,8 +51,16 @@ test('recordedElements() leaves out what is no element of a set there is', () =>
     null,
     'text',
     {},
-    { ...source, set: 'another' },
-    { ...source, family: 7 },
+    { ...source, set: 'an other' },
+    { ...source, set: '' },
+    { ...source, set: 'x'.repeat(256) },
+    { ...source, set: 7 },
+    { ...source, set: 'another', key: '0a1600' },
+    { ...source, set: 'another', key: '' },
+    { ...source, set: 'another', key: '00'.repeat(68) },
+    { ...source, set: 'another', keyEnd: '0a16000500000000' },
+    { ...source, family: 2 },
+    { ...source, family: '1' },
     { ...source, key: '0a1600' },
     { ...source, key: '0a16000z' },
     { ...source, keyEnd: '0a160005' },
@@ -60,6 +68,29 @@ test('recordedElements() leaves out what is no element of a set there is', () =>
     { ...exception, keyEnd: '00' },
   ];
   assert.equal(recordedElements(wrong, RULESETS), []);
+});
+
+test('recordedElements() knows an element in a set of another version, with its key and family', () => {
+  const [source, exception] = ELEMENTS.map(recordElement);
+  const old = [
+    { ...source, set: 'masquerade_v4_old' },
+    { ...exception, set: 'exception_v4_old', family: 7 },
+  ];
+  const elements = recordedElements(old, RULESETS);
+  assert.equal(
+    elements.map(({ set, key, keyEnd }) => [
+      set.table,
+      set.name,
+      set.interval,
+      Buffer.from(key).toString('hex'),
+      keyEnd && Buffer.from(keyEnd).toString('hex'),
+    ]),
+    [
+      [{ family: 1, name: 'podlink' }, 'masquerade_v4_old', false, source?.key, undefined],
+      [{ family: 7, name: 'podlink' }, 'exception_v4_old', true, exception?.key, exception?.keyEnd],
+    ],
+  );
+  assert.equal(elements.map(describeElement), [source?.key, `${exception?.key}-${exception?.keyEnd}`]);
 });
 
 test.run();

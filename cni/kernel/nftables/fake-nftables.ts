@@ -3,7 +3,7 @@
 
 import { EEXIST, EINVAL, ENOENT } from '../errno.ts';
 import { acknowledge, done, type FakeReply, FakeTransport } from '../netlink/fake-transport.ts';
-import { type Message, NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL } from '../netlink/message.ts';
+import { type Message, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL } from '../netlink/message.ts';
 import { Attributes } from '../netlink/reader.ts';
 import { align4, MessageWriter } from '../netlink/writer.ts';
 import { NftablesConnection } from './connection.ts';
@@ -117,6 +117,10 @@ export class FakeNftables {
       case nft.NFT_MSG_GETCHAIN:
         return found(table?.chains.get(attributes.string(nft.NFTA_CHAIN_NAME) ?? '')?.payload, nft.NFT_MSG_NEWCHAIN);
       case nft.NFT_MSG_GETSET:
+        if (request.flags & NLM_F_DUMP) {
+          const sets = [...(table?.sets.values() ?? [])];
+          return [...sets.map(({ payload }) => ({ type: nftType(nft.NFT_MSG_NEWSET), payload })), done()];
+        }
         return found(
           this.#describeSet(table?.sets.get(attributes.string(nft.NFTA_SET_NAME) ?? '')),
           nft.NFT_MSG_NEWSET,

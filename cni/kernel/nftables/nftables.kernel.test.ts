@@ -24,7 +24,7 @@ import { masquerade } from './expressions/masq.ts';
 import { encodeKey, IPV4_ADDR, IPV6_ADDR } from './key.ts';
 import { addRule } from './rule.ts';
 import { checkRuleset, repairRuleset, replaceRulesets, type Ruleset } from './ruleset.ts';
-import { addSet, expectSet, getSet, type NamedSet, readElementCount } from './set.ts';
+import { addSet, expectSet, getSet, listSets, type NamedSet, readElementCount } from './set.ts';
 import { addTable, deleteTable, getTable } from './table.ts';
 import { COMMENT_MAX_BYTES } from './userdata.ts';
 
@@ -349,6 +349,18 @@ test('findElementsAt() finds nothing in a set of another type, nor in none, nor 
   assert.equal(findElementsAt(nft, places).elements, [undefined, undefined]);
   nft.commit([addSet({ ...ADDRESSES, key: [IPV6_ADDR] }, 1), addSet(NETWORKS, 2), addElement(range)]);
   assert.equal(findElementsAt(nft, places).elements, [undefined, range]);
+});
+
+test('listSets() finds the named sets of a table and whether they have ranges, and none without a table', ({ nft }) => {
+  assert.equal(listSets(nft, table), []);
+  nft.commit(replaceRulesets([RULESET]));
+  const listed = listSets(nft, table);
+  for (const { name, interval } of RULESET.sets) {
+    assert.equal(
+      listed.find((set) => set.name === name),
+      { table, name, key: [], interval, comment: '' },
+    );
+  }
 });
 
 test('readElementCount() is the number of elements, or unknown to the kernel', ({ nft }) => {

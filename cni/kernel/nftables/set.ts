@@ -1,11 +1,13 @@
 // Named sets and maps: keys that rules look up in constant time, and that come and go without a change to any rule. The
 // elements of a map have a value as well, which the look-up gives to the rule.
 
-import type { Operation } from '../netlink/connection.ts';
+import { isErrno } from '../errno.ts';
+import { type Operation, understand } from '../netlink/connection.ts';
 import { type Message, NLM_F_CREATE } from '../netlink/message.ts';
 import {
   NFT_MSG_GETSET,
   NFT_MSG_NEWSET,
+  NFT_SET_ANONYMOUS,
   NFT_SET_CONCAT,
   NFT_SET_INTERVAL,
   NFT_SET_MAP,
@@ -69,6 +71,31 @@ export function getSet(set: NamedSet): Operation {
     .attributeString(NFTA_SET_NAME, set.name)
     .finish();
   return operation('get', NFT_MSG_GETSET, set, payload);
+}
+
+/**
+ * All named sets of a table, whoever has made them, without the types of their fields: the kernel finds and deletes
+ * elements by the bytes of their keys. None when there is no such table.
+ */
+export function listSets(nft: { dump(operation: Operation): Message[] }, table: Table): NamedSet[] {
+  const operation = `list the sets of ${describeTable(table)}`;
+  const payload = writeHeader(table.family).attributeString(NFTA_SET_TABLE, table.name).finish();
+  try {
+    return nft
+      .dump({ operation, type: nftType(NFT_MSG_GETSET), flags: 0, payload })
+      .flatMap((message) => understand({ operation }, () => readSet(table, message)));
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return [];
+    throw error;
+  }
+}
+
+function readSet(table: Table, message: Message): NamedSet[] {
+  const attributes = attributesOf(message);
+  const [ofTable, name = ''] = [attributes.string(NFTA_SET_TABLE), attributes.string(NFTA_SET_NAME)];
+  const flags = attributes.be32(NFTA_SET_FLAGS) ?? 0;
+  if (ofTable !== table.name || (flags & NFT_SET_ANONYMOUS) !== 0) return [];
+  return [{ table, name, key: [], interval: (flags & NFT_SET_INTERVAL) !== 0, comment: '' }];
 }
 
 /**
