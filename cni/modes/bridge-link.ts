@@ -4,7 +4,7 @@
 // holds the bridge's lock shared, from before the bridge is looked for until the port is on it, and taking back holds it
 // exclusively and gives up when there is a port. ADDs do not wait for each other.
 
-import { ensureDirectory } from '../kernel/directory.ts';
+import { ensurePrivateDirectory } from '../kernel/directory.ts';
 import { isErrno } from '../kernel/errno.ts';
 import { type FileLock, lockFile } from '../kernel/flock.ts';
 import { AF_INET, AF_UNSPEC, decodeMac, familyOf, networkOf, overlaps } from '../kernel/netlink/address-bytes.ts';
@@ -35,7 +35,7 @@ export function randomMac(): string {
 
 /** Keep others from taking the bridge away (shared), or from starting to use it (exclusive). */
 export function lockBridge(host: Host, bridge: string, kind: 'shared' | 'exclusive'): FileLock {
-  ensureDirectory(`${host.runDir}/locks`, 0o700);
+  ensurePrivateDirectory(`${host.runDir}/locks`);
   return lockFile(`${host.runDir}/locks/bridge.${bridge}`, LOCK_TIMEOUT_MS, kind);
 }
 

@@ -59,7 +59,7 @@ export const bridgeMode: Mode = {
       attach: (host, sandbox, addressing, undo) => attachToBridge(host, sandbox, key, config, addressing, undo),
       status: (host) => void findBridge(host.route, config.bridge),
       check: (host, sandbox, expected) => checkBridgeAttachment(host, sandbox, key, config, expected),
-      repair: (host, sandbox, expected) => repairBridgeAttachment(host, sandbox, key, config, expected),
+      repair: (host, sandbox, expected) => repairBridgeAttachment(host, { sandbox, key, config, expected }),
     };
   },
 

@@ -17,6 +17,12 @@ export function hostInterfaceName(key: AttachmentKey): string {
 /** Bytes of the longest alias the kernel takes: IFALIASZ - 1 (include/uapi/linux/if.h). */
 const MAX_ALIAS_BYTES = 255;
 
+/** The alias of the host end; undefined when it is too long to hold the whole ID, so that it may be another's as well. */
+export function wholeHostInterfaceAlias(key: AttachmentKey): string | undefined {
+  const alias = hostInterfaceAlias(key);
+  return alias === `podlink ${key.network} ${key.containerId} ${key.ifname}` ? alias : undefined;
+}
+
 /**
  * The alias (`ip link` shows it) of the host end: "podlink", network, container and interface. When that is too long
  * the container's ID is cut, which may be of any length; the hash in the interface's name still tells it from others.

@@ -25,8 +25,8 @@ export interface Peer {
   readonly podNamespace: string;
   readonly podName: string;
   readonly netnsPath: string;
-  /** `device:inode` of the namespace that the container runs in, which is another's if it shares one itself. */
-  readonly identity: string;
+  /** Tell whether a namespace is the one that the container runs in, which is another's if it shares one itself. */
+  readonly isItsNetns: (netns: Netns) => boolean;
   readonly isSharer: boolean;
   /** ISO 8601. */
   readonly created: string;
@@ -103,8 +103,11 @@ export interface ModePlan {
    * and only a new ADD helps. Absent in modes that share none that can end. `objects`: from its record.
    */
   hasLostTarget?(objects: AttachmentObjects): boolean;
-  /** Make again what check() misses, where that is possible. Absent where nothing is: a namespace that is shared is never changed. */
-  repair?(host: Host, sandbox: Sandbox, expected: Attached): void;
+  /**
+   * Make again what check() misses, where that is possible. Absent where nothing is: a namespace that is shared is never
+   * changed. Returns what the attachment is from now on, where that is not what was expected.
+   */
+  repair?(host: Host, sandbox: Sandbox, expected: Attached): Attached | undefined;
 }
 
 /** A link on the host that goes with an attachment. */

@@ -28,7 +28,10 @@ export const noneMode: Mode = {
       status: () => undefined,
       check: (_host, sandbox) =>
         withRtnetlink(sandbox.netns, (route) => (findLink(route, 'lo')?.isUp ? [] : [`lo of ${sandbox.path} is down`])),
-      repair: (_host, sandbox) => raiseLoopback(sandbox),
+      repair(_host, sandbox) {
+        raiseLoopback(sandbox);
+        return undefined;
+      },
     };
   },
 

@@ -43,7 +43,7 @@ function peer(changes: Partial<Peer> = {}): Peer {
     podNamespace: 'shop',
     podName: 'cart',
     netnsPath: '/proc/self/ns/net',
-    identity: 'unknown',
+    isItsNetns: () => false,
     isSharer: false,
     created: '2026-01-01T00:00:00.000Z',
     ...changes,

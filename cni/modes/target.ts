@@ -8,7 +8,7 @@
 import { lstatSync, readlinkSync, realpathSync, statfsSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { isErrno } from '../kernel/errno.ts';
-import { identityOf, isOwnNetns, type Netns, NotANamespaceError, openNetns } from '../kernel/netns.ts';
+import { isOwnNetns, type Netns, NotANamespaceError, openNetns } from '../kernel/netns.ts';
 import {
   CniError,
   ERR_INVALID_ENVIRONMENT_VARIABLES,
@@ -129,7 +129,7 @@ function openIfSame(peer: Peer): Netns | undefined {
     if (error instanceof NotANamespaceError || isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
     throw error;
   }
-  if (identityOf(netns) === peer.identity) return netns;
+  if (peer.isItsNetns(netns)) return netns;
   netns.close();
   return undefined;
 }
@@ -238,7 +238,7 @@ function refuseOthers(request: ModeRequest, netns: Netns, peers: readonly Peer[]
       `Invalid target asked for by the pod: it is in the host's network, and network "${request.config.name}" does not let a pod choose mode "host"`,
     );
   }
-  const inhabitants = peers.filter(({ identity }) => identity === identityOf(netns));
+  const inhabitants = peers.filter(({ isItsNetns }) => isItsNetns(netns));
   const owners = inhabitants.filter(({ isSharer }) => !isSharer);
   // Of one whose owner is gone or unknown, all who share it have a say.
   if ((owners.length > 0 ? owners : inhabitants).every((peer) => mayChoose(request, peer))) return netns;

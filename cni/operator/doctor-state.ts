@@ -4,6 +4,7 @@ import { accessSync, constants, readdirSync, readFileSync, statfsSync, statSync 
 import { dirname } from 'node:path';
 import { dataDirOf } from '../../ipam/host-local.ts';
 import { takeInventory } from '../../ipam/inventory.ts';
+import { isPrivateDirectory, UnsafeDirectoryError } from '../kernel/directory.ts';
 import { isErrno } from '../kernel/errno.ts';
 import { describeKey } from '../verbs/attachment-key.ts';
 import { isRecord, listAllRecords } from '../verbs/attachment-record.ts';
@@ -21,9 +22,29 @@ const FULL_PERCENT = 90;
 export function examineDirectories(call: Call): Finding[] {
   const dataDirs = new Set(listAddressBooks(call).map(({ request }) => dataDirOf(request)));
   return [
-    examineDirectory(call.context.runDir, 'records', 'no container can be attached'),
+    examineRunDirectory(call.context.runDir),
     ...[...dataDirs].map((dir) => examineDirectory(dir, 'reservations', 'no address can be reserved')),
   ];
+}
+
+/** The directory of the records; where it is in the reach of others, that is what there is to say of it. */
+function examineRunDirectory(runDir: string): Finding {
+  try {
+    for (const path of [runDir, `${runDir}/attachments`]) if (!isPrivateDirectory(path)) break;
+  } catch (error) {
+    if (!(error instanceof UnsafeDirectoryError)) throw error;
+    return {
+      level: 'fail',
+      subject: 'directories',
+      what: error.message,
+      meaning: 'no container can be attached, and DEL goes without the records',
+      remedy: {
+        sentence: 'see who has put what there, then give it to root alone (or move PODLINK_RUN_DIR)',
+        commands: [`chown root:root ${error.path}`, `chmod go-w ${error.path}`],
+      },
+    };
+  }
+  return examineDirectory(runDir, 'records', 'no container can be attached');
 }
 
 /** Whether something could be written there. Nothing is. */

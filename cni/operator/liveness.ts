@@ -2,15 +2,23 @@
 
 import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { isErrno } from '../kernel/errno.ts';
 import { findLink } from '../kernel/rtnetlink/link.ts';
-import { identityAt } from '../kernel/netns.ts';
+import {
+  identityAt,
+  isRecordedNetns,
+  type Netns,
+  NotANamespaceError,
+  openNetns,
+  type RecordedNetns,
+} from '../kernel/netns.ts';
 import { findProcessIn } from '../kernel/netns-process.ts';
 import type { AttachmentRecord } from '../verbs/attachment-record.ts';
 import type { Context } from '../verbs/context.ts';
 import { ageSeconds } from './age.ts';
 
 /** Of an attachment, where its container lives. */
-export type Inhabitant = Pick<AttachmentRecord, 'netns' | 'netnsIdentity' | 'objects'>;
+export type Inhabitant = Pick<AttachmentRecord, 'netns' | 'netnsIdentity' | 'netnsCookie' | 'objects'>;
 
 /**
  * adding: ADD runs, or has ended just now. unfinished: it did not come to its end. stale: the namespace is gone.
@@ -34,9 +42,29 @@ export function isUnfinished({ state, created }: AttachmentRecord, now: Date): b
 }
 
 /** Whether the path shows the container's own namespace, or the one it shares. */
-export function isNamespaceAtPath({ netns, netnsIdentity, objects }: Inhabitant): boolean {
+export function isNamespaceAtPath(inhabitant: Inhabitant): boolean {
+  const { netns, objects } = inhabitant;
   const shown = identityAt(netns);
-  return shown !== undefined && (shown === netnsIdentity || shown === objects.sharedNetns);
+  return shown !== undefined && (shown === objects.sharedNetns || isRecordedNetnsAt(netns, inhabitant));
+}
+
+/** Whether a path shows a namespace on record. Who may not open it, goes by its file alone. */
+function isRecordedNetnsAt(path: string, recorded: RecordedNetns): boolean {
+  if (identityAt(path) !== recorded.netnsIdentity) return false;
+  if (recorded.netnsCookie === undefined) return true;
+  let netns: Netns;
+  try {
+    netns = openNetns(path);
+  } catch (error) {
+    if (isErrno(error, 'EACCES', 'EPERM')) return true;
+    if (error instanceof NotANamespaceError || isErrno(error, 'ENOENT', 'ENOTDIR', 'ESRCH')) return false;
+    throw error;
+  }
+  try {
+    return isRecordedNetns(netns, recorded);
+  } finally {
+    netns.close();
+  }
 }
 
 /**
@@ -47,21 +75,22 @@ export function isNamespaceAtPath({ netns, netnsIdentity, objects }: Inhabitant)
  * is the container's namespace, whatever has become of its path or of our view of it.
  */
 export function findSignOfLife(inhabitant: Inhabitant, context: Context): string | undefined {
-  const { netns, netnsIdentity, objects } = inhabitant;
+  const { netns, objects } = inhabitant;
   if (objects.hostInterface !== undefined && findLink(context.route, objects.hostInterface)) {
-    const holder = describeHolder(netnsIdentity) ?? `something holds it: ${NEXT_STEP}`;
+    const holder = describeHolder(inhabitant) ?? `something holds it: ${NEXT_STEP}`;
     return `its interface ${objects.hostInterface} on the host is there, so that its namespace is somewhere; ${holder}`;
   }
   if (!existsSync(dirname(netns)) && !isBelowProc(netns)) {
     return `${dirname(netns)} cannot be seen from here: this may be another mount namespace than the runtime's`;
   }
-  return describeHolder(netnsIdentity);
+  return describeHolder(inhabitant);
 }
 
 const NEXT_STEP = 'have the runtime run DEL';
 
-function describeHolder(netnsIdentity: string): string | undefined {
-  const pid = findProcessIn({ inode: BigInt(netnsIdentity.split(':')[1] ?? 0) });
+function describeHolder(recorded: RecordedNetns): string | undefined {
+  const found = findProcessIn({ inode: BigInt(recorded.netnsIdentity.split(':')[1] ?? 0) });
+  const pid = found !== undefined && isRecordedNetnsAt(`/proc/${found}/ns/net`, recorded) ? found : undefined;
   return pid === undefined ? undefined : `process ${pid} runs in its namespace: ${NEXT_STEP}, or end that process`;
 }
 

@@ -2,6 +2,7 @@
 
 import { formatCidr } from '../../ipam/address.ts';
 import { parseRangeSets } from '../../ipam/range-set.ts';
+import { UnsafeDirectoryError } from '../kernel/directory.ts';
 import { networkOf } from '../kernel/netlink/address-bytes.ts';
 import { type NetworkConfig, parseNetworkConfig } from '../protocol/config.ts';
 import { type AttachmentRecord, listAllRecords } from '../verbs/attachment-record.ts';
@@ -70,7 +71,7 @@ export function hasGateway({ config }: Network): boolean {
 
 /** The networks, by name. What is wrong with a configuration is told of, and the network listed all the same. */
 export function listNetworks(call: Call): Network[] {
-  const records = Map.groupBy(listAllRecords(call.context.runDir), ({ network }) => network);
+  const records = Map.groupBy(listTrustedRecords(call), ({ network }) => network);
   const plugins = listConfiguredPlugins(call.valueOf(CONF_DIR_OPTION.name), call.warn);
   // Of two files with a network of the same name runtimes take the first.
   const configured = new Map(plugins.toReversed().map((plugin) => [plugin.network, plugin]));
@@ -81,6 +82,16 @@ export function listNetworks(call: Call): Network[] {
     const youngest = ofNetwork.toSorted((a, b) => (a.created < b.created ? 1 : -1))[0];
     return describeNetwork(name, plugin?.config ?? youngest?.config ?? {}, plugin?.file, ofNetwork, call.warn);
   });
+}
+
+function listTrustedRecords({ context, warn }: Call): AttachmentRecord[] {
+  try {
+    return listAllRecords(context.runDir);
+  } catch (error) {
+    if (!(error instanceof UnsafeDirectoryError)) throw error;
+    warn(error.message);
+    return [];
+  }
 }
 
 function describeNetwork(

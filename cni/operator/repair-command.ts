@@ -2,7 +2,7 @@
 
 import { describeKey } from '../verbs/attachment-key.ts';
 import type { AttachmentRecord } from '../verbs/attachment-record.ts';
-import { repairAttachment, type Repair } from '../verbs/repair.ts';
+import { type Repair, repairAttachments } from '../verbs/repair.ts';
 import { findAttachments } from './attachment-inspect.ts';
 import { compareRecords, listChosenRecords } from './attachment-list.ts';
 import { BIN_DIR_OPTION, binDirsOf, type Call, type Command, NETWORK_OPTION } from './command.ts';
@@ -26,16 +26,13 @@ export const repairCommand: Command = {
   options: [NETWORK_OPTION, BIN_DIR_OPTION],
   async run(call) {
     const collected = call.args.length > 0 ? [] : await collectElements(call);
-    const repairs: Repair[] = [];
-    for (const record of chooseRecords(call)) {
+    const records = chooseRecords(call).filter((record) => {
+      const isBeingAdded = describeLife(record, new Date()) === 'adding';
       // Its ADD holds the lock and is about to say how it went.
-      if (describeLife(record, new Date()) === 'adding') {
-        call.warn(`${describeKey(record)} is just being added: not looked at`);
-        continue;
-      }
-      const repair = await repairAttachment(record, call.context, binDirsOf(call));
-      if (repair) repairs.push(repair);
-    }
+      if (isBeingAdded) call.warn(`${describeKey(record)} is just being added: not looked at`);
+      return !isBeingAdded;
+    });
+    const repairs = await repairAttachments(records, call.context, binDirsOf(call));
     return {
       json: [
         ...collected.map(({ owner = '', why }) => {

@@ -109,7 +109,7 @@ async function removeStaleAttachment(stale: AttachmentRecord, call: Call): Promi
     if (whyStale(record) === undefined) return { kept: `its network namespace is at ${record.netns} after all` };
     const kept = record.state === 'complete' ? findSignOfLife(record, context) : undefined;
     if (kept !== undefined) return { kept };
-    await removeAttachment(context, removalOfRecord(record, context, binDirsOf(call)), undefined);
+    await removeAttachment(context, removalOfRecord(record, context, binDirsOf(call)));
     return 'removed';
   } finally {
     lock.release();

@@ -4,7 +4,7 @@
 // configuration before anything changes. Then the record is written, and only then the kernel is touched. Any failure
 // after that takes everything back.
 
-import { identityOf } from '../kernel/netns.ts';
+import { recordNetns } from '../kernel/netns.ts';
 import { formatUtc } from '../../ipam/utc.ts';
 import { refuseUnservedProtection } from '../features/unserved-protection.ts';
 import type { Attached, Sandbox } from '../modes/mode.ts';
@@ -22,7 +22,7 @@ import { type AttachmentRequest, refuseMalformedArgs } from '../protocol/request
 import { encodeResult } from '../protocol/result-codec.ts';
 import type { Result } from '../protocol/result.ts';
 import { describeKey, keyOf } from './attachment-key.ts';
-import { type AttachmentRecord, deleteRecord, findRecord, lockAttachment, writeRecord } from './attachment-record.ts';
+import { type AttachmentRecord, deleteRecord, findRecord, lockAttachment } from './attachment-record.ts';
 import type { Context } from './context.ts';
 import {
   applyFeatures,
@@ -35,6 +35,7 @@ import {
   removeOwnElements,
 } from './features.ts';
 import type { Ipam } from './ipam.ts';
+import { changeRecord, recordWork } from './record-change.ts';
 import { type Plan, planRequest } from './plan.ts';
 import { removalOfRecord, removeAttachment } from './removal.ts';
 import { closeSandbox, openSandbox } from './sandbox.ts';
@@ -96,7 +97,7 @@ async function settleEarlierAdd(request: AttachmentRequest, context: Context, ke
       `Cannot attach container "${key.containerId}" to network "${key.network}" as "${key.ifname}": it is attached already since ${record.created}, in ${record.netns} (run DEL first)`,
     );
   }
-  await removeAttachment(context, removalOfRecord(record, context, request.path), undefined);
+  await removeAttachment(context, removalOfRecord(record, context, request.path));
 }
 
 async function attach(
@@ -131,7 +132,7 @@ async function attach(
     const result = joinResults(previous, withConfiguredDns(plan, attached));
     // Old versions cannot say everything (0.2.0 knows no interface without address): what cannot be told must not stay.
     encodeResult(result, request.config.cniVersion);
-    writeRecord(context.runDir, { ...complete, state: 'complete', result: attached });
+    changeRecord(context, complete, { state: 'complete', result: attached });
     context.mark('record again');
     return result;
   } catch (error) {
@@ -152,12 +153,13 @@ function firstRecord(request: AttachmentRequest, plan: Plan, sandbox: Sandbox): 
     state: 'adding',
     ...keyOf(request),
     netns: request.netns,
-    netnsIdentity: identityOf(sandbox.netns),
+    ...recordNetns(sandbox.netns),
     mode: plan.mode.name,
     objects: plan.steps.objects(),
     addresses: [],
     features: {},
     elements: [],
+    hasAllElements: true,
     config,
     cniArgs: Array.from(request.args, ([name, value]) => `${name}=${value}`).join(';'),
     created: formatUtc(Date.now()),
@@ -172,10 +174,9 @@ function settleNamespace(
   { early, undo }: { readonly early: EarlyWork; readonly undo: UndoStack },
 ): AttachmentRecord {
   if (Object.keys(early.objects).length === 0) return begun;
-  const record = { ...begun, features: early.objects };
-  writeRecord(context.runDir, record);
+  const record = changeRecord(context, begun, { features: early.objects });
   const traces = { objects: early.objects, elements: [] };
-  for (const { name, remove } of featureRemovals(context, begun, traces, sandbox.netns)) {
+  for (const { name, remove } of featureRemovals(context, begun, traces, () => sandbox.netns)) {
     undo.push(`remove ${name}`, remove);
   }
   early.setNamespace();
@@ -193,16 +194,16 @@ function addFeatures(
 ): AttachmentRecord {
   const attachment = describeAttachment(begun, begun.objects, attached);
   const work = prepareFeatures(context, sandbox, plan.features, attachment);
-  const record = { ...begun, addresses: attachment.addresses, ...recordOf(work) };
+  const addressed = { ...begun, addresses: attachment.addresses };
   if (plan.features.length === 0) {
     // Rules that another attachment needs of its neighbours.
     applyFeatures(context, sandbox, work);
-    return record;
+    return addressed;
   }
   // The addresses and the interface are known only now, and DEL must find what is about to be made for them.
-  writeRecord(context.runDir, record);
+  const record = recordWork(context, addressed, recordOf(work));
   const traces = { objects: record.features, elements: work.nftables.elements };
-  for (const { name, remove } of featureRemovals(context, attachment.key, traces, sandbox.netns)) {
+  for (const { name, remove } of featureRemovals(context, attachment.key, traces, () => sandbox.netns)) {
     undo.push(`remove ${name}`, remove);
   }
   undo.push('remove the elements of nftables', () => removeOwnElements(context, attachment.key, traces));

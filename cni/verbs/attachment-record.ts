@@ -24,13 +24,14 @@ import {
 } from 'node:fs';
 import type { RecordedElement } from '../features/recorded-element.ts';
 import { monotonicMs } from '../kernel/clock.ts';
-import { ensureDirectory } from '../kernel/directory.ts';
+import { ensurePrivateDirectory, isPrivateDirectory } from '../kernel/directory.ts';
 import { isErrno } from '../kernel/errno.ts';
 import { type FileLock, LockTimeoutError, lockFile } from '../kernel/flock.ts';
+import type { RecordedNetns } from '../kernel/netns.ts';
 import type { AttachmentObjects, Attached } from '../modes/mode.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
 import { isObject } from '../protocol/fields.ts';
-import { isInterfaceName } from '../protocol/name.ts';
+import { hasControlCharacter, isInterfaceName, isName } from '../protocol/name.ts';
 
 const RECORD_VERSION = 1;
 /** ADD or DEL of one attachment against each other: the slowest, a DEL under load, takes well under a second. */
@@ -39,7 +40,7 @@ const LOCK_TIMEOUT_MS = 30_000;
 const MAX_NAME_BYTES = 180;
 const TEMPORARY_SUFFIX = '.tmp';
 
-export interface AttachmentRecord {
+export interface AttachmentRecord extends RecordedNetns {
   readonly version: typeof RECORD_VERSION;
   /** `adding`: ADD has not come to its end, and what it made may be there in part. */
   readonly state: 'adding' | 'complete';
@@ -47,8 +48,6 @@ export interface AttachmentRecord {
   readonly containerId: string;
   readonly ifname: string;
   readonly netns: string;
-  /** `device:inode` of the namespace's file. */
-  readonly netnsIdentity: string;
   readonly mode: string;
   readonly objects: AttachmentObjects;
   /** CIDRs handed out by IPAM; empty until it has. */
@@ -61,6 +60,8 @@ export interface AttachmentRecord {
   readonly elements: readonly RecordedElement[];
   /** Of these the ones whose place another interface of the container has, with their values; absent for none. */
   readonly waiting?: readonly RecordedElement[];
+  /** Whether each element was put on record before it was added. Version 0.1.0 does not say so: its repair added others. */
+  readonly hasAllElements?: boolean;
   /** The network configuration of ADD without prevResult, and its CNI_ARGS: DEL needs them when the runtime's are gone. */
   readonly config: Readonly<Record<string, unknown>>;
   readonly cniArgs: string;
@@ -69,6 +70,19 @@ export interface AttachmentRecord {
 
 function networkDir(runDir: string, network: string): string {
   return `${runDir}/attachments/${fileNamePart(network)}`;
+}
+
+/**
+ * Whether the folder of all records is there. What it holds is obeyed, by processes of root's: neither it nor the run
+ * directory may be in the reach of others. Throws UnsafeDirectoryError.
+ */
+function hasRecords(runDir: string): boolean {
+  return isPrivateDirectory(runDir) && isPrivateDirectory(`${runDir}/attachments`);
+}
+
+/** Whether there may be records of a network. Throws UnsafeDirectoryError. */
+function hasRecordsOf(runDir: string, network: string): boolean {
+  return hasRecords(runDir) && isPrivateDirectory(networkDir(runDir, network));
 }
 
 /** A network's or container's name as part of a file name: a very long one ends in a hash behind "~", which no name contains. */
@@ -93,7 +107,7 @@ function recordPath(runDir: string, key: AttachmentKey): string {
 /** Make the folder of all records if it is not there. Throws the file system's error when no record could be written. */
 export function ensureRecordsWritable(runDir: string): void {
   const dir = `${runDir}/attachments`;
-  ensureDirectory(dir, 0o700);
+  for (const path of [runDir, dir]) ensurePrivateDirectory(path);
   accessSync(dir, constants.W_OK);
 }
 
@@ -104,7 +118,7 @@ function waitingNote(runDir: string): string {
 
 function leaveNote(runDir: string, note: string): void {
   if (existsSync(note)) return;
-  ensureDirectory(`${runDir}/locks`, 0o700);
+  ensurePrivateDirectory(`${runDir}/locks`);
   writeFileSync(note, '', { mode: 0o600 });
 }
 
@@ -138,6 +152,7 @@ function openNew(path: string): number {
 
 /** The record of an attachment; undefined when there is none, or when what is there is not a record. */
 export function findRecord(runDir: string, key: AttachmentKey): AttachmentRecord | undefined {
+  if (!hasRecordsOf(runDir, key.network)) return undefined;
   const record = readRecord(recordPath(runDir, key));
   // The name can only be another's if somebody copied files about.
   return record?.containerId === key.containerId && record.ifname === key.ifname && record.network === key.network
@@ -147,20 +162,28 @@ export function findRecord(runDir: string, key: AttachmentKey): AttachmentRecord
 
 /** All records of a network. */
 export function listRecords(runDir: string, network: string): AttachmentRecord[] {
+  if (!hasRecordsOf(runDir, network)) return [];
   return readRecords(networkDir(runDir, network)).filter((record) => record.network === network);
 }
 
 /** All records of all networks. */
 export function listAllRecords(runDir: string): AttachmentRecord[] {
+  return listNetworkDirs(runDir).flatMap((dir) => readRecords(dir));
+}
+
+/** The folders of all networks' records. Throws UnsafeDirectoryError. */
+function listNetworkDirs(runDir: string): string[] {
   const root = `${runDir}/attachments`;
-  return listDirectory(root).flatMap((network) => readRecords(`${root}/${network}`));
+  if (!hasRecords(runDir)) return [];
+  return listDirectory(root)
+    .map((name) => `${root}/${name}`)
+    .filter(isPrivateDirectory);
 }
 
 /** The records of one container, in whatever networks, without reading those of others. */
 export function listRecordsOfContainer(runDir: string, containerId: string): AttachmentRecord[] {
-  const root = `${runDir}/attachments`;
-  return listDirectory(root)
-    .flatMap((network) => readRecords(`${root}/${network}`, `${fileNamePart(containerId)}.`))
+  return listNetworkDirs(runDir)
+    .flatMap((dir) => readRecords(dir, `${fileNamePart(containerId)}.`))
     .filter((record) => record.containerId === containerId);
 }
 
@@ -181,6 +204,7 @@ function readRecords(dir: string, prefix = ''): AttachmentRecord[] {
 
 /** Remove a record. It may be gone already. */
 export function deleteRecord(runDir: string, key: AttachmentKey): void {
+  if (!hasRecordsOf(runDir, key.network)) return;
   const path = recordPath(runDir, key);
   unlinkIfThere(path);
   unlinkIfThere(`${path}${TEMPORARY_SUFFIX}`);
@@ -215,13 +239,16 @@ export function isRecord(value: unknown): value is AttachmentRecord {
   return (
     isObject(value) &&
     value.version === RECORD_VERSION &&
-    ['network', 'containerId', 'ifname', 'netns', 'netnsIdentity', 'mode', 'cniArgs', 'created'].every((name) =>
-      isCleanText(value[name]),
-    ) &&
+    ['netns', 'netnsIdentity', 'mode', 'cniArgs', 'created'].every((name) => isCleanText(value[name])) &&
+    // They become names of files and of links, and words of the commands that doctor proposes.
+    [value.network, value.containerId].every((name) => typeof name === 'string' && isName(name)) &&
+    isLinkName(value.ifname) &&
+    (value.netnsCookie === undefined || isCleanText(value.netnsCookie)) &&
+    (value.hasAllElements === undefined || typeof value.hasAllElements === 'boolean') &&
     (value.state === 'adding' || value.state === 'complete') &&
     isObject(value.objects) &&
     Object.values(value.objects).every(isCleanText) &&
-    isInterfaceName((value.objects as AttachmentObjects).hostInterface ?? 'none') &&
+    [value.objects.hostInterface, value.objects.bridge].every((name) => name === undefined || isLinkName(name)) &&
     isObject(value.config) &&
     (value.result === undefined || isAttached(value.result)) &&
     isObject(value.features) &&
@@ -231,6 +258,10 @@ export function isRecord(value: unknown): value is AttachmentRecord {
     Array.isArray(value.addresses) &&
     value.addresses.every((address) => typeof address === 'string')
   );
+}
+
+function isLinkName(value: unknown): boolean {
+  return typeof value === 'string' && isInterfaceName(value) && !hasControlCharacter(value);
 }
 
 /** Text that can be handed to the kernel. */
@@ -289,7 +320,7 @@ export function lockAttachment(runDir: string, key: AttachmentKey, timeoutMs = L
   const dir = networkDir(runDir, key.network);
   const path = `${dir}/${fileName(key)}.lock`;
   for (const deadline = monotonicMs() + timeoutMs; ; ) {
-    ensureDirectory(dir, 0o700);
+    for (const path of [runDir, `${runDir}/attachments`, dir]) ensurePrivateDirectory(path);
     let lock: FileLock;
     try {
       lock = lockFile(path, timeoutMs);

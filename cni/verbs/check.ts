@@ -3,7 +3,6 @@
 import { ALL_RULESETS } from '../features/feature-registry.ts';
 import { summarizeProblems } from '../kernel/nftables/ruleset.ts';
 import { isErrno } from '../kernel/errno.ts';
-import { identityOf } from '../kernel/netns.ts';
 import { CniError, ERR_CHECK_FAILED, ERR_INVALID_NETWORK_CONFIG } from '../protocol/errors.ts';
 import type { AttachmentRequest } from '../protocol/request.ts';
 import type { Expected, Sandbox } from '../modes/mode.ts';
@@ -17,7 +16,7 @@ import type { Context } from './context.ts';
 import { checkFeatures, describeAttachment } from './features.ts';
 import { loadScript } from './packed-script.ts';
 import { type Plan, planRequest } from './plan.ts';
-import { closeSandbox, openSandbox } from './sandbox.ts';
+import { closeSandbox, isAsRecorded, openSandbox } from './sandbox.ts';
 import { completeResult } from './told-result.ts';
 
 /** Look at everything ADD made. Throws CniError 101 that lists all that is wrong. Changes nothing. */
@@ -41,7 +40,7 @@ export async function check(request: AttachmentRequest, context: Context): Promi
     await warnOfForwardDrops(request, plan, expected, context);
     const problems = [
       ...checkRecord(record, sandbox),
-      ...(await findProblems(context, key, plan, sandbox, expected, record?.result?.ips)),
+      ...(await findProblems(context, key, plan, sandbox, asRecorded(expected, record), record?.result?.ips)),
     ];
     if (problems.length > 0) {
       const remedy = plan.steps.repair ? 'run `podlink repair`, or recreate the pod' : 'recreate the pod';
@@ -52,12 +51,25 @@ export async function check(request: AttachmentRequest, context: Context): Promi
   }
 }
 
+/**
+ * What ADD returned, with the MAC addresses that the host's interfaces have by the record: the runtime keeps the result of
+ * ADD, and a repair since may have found the bridge with another.
+ */
+function asRecorded(expected: Expected, record: AttachmentRecord | undefined): Expected {
+  const recorded = record?.result?.interfaces.filter(({ sandbox }) => !sandbox) ?? [];
+  const interfaces = expected.interfaces.map((entry) => {
+    const mac = entry.sandbox ? undefined : recorded.find(({ name }) => name === entry.name)?.mac;
+    return mac === undefined ? entry : { ...entry, mac };
+  });
+  return { ...expected, interfaces };
+}
+
 /** An attachment may have no record: another plugin has made it, or /run has been wiped. DEL finds what is there then. */
 function checkRecord(record: AttachmentRecord | undefined, sandbox: Sandbox): string[] {
   if (!record) return [];
   const problems: string[] = [];
   if (record.state !== 'complete') problems.push('its ADD has not come to its end');
-  if (identityOf(sandbox.netns) !== (record.objects.sharedNetns ?? record.netnsIdentity)) {
+  if (!isAsRecorded(sandbox.netns, record)) {
     problems.push(`${sandbox.path} shows another network namespace than at ADD`);
   }
   return problems;

@@ -20,7 +20,8 @@ export class Context implements Host {
 
   constructor(env: Environment, warn: (message: string) => void, stopwatch = new Stopwatch()) {
     this.env = env;
-    this.runDir = env.PODLINK_RUN_DIR || DEFAULT_RUN_DIR;
+    // Without a slash at its end, behind which a symbolic link would be followed.
+    this.runDir = env.PODLINK_RUN_DIR?.replace(/(?<=.)\/+$/, '') || DEFAULT_RUN_DIR;
     this.warn = warn;
     this.#stopwatch = stopwatch;
   }

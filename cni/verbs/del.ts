@@ -1,15 +1,15 @@
 // DEL: disconnect a container (CNI spec, section 2, "DEL").
 
+import { UnsafeDirectoryError } from '../kernel/directory.ts';
 import { isErrno } from '../kernel/errno.ts';
 import type { FileLock } from '../kernel/flock.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
 import type { AttachmentRequest } from '../protocol/request.ts';
 import { keyOf } from './attachment-key.ts';
-import { findRecord, lockAttachment } from './attachment-record.ts';
+import { type AttachmentRecord, findRecord, lockAttachment } from './attachment-record.ts';
 import type { Context } from './context.ts';
-import { findRequestIpam, removalOfRecord, removalOfRequest, removeAttachment } from './removal.ts';
-import { closeSandbox, findSandbox } from './sandbox.ts';
-import { findSharing } from './sole-attachment.ts';
+import { findRequestIpam, type Removal, removalOfRecord, removalOfRequest, removeAttachment } from './removal.ts';
+import { findSandbox } from './sandbox.ts';
 
 /**
  * Disconnect the container. Succeeds when there is nothing left to do: without a namespace, without prevResult, twice.
@@ -20,34 +20,50 @@ export async function del(request: AttachmentRequest, context: Context): Promise
   const key = keyOf(request);
   const lock = lockIfPossible(key, context);
   try {
-    const record = findRecord(context.runDir, key);
-    const removal = record
-      ? { ...removalOfRecord(record, context, request.path), findOtherIpam: () => findRequestIpam(request, context) }
-      : removalOfRequest(request, context);
-    // In host mode CNI_NETNS shows our own namespace, and nothing in it is touched: not by another network's DEL either,
-    // whose ADD was refused for that reason.
-    const isKnown =
-      record !== undefined ||
-      !removal.mode.hasOwnInterface ||
-      findSharing(context.runDir, key.containerId, request.netns) !== undefined;
+    const record = findTrustedRecord(key, context);
+    const removal = record ? removalOfKnown(record, request, context) : removalOfRequest(request, context);
     context.mark('find');
-    const sandbox = findSandbox(request, isKnown, context.warn);
-    try {
-      await removeAttachment(context, removal, sandbox);
-    } finally {
-      closeSandbox(sandbox);
-    }
+    await removeAttachment(context, removal);
   } finally {
     lock?.release();
   }
 }
 
-/** A full or read-only /run takes no lock, and is no reason to leave a container connected. */
+/** By the record, and where that does not help by what the runtime says today. */
+function removalOfKnown(record: AttachmentRecord, request: AttachmentRequest, context: Context): Removal {
+  const removal = removalOfRecord(record, context, request.path);
+  return {
+    ...removal,
+    findOtherIpam: () => findRequestIpam(request, context),
+    // The container's namespace may have another path than at ADD.
+    openSandbox: () =>
+      record.objects.sharedNetns === undefined
+        ? (findSandbox(request, record, context.warn) ?? removal.openSandbox())
+        : undefined,
+  };
+}
+
+/**
+ * A record in a directory that others can write to may be anybody's, and tell DEL to remove what is not this container's.
+ * It counts as lost: what the container has is found by its names and marks then.
+ */
+function findTrustedRecord(key: AttachmentKey, context: Context): AttachmentRecord | undefined {
+  try {
+    return findRecord(context.runDir, key);
+  } catch (error) {
+    if (!(error instanceof UnsafeDirectoryError)) throw error;
+    context.warn(`${error.message}: going on without the record`);
+    return undefined;
+  }
+}
+
+/** A run directory that is full, read-only or open to others takes no lock, and is no reason to leave a container connected. */
 function lockIfPossible(key: AttachmentKey, context: Context): FileLock | undefined {
   try {
     return lockAttachment(context.runDir, key);
   } catch (error) {
-    if (!isErrno(error, 'EROFS', 'ENOSPC', 'EDQUOT', 'EACCES', 'EPERM')) throw error;
+    const isUnsafe = error instanceof UnsafeDirectoryError;
+    if (!isUnsafe && !isErrno(error, 'EROFS', 'ENOSPC', 'EDQUOT', 'EACCES', 'EPERM')) throw error;
     context.warn(`${error instanceof Error ? error.message : String(error)}: going on without a lock`);
     return undefined;
   }

@@ -5,6 +5,7 @@ import type {
   Feature,
   FeatureObjects,
   FeaturePlan,
+  FeatureRemoval,
   FeatureRequest,
   NftablesState,
 } from '../features/feature.ts';
@@ -12,7 +13,7 @@ import { ALL_RULESETS, FEATURES } from '../features/feature-registry.ts';
 import { applyElements, checkElements, joinStates, ownedBy } from '../features/owned-elements.ts';
 import { recordedElements, recordElement } from '../features/recorded-element.ts';
 import { guardOfLocalnet } from '../features/route-localnet.ts';
-import { identityOf, type Netns } from '../kernel/netns.ts';
+import { isRecordedNetns, type Netns } from '../kernel/netns.ts';
 import type { Element } from '../kernel/nftables/element.ts';
 import type { AttachmentObjects, Attached, OwnLink, Sandbox } from '../modes/mode.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
@@ -119,10 +120,9 @@ function otherObjects(
   sandbox: Netns,
   states: readonly AttachmentRecord['state'][],
 ): FeatureObjects[] {
-  const identity = identityOf(sandbox);
   return listRecordsOfContainer(context.runDir, containerId)
     .filter((record) => record.network !== network || record.ifname !== ifname)
-    .filter((record) => record.netnsIdentity === identity && states.includes(record.state))
+    .filter((record) => states.includes(record.state) && isRecordedNetns(sandbox, record))
     .toSorted((a, b) => (a.created < b.created ? -1 : 1))
     .flatMap(({ features }) => {
       const objects: FeatureObjects | undefined = features[feature];
@@ -216,13 +216,23 @@ export function featureRemovals(
   context: Context,
   key: AttachmentKey,
   { objects }: FeatureTraces,
-  sandbox: Netns | undefined,
+  findSandbox: () => Netns | undefined,
 ): { readonly name: string; readonly remove: () => void }[] {
   return FEATURES.flatMap(({ name, remove }) => {
     const made = objects?.[name];
     if (!remove || (objects && !made)) return [];
-    const others = sandbox && { listOthers: () => otherObjects(context, key, name, sandbox, ['complete']) };
-    return [{ name, remove: () => remove(context, { key, objects: made, sandbox, ...others }) }];
+    const removal: FeatureRemoval = {
+      key,
+      objects: made,
+      get sandbox() {
+        return findSandbox();
+      },
+      listOthers() {
+        const sandbox = findSandbox();
+        return sandbox ? otherObjects(context, key, name, sandbox, ['complete']) : [];
+      },
+    };
+    return [{ name, remove: () => remove(context, removal) }];
   });
 }
 

@@ -176,7 +176,7 @@ function useRecords(host: Context): number {
   for (const record of records) {
     tracesOfRecord(record);
     const removal = removalOfRecord(record, host, []);
-    removal.mode.detach(host, { ...removal, sandbox: undefined, hadLinks: false });
+    for (const mode of removal.modes) mode.detach(host, { ...removal, sandbox: undefined, hadLinks: false });
   }
   return records.length;
 }

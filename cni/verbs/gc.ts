@@ -116,7 +116,7 @@ async function removeAll(
         links.flatMap(({ ofMode, ofFeatures }) => [...ofMode, ...ofFeatures]),
       );
     });
-    for (const removal of removals) await step(() => removeAttachment(context, removal, undefined));
+    for (const removal of removals) await step(() => removeAttachment(context, removal));
   } finally {
     for (const lock of locks) lock.release();
   }

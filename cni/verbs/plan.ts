@@ -13,6 +13,7 @@ import { parseLogPath } from './call-log.ts';
 import type { Context } from './context.ts';
 import { type PlannedFeature, planFeatures } from './features.ts';
 import { findIpam, type Ipam } from './ipam.ts';
+import { isAsRecorded } from './sandbox.ts';
 
 /** NAME_MAX (include/uapi/linux/limits.h). A network's name is ASCII. */
 const MAX_NAME_BYTES = 255;
@@ -90,7 +91,7 @@ function peerOf(record: AttachmentRecord): Peer {
     podNamespace: args.get('K8S_POD_NAMESPACE') ?? '',
     podName: args.get('K8S_POD_NAME') ?? '',
     netnsPath: record.netns,
-    identity: record.objects.sharedNetns ?? record.netnsIdentity,
+    isItsNetns: (netns) => isAsRecorded(netns, record),
     isSharer: record.objects.sharedNetns !== undefined,
     created: record.created,
   };

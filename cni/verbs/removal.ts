@@ -7,10 +7,13 @@
 import { ALL_RULESETS } from '../features/feature-registry.ts';
 import { findElements } from '../features/owned-elements.ts';
 import { ownerComment } from '../features/podlink-table.ts';
+import type { Element } from '../kernel/nftables/element.ts';
+import { UnsafeDirectoryError } from '../kernel/directory.ts';
 import { disableBridgePort } from '../kernel/rtnetlink/bridge-port.ts';
-import { findLinks, type Link } from '../kernel/rtnetlink/link.ts';
+import { findLink, findLinks, type Link, listLinks } from '../kernel/rtnetlink/link.ts';
 import { deleteLinks } from '../kernel/rtnetlink/link-group.ts';
 import { identityAt, identityOf, openOwnNetns } from '../kernel/netns.ts';
+import { hostInterfaceName, wholeHostInterfaceAlias } from '../modes/host-interface-name.ts';
 import { DEFAULT_MODE, findMode } from '../modes/mode-registry.ts';
 import { selectMode } from '../modes/mode-selection.ts';
 import type { AttachmentObjects, Mode, OwnLink, Sandbox } from '../modes/mode.ts';
@@ -21,14 +24,15 @@ import type { Result } from '../protocol/result.ts';
 import { keyOf } from './attachment-key.ts';
 import { type AttachmentRecord, deleteRecord, listAllRecords } from './attachment-record.ts';
 import type { Context } from './context.ts';
-import { closeSandbox, openRecordedSandbox } from './sandbox.ts';
+import { findSandbox, openRecordedSandbox, SandboxOnDemand } from './sandbox.ts';
 import { type FeatureTraces, featureLinks, featureRemovals, removeOwnElements, tracesOfRecord } from './features.ts';
 import { findIpam, type Ipam } from './ipam.ts';
 
 /** Everything there is to remove of one attachment. */
 export interface Removal {
   readonly key: AttachmentKey;
-  readonly mode: Mode;
+  /** The mode on record; without one that of the request, and the one with links: the configuration may be another by now. */
+  readonly modes: readonly Mode[];
   readonly objects: AttachmentObjects;
   /** CNI_NETNS of ADD; empty when it is not on record. */
   readonly netnsPath: string;
@@ -38,7 +42,7 @@ export interface Removal {
   readonly findOtherIpam: () => Ipam | undefined;
   /** Host interfaces of prevResult: another plugin's attachment has no marks of ours. */
   readonly reported: readonly string[];
-  /** Open the container's own namespace if it still is what the record says: for whoever is not told where it is. */
+  /** Open the container's own namespace if it is still there; undefined when it is not, or nobody can tell. */
   readonly openSandbox: () => Sandbox | undefined;
 }
 
@@ -56,10 +60,10 @@ export function removalOfRecord(record: AttachmentRecord, context: Context, path
   };
   return {
     key,
-    mode: findMode(record.mode) ?? DEFAULT_MODE,
+    modes: [findMode(record.mode) ?? DEFAULT_MODE],
     objects: record.objects,
     netnsPath: record.netns,
-    features: tracesOfRecord(record),
+    features: tracesOf(record, key, context),
     ipam: attempt(context, () =>
       findIpam({ key, config, cniArgs: parseCniArgs(record.cniArgs), path, env, stdin, warn: context.warn }),
     ),
@@ -71,6 +75,14 @@ export function removalOfRecord(record: AttachmentRecord, context: Context, path
   };
 }
 
+/** A record of version 0.1.0 may lack elements that a repair has added. Its successors' have all of them. */
+function tracesOf(record: AttachmentRecord, key: AttachmentKey, context: Context): FeatureTraces {
+  const traces = tracesOfRecord(record);
+  if (record.hasAllElements || record.state === 'adding') return traces;
+  // A removal takes only those with its owner's comment: what is not found is not there, or another's.
+  return { ...traces, elements: attempt(context, () => findOwned(key, context)) ?? traces.elements };
+}
+
 /** What can be known without a record. A configuration that is broken by now must not keep anything from being removed. */
 export function removalOfRequest(request: AttachmentRequest, context: Context): Removal {
   const key = keyOf(request);
@@ -78,21 +90,35 @@ export function removalOfRequest(request: AttachmentRequest, context: Context): 
   const previous = previousResult(request.config);
   return {
     key,
-    mode,
-    objects: mode.hasOwnInterface ? {} : sharedObjects(request, context, mode),
+    modes: mode.hasOwnInterface ? [mode] : [mode, DEFAULT_MODE],
+    objects: {
+      ...(mode.hasOwnInterface ? {} : sharedObjects(request, context, mode)),
+      ...attempt(context, () => findRenamed(key, context)),
+    },
     netnsPath: request.netns,
-    features: mode.hasOwnInterface ? findTraces(key, context) : { objects: {}, elements: [] },
+    features: findTraces(key, context),
     ipam: findRequestIpam(request, context),
     findOtherIpam: () => undefined,
     reported: previous?.interfaces.filter((link) => !link.sandbox).map(({ name }) => name) ?? [],
-    openSandbox: () => undefined,
+    openSandbox: () => findSandbox(request, undefined, context.warn),
   };
+}
+
+/** A host end that somebody has renamed, by its alias: without a record and a sandbox nothing else leads to it. */
+function findRenamed(key: AttachmentKey, context: Context): AttachmentObjects {
+  const alias = wholeHostInterfaceAlias(key);
+  if (alias === undefined || findLink(context.route, hostInterfaceName(key))) return {};
+  const renamed = listLinks(context.route).find((link) => link.kind === 'veth' && link.alias === alias);
+  return renamed ? { hostInterface: renamed.name } : {};
 }
 
 /** By the elements' own comments: prevResult may be torn, the configuration another one, and the interface gone. */
 function findTraces(key: AttachmentKey, context: Context): FeatureTraces {
-  const find = () => findElements(context.nft, ALL_RULESETS, ownerComment(key));
-  return { objects: undefined, elements: attempt(context, find) ?? [] };
+  return { objects: undefined, elements: attempt(context, () => findOwned(key, context)) ?? [] };
+}
+
+function findOwned(key: AttachmentKey, context: Context): Element[] {
+  return findElements(context.nft, ALL_RULESETS, ownerComment(key));
 }
 
 /** The mode a request would be served in now. */
@@ -114,7 +140,7 @@ function sharedObjects(request: AttachmentRequest, context: Context, mode: Mode)
   const isShared =
     mode.name === 'host'
       ? shown === ownIdentity()
-      : listAllRecords(context.runDir).some(
+      : attempt(context, () => listAllRecords(context.runDir))?.some(
           ({ netnsIdentity, netns }) => netnsIdentity === shown && netns !== request.netns,
         );
   return isShared ? { sharedNetns: shown } : {};
@@ -151,21 +177,17 @@ function attempt<Value>(context: Context, work: () => Value): Value | undefined 
  *
  * Throws AggregateError with everything that could not be removed.
  */
-export async function removeAttachment(
-  context: Context,
-  removal: Removal,
-  sandbox: Sandbox | undefined,
-): Promise<void> {
-  const recorded = sandbox ? undefined : removal.openSandbox();
+export async function removeAttachment(context: Context, removal: Removal): Promise<void> {
+  const sandbox = new SandboxOnDemand(removal.openSandbox);
   try {
-    await removeFrom(context, removal, sandbox ?? recorded);
+    await removeFrom(context, removal, sandbox);
   } finally {
-    closeSandbox(recorded);
+    sandbox.close();
   }
 }
 
-async function removeFrom(context: Context, removal: Removal, sandbox: Sandbox | undefined): Promise<void> {
-  const { key, mode, features } = removal;
+async function removeFrom(context: Context, removal: Removal, sandbox: SandboxOnDemand): Promise<void> {
+  const { key, modes, features } = removal;
   const errors: unknown[] = [];
   const step = async (work: () => void | Promise<void>) => {
     try {
@@ -182,14 +204,26 @@ async function removeFrom(context: Context, removal: Removal, sandbox: Sandbox |
   await step(() => removeOwnElements(context, key, features));
   context.mark('nft');
   await step(() => deleteLinks(context.route, [...own.ofMode, ...own.ofFeatures]));
-  await step(() => mode.detach(context, { ...removal, sandbox, hadLinks: own.ofMode.length > 0 }));
+  const hadLinks = own.ofMode.length > 0;
+  for (const mode of modes) {
+    await step(() => mode.detach(context, { ...removal, hadLinks, sandbox: hadLinks ? undefined : sandbox.get() }));
+  }
   context.mark('link');
-  for (const { remove } of featureRemovals(context, key, features, sandbox?.netns)) await step(remove);
+  for (const { remove } of featureRemovals(context, key, features, () => sandbox.get()?.netns)) await step(remove);
   context.mark('features');
   await step(() => releaseAddresses(removal, context));
   context.mark('ipam');
-  if (errors.length === 0) await step(() => deleteRecord(context.runDir, key));
+  if (errors.length === 0) await step(() => deleteTrustedRecord(context, key));
   if (errors.length > 0) throw new AggregateError(errors, 'Cannot remove everything of the attachment');
+}
+
+function deleteTrustedRecord(context: Context, key: AttachmentKey): void {
+  try {
+    deleteRecord(context.runDir, key);
+  } catch (error) {
+    // Nobody has gone by what is there.
+    if (!(error instanceof UnsafeDirectoryError)) throw error;
+  }
 }
 
 /** The links of an attachment that are on the host. */
@@ -198,8 +232,9 @@ export interface OwnLinks {
   readonly ofFeatures: readonly Link[];
 }
 
-export function findOwnLinks(context: Context, { key, mode, objects, features }: Removal): OwnLinks {
-  const [ofMode, ofFeatures] = [mode.links(key, objects), featureLinks(key, features)];
+export function findOwnLinks(context: Context, { key, modes, objects, features }: Removal): OwnLinks {
+  const ofMode = modes.flatMap((mode) => mode.links(key, objects));
+  const ofFeatures = featureLinks(key, features);
   const found = findLinks(
     context.route,
     [...ofMode, ...ofFeatures].map(({ name }) => name),

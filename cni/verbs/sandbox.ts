@@ -1,7 +1,7 @@
 // The sandbox CNI_NETNS names, and the questions every verb asks of it.
 
 import { isErrno } from '../kernel/errno.ts';
-import { identityOf, isOwnNetns, NotANamespaceError, openNetns } from '../kernel/netns.ts';
+import { identityOf, isOwnNetns, isRecordedNetns, type Netns, NotANamespaceError, openNetns } from '../kernel/netns.ts';
 import type { Sandbox } from '../modes/mode.ts';
 import { CniError, ERR_INVALID_ENVIRONMENT_VARIABLES, ERR_INVALID_NETNS } from '../protocol/errors.ts';
 import type { AttachmentRequest } from '../protocol/request.ts';
@@ -29,12 +29,13 @@ export function openSandbox(request: AttachmentRequest): Sandbox {
 
 /**
  * Open the sandbox for DEL, which must not fail for want of it: undefined when CNI_NETNS is empty, when there is nothing
- * at the path, or when what is there is no namespace. Our own namespace is undefined too if `isKnown` says that the
- * attachment is on record, because then everything can be removed without entering it; else it is error 8.
+ * at the path, or when what is there is no namespace. Undefined also when the path shows the namespace of somebody else:
+ * one that is not the container's own by its record, or without a record the one podlink was started in. A runtime names
+ * /proc/PID/ns/net, and the PID may be another process's by now.
  */
 export function findSandbox(
   request: AttachmentRequest,
-  isKnown: boolean,
+  record: AttachmentRecord | undefined,
   warn: (message: string) => void,
 ): Sandbox | undefined {
   if (request.netns === '') return undefined;
@@ -45,9 +46,11 @@ export function findSandbox(
     if (!(error instanceof CniError && isErrno(error.cause, 'ENOENT', 'ENOTDIR'))) warn(messageOf(error));
     return undefined;
   }
-  if (request.netnsOverride || !isOwnNetns(sandbox.netns)) return sandbox;
+  const isItsOwn = record
+    ? isRecordedNetns(sandbox.netns, record)
+    : request.netnsOverride || !isOwnNetns(sandbox.netns);
+  if (isItsOwn) return sandbox;
   closeSandbox(sandbox);
-  if (!isKnown) throw ownNetnsError(request);
   return undefined;
 }
 
@@ -60,9 +63,37 @@ export function openRecordedSandbox(record: AttachmentRecord): Sandbox | undefin
     if (error instanceof NotANamespaceError || isErrno(error, 'ENOENT', 'ENOTDIR', 'EINVAL')) return undefined;
     throw error;
   }
-  if (identityOf(sandbox.netns) === (record.objects.sharedNetns ?? record.netnsIdentity)) return sandbox;
+  if (isAsRecorded(sandbox.netns, record)) return sandbox;
   closeSandbox(sandbox);
   return undefined;
+}
+
+/** Whether a namespace is the one that the attachment's path has shown since ADD: the container's own, or a shared one. */
+export function isAsRecorded(netns: Netns, record: AttachmentRecord): boolean {
+  const { sharedNetns } = record.objects;
+  // The mount over the path keeps a shared namespace, and nothing else gets its inode as long as the mount is there.
+  return sharedNetns === undefined ? isRecordedNetns(netns, record) : identityOf(netns) === sharedNetns;
+}
+
+/** A sandbox that is opened when somebody asks for it: what most removals take away is gone without. */
+export class SandboxOnDemand {
+  readonly #open: () => Sandbox | undefined;
+  #sandbox: Sandbox | undefined;
+  #isOpen = false;
+
+  constructor(open: () => Sandbox | undefined) {
+    this.#open = open;
+  }
+
+  get(): Sandbox | undefined {
+    if (!this.#isOpen) this.#sandbox = this.#open();
+    this.#isOpen = true;
+    return this.#sandbox;
+  }
+
+  close(): void {
+    closeSandbox(this.#sandbox);
+  }
 }
 
 function open({ netns: path }: AttachmentRequest): Sandbox {

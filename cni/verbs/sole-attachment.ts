@@ -10,7 +10,7 @@
 // that run at once the second one sees the first.
 
 import { existsSync } from 'node:fs';
-import { ensureDirectory } from '../kernel/directory.ts';
+import { ensurePrivateDirectory } from '../kernel/directory.ts';
 import { lockFile } from '../kernel/flock.ts';
 import { findMode } from '../modes/mode-registry.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
@@ -89,7 +89,7 @@ function lockPath(runDir: string): string {
 }
 
 function withLock(runDir: string, work: () => void): void {
-  ensureDirectory(`${runDir}/locks`, 0o700);
+  ensurePrivateDirectory(`${runDir}/locks`);
   const lock = lockFile(lockPath(runDir), LOCK_TIMEOUT_MS);
   try {
     work();

@@ -15,8 +15,9 @@ import { isErrno } from '../kernel/errno.ts';
 import type { Element } from '../kernel/nftables/element.ts';
 import { replaceRulesets } from '../kernel/nftables/ruleset.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
-import { type AttachmentRecord, findRecord, listWaiting, writeRecord } from './attachment-record.ts';
+import { type AttachmentRecord, findRecord, listWaiting } from './attachment-record.ts';
 import type { Context } from './context.ts';
+import { changeRecord } from './record-change.ts';
 
 /** What of an attachment's record says that elements wait; nothing for none. */
 export function recordWaiting(waiting: Iterable<Element>): Pick<AttachmentRecord, 'waiting'> {
@@ -29,7 +30,7 @@ export function noteWaiting(context: Context, key: AttachmentKey, waiting: reado
   const record = findRecord(context.runDir, key);
   if (!record) return;
   const { waiting: _, ...others } = record;
-  writeRecord(context.runDir, { ...others, ...recordWaiting(waiting) });
+  changeRecord(context, others, recordWaiting(waiting));
 }
 
 /** Have an attachment that is about to be removed wait no more. Call with the attachment locked. */
