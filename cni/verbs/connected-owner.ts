@@ -10,7 +10,11 @@ import { describeKey } from './attachment-key.ts';
 import { findRecord, listAllRecords } from './attachment-record.ts';
 import type { Context } from './context.ts';
 
-/** Throw CniError 102 for an element whose owner is connected: it needs the element, and has the same address. */
+/**
+ * Throw CniError 102 for an element whose owner is connected: it needs the element, and has the same address.
+ *
+ * The operator hears which container that is; the error, which whoever started this one may read, names its network alone.
+ */
 export function refuseConnected(context: Context, key: AttachmentKey, element: Element): void {
   const owner = findConnected(context, element.comment);
   if (!owner) return;
@@ -18,9 +22,10 @@ export function refuseConnected(context: Context, key: AttachmentKey, element: E
     owner.network === key.network
       ? 'the reservation of the address has been lost: recreate one of the two'
       : 'two networks of this node must not have the same addresses: give one of them another subnet';
+  context.warn(`${describeElement(element)} of set ${element.set.name} belongs to ${describeKey(owner)}`);
   throw new CniError(
     ERR_ALREADY_EXISTS,
-    `Cannot attach ${describeKey(key)}: ${describeKey(owner)} is connected with the same address, ${describeElement(element)} of set ${element.set.name} is its (${remedy})`,
+    `Cannot attach ${describeKey(key)}: a container of network "${owner.network}" is connected with the same address (${remedy})`,
   );
 }
 

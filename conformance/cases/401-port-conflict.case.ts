@@ -64,7 +64,8 @@ test(
       const isSymmetric = isDeepStrictEqual(mappings[0], mappings[1]);
       for (const [earlier, later] of isSymmetric ? [mappings] : [mappings, mappings.toReversed()]) {
         const pod = addWholePod(host, network(host, earlier ?? []), { container: first });
-        const config = network(host, later ?? [], { name: 'others', bridge: 'cni1' });
+        const ipam = host.hostLocal(['10.78.0.0/24', 'fd00:78::/64']);
+        const config = network(host, later ?? [], { name: 'others', bridge: 'cni1', ipam });
         const outcome = invokeWhole(host, 'ADD', { config, container: second });
         const { msg, details = '' } = refusalOf(outcome, 'ADD', 11, /^Cannot map host port .*runtime will try again/);
         if (!outcome.stderr.includes(owner)) faults.push(`${title}: standard error says ${outcome.stderr}`);

@@ -41,7 +41,8 @@ function mustBeRefused(host: Host, first: Pod, config: Config, pattern: RegExp):
   const elements = elementsOf(host, first);
   const container = host.addContainer();
   const before = host.snapshot();
-  mustRefuse(host, 'ADD', { config, container }, 102, pattern);
+  const { msg, details = '' } = mustRefuse(host, 'ADD', { config, container }, 102, pattern);
+  assert.not.match(`${msg} ${details}`, new RegExp(first.namespace.name), 'it names a container of somebody else');
   mustBeEmpty(host.leftSince(before), 'left');
   assert.equal(elementsOf(host, first), elements);
   mustPass(host, 'DEL', { config, container });
@@ -75,7 +76,7 @@ test('a network that got another name does not take over what its containers hav
     host,
     first,
     network(host, 'second', { bridge: 'cni0' }),
-    /network "second": .*network "first" is connected with the same address/,
+    /network "second": a container of network "first" is connected with the same address/,
   );
   // The next address is free.
   const second = addPod(host, network(host, 'second', { bridge: 'cni0' }));
@@ -91,13 +92,23 @@ test('bridges that have the address already, made by somebody else', TAKES_ALL, 
     host.namespace.ip('link', 'set', bridge, 'up');
   }
   const first = addPod(host, network(host, 'first'));
-  mustBeRefused(host, first, network(host, 'second'), /network "first" is connected with the same address/);
+  mustBeRefused(
+    host,
+    first,
+    network(host, 'second'),
+    /a container of network "first" is connected with the same address/,
+  );
 });
 
 test('isolated containers of two networks with one subnet on one bridge', TAKES_ALL, (host) => {
   const more = { ipMasq: false, icc: false, bridge: 'cni0', runtimeConfig: {} };
   const first = addPod(host, network(host, 'first', more));
-  mustBeRefused(host, first, network(host, 'second', more), /network "first" is connected with the same address/);
+  mustBeRefused(
+    host,
+    first,
+    network(host, 'second', more),
+    /a container of network "first" is connected with the same address/,
+  );
 });
 
 test('an element that a container left behind is taken over, as before', TAKES_ALL, (host) => {
