@@ -60,24 +60,28 @@ function merge(earlier: SinglePortClaim, claim: SinglePortClaim): SinglePortClai
   );
 }
 
+/**
+ * How many ranges a list may have before short ones, of fewer ports than these, are left as single ports: to find one of N
+ * ranges is cheap, but to add or delete one takes the kernel longer the more there are (DEL of 44,000: 24 s).
+ */
+const MAX_RANGES = 256;
+const SHORT_RANGE = 16;
+
 /** Make one claim of ports that follow each other and keep their number. */
 export function joinPorts(claims: readonly SinglePortClaim[]): PortClaim[] {
-  const joined: PortClaim[] = [];
-  let first: SinglePortClaim | undefined;
-  let last: SinglePortClaim | undefined;
-  const finish = (): void => {
-    if (!first || !last) return;
-    joined.push(first === last ? first : { ...first, lastPort: last.lastPort, containerPort: undefined });
-  };
+  const runs: [SinglePortClaim, ...SinglePortClaim[]][] = [];
   for (const claim of claims.toSorted(compareClaims)) {
-    if (!last || !isContinuedBy(last, claim)) {
-      finish();
-      first = claim;
-    }
-    last = claim;
+    const run = runs.at(-1);
+    const last = run?.at(-1);
+    if (run && last && isContinuedBy(last, claim)) run.push(claim);
+    else runs.push([claim]);
   }
-  finish();
-  return joined;
+  const hasMany = runs.filter(({ length }) => length > 1).length > MAX_RANGES;
+  return runs.flatMap((run): PortClaim[] => {
+    const [first] = run;
+    if (run.length === 1 || (hasMany && run.length < SHORT_RANGE)) return run;
+    return [{ ...first, lastPort: first.firstPort + run.length - 1, containerPort: undefined }];
+  });
 }
 
 /** Any order will do that keeps the ports of one address together. Not localeCompare(): its first use takes ICU 13 ms. */

@@ -155,6 +155,19 @@ const CONTRADICTIONS: [first: object, second: object, leads: string][] = [
   ],
 ];
 
+test('parsePortmap() makes ranges of a few short runs of ports, and of many only of long ones', () => {
+  const runs = (count: number, length: number) =>
+    Array.from({ length: count }, (_, i) => range(20 * i + 1, 20 * i + length, { hostIP: '::' })).flat();
+  const isRange = (claim: string) => /\d-\d/.test(claim);
+  const countsOf = (...lists: unknown[][]) => {
+    const { claims } = claimed(lists.flat());
+    return [claims.length, claims.filter(isRange).length];
+  };
+  assert.equal(countsOf(runs(256, 2)), [256, 256]);
+  assert.equal(countsOf(runs(257, 2)), [514, 0]);
+  assert.equal(countsOf(runs(257, 15), range(60_000, 60_015, { hostIP: '::' })), [257 * 15 + 1, 1]);
+});
+
 const REFUSED: [portMappings: unknown, message: RegExp, config?: object][] = [
   [
     [{ hostPort: 1, containerPort: 1, hostIP: '::ffff:192.0.2.1' }],
