@@ -6,6 +6,7 @@ import { rmSync } from 'node:fs';
 import * as assert from 'uvu/assert';
 import { type Attachment, attachBesideNeighbour, everyFeature, mustBeAsBefore } from '../harness/attachment.ts';
 import { cases, type Reference } from '../harness/case.ts';
+import { mustRun } from '../harness/command.ts';
 import type { Config } from '../harness/document.ts';
 import type { Host, Invocation } from '../harness/host.ts';
 import type { Namespace } from '../harness/namespace.ts';
@@ -168,15 +169,18 @@ test('an interface of the same name in another container at CNI_NETNS stays', AB
   assert.ok(findLink(other, 'eth0'));
 });
 
-test('sysctls of the target stay when the container has joined it since', ABSENT, (host) => {
+test('sysctls of another container stay when its namespace covers the path since', ABSENT, (host) => {
   const config = host.config(SYSCTL);
   const [target, pod] = [addPod(host, config), addPod(host, config)];
-  const sharing = { config: containerMode(`container:${target.namespace.name}`), container: pod.namespace };
-  mustAdd(host, { ...sharing, ifname: 'net1' });
-  delPod(host, pod);
-  assert.is(target.namespace.sysctl(SOMAXCONN), '500');
-  mustPass(host, 'DEL', { ...sharing, ifname: 'net1' });
-  assert.is(target.namespace.sysctl(SOMAXCONN), '500');
+  mustRun('mount', ['--bind', target.namespace.path, pod.namespace.path]);
+  try {
+    delPod(host, pod);
+    assert.is(target.namespace.sysctl(SOMAXCONN), '500');
+    assert.ok(findLink(target.namespace, 'eth0'));
+  } finally {
+    mustRun('umount', [pod.namespace.path]);
+  }
+  assert.is(findLink(pod.namespace, 'eth0'), undefined);
 });
 
 run();
