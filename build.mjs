@@ -145,7 +145,7 @@ try {
   const [bundleFile, snapshotFile] = ['podlink.cjs', 'snapshot.cjs'].map((name) => join(temporary, name));
   writeFileSync(bundleFile, wrapBundle(bundle));
   writeFileSync(snapshotFile, snapshotScript(bundleFile, selectProfiled(bundle, readFileSync(PROFILE, 'utf8'))));
-  // What no runtime's call needs is no part of the snapshot: cni/verbs/packed-script.ts, cni/kernel/packed-library.ts.
+  // Scripts that no runtime's call needs are no part of the snapshot: cni/verbs/packed-script.ts, cni/kernel/packed-library.ts.
   const assets = {
     'operator.cjs': await bundleOf({
       entryPoints: [join(root, 'cni/operator/command-line.ts')],

@@ -1,4 +1,4 @@
-// Who the elements belong to that an attachment finds where it wants to have its own, and what it makes of them.
+// The owners of the elements that an attachment finds where it wants to have its own, and the way it treats each.
 
 import type { Element } from '../kernel/nftables/element.ts';
 import { type ElementOwner, ownerComment, readOwnerComment } from './podlink-table.ts';
@@ -9,7 +9,7 @@ import { type ElementOwner, ownerComment, readOwnerComment } from './podlink-tab
  */
 export type Relation = 'self' | 'sibling' | 'gone' | 'other';
 
-/** What an attachment can learn of the owners of elements. */
+/** Everything that an attachment can learn of the owners of elements. */
 export interface Owners {
   relationOf(comment: string | undefined): Relation;
   /** Tell the operator something that is no error, and that nobody else is to read. */
@@ -24,11 +24,11 @@ export interface ElementClaim {
   readonly waiting: readonly Element[];
   /** Elements that are in the way, and whose owners are gone. */
   readonly abandoned: readonly Element[];
-  /** What the operator is to hear when it is done. */
+  /** The message for the operator when it is done. */
   readonly notices: readonly string[];
 }
 
-/** What the comments alone tell. */
+/** The answers that comments alone give. */
 export function ownersByComment(owner: ElementOwner): Owners {
   const own = ownerComment(owner);
   return {

@@ -1,4 +1,4 @@
-// What other firewalls of the node do to the containers' traffic. A packet passes only if every base chain of a hook lets
+// The effect of the node's other firewalls on the containers' traffic. A packet passes only if every base chain of a hook lets
 // it; no rule of ours can overrule another table's verdict. So all there is to do is to tell the operator.
 //
 // For `doctor` and CHECK alone: in the executable it lies outside of the snapshot (cni/verbs/packed-script.ts).
@@ -45,7 +45,7 @@ const NFT_TABLE_F_DORMANT = 0x1;
 /** A foreign chain that stands in the way of some traffic, or may. */
 export interface Obstacle {
   readonly chain: ObstructingChain;
-  /** What decides in it; the first of several. */
+  /** The rule or policy that decides in it; the first of several. */
   readonly outcome: Outcome;
   /** False when it cannot be told what becomes of the traffic. */
   readonly isCertain: boolean;

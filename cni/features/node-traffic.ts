@@ -21,7 +21,7 @@ export type Family = 4 | 6;
 /** A kind of traffic: to the world, from it to published ports, among the containers, and to the node itself. */
 export type TrafficKind = 'outgoing' | 'returning' | 'published' | 'neighbours' | 'to-node';
 
-/** What is known of the node in one family; undefined for what is not. */
+/** The node's addresses and interfaces of one family, as far as they are known. */
 export interface NodeFamily {
   readonly family: Family;
   /** An address that a container of the bridge has, or could have. */
@@ -112,7 +112,7 @@ function samplesOfFamily(traffic: BridgeTraffic, node: NodeFamily, protocol: num
   return samples;
 }
 
-/** What somebody of the world sends to a port of the node, as it arrives. */
+/** Make the packet that a stranger sends to a port of the node, as it arrives. */
 export function publishedPacket(node: NodeFamily, protocol: number, port: number): Packet {
   return {
     family: protocolFamily(node.family),

@@ -69,7 +69,7 @@ function joinClaims(claims: readonly ElementClaim[]): ElementClaim {
   };
 }
 
-/** What applyElements() may ask and tell. */
+/** The questions and messages of applyElements(). */
 export interface Surroundings {
   readonly owners: Owners;
   /** Put on record that these elements wait. Called before anything is changed, and again when others wait after all. */

@@ -1,4 +1,4 @@
-// What a port mapping claims: ports of the host, and where they lead; and how a message names them.
+// The claim of a port mapping: ports of the host, where they lead, and how a message names them.
 
 import { AF_INET, type IpFamily } from '../kernel/netlink/address-bytes.ts';
 import { IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from '../kernel/nftables/key.ts';

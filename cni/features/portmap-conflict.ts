@@ -1,4 +1,4 @@
-// Who else has a host port. Maps that grow with the node's containers are asked port by port; those for single addresses
+// The other owners of a host port. Maps that grow with the node's containers are asked port by port; those for single addresses
 // of the host are listed when somebody wants a port of all addresses, if they are not empty, and all are for whoever wants
 // hundreds of ports.
 //

@@ -5,7 +5,7 @@
 import { FieldError } from '../protocol/fields.ts';
 import { describePorts, type PortClaim, type SinglePortClaim } from './portmap-claim.ts';
 
-/** What a port of the host, of one family and protocol, is claimed for: all addresses, or single ones. */
+/** The addresses that a port of the host, of one family and protocol, is claimed for: all, or single ones. */
 interface ClaimsOfPort {
   forAll: SinglePortClaim | undefined;
   byAddress: Map<string, SinglePortClaim> | undefined;

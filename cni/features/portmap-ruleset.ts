@@ -35,7 +35,7 @@
 // no route_localnet for IPv6. So a client that tries ::1 and then 127.0.0.1, as most do for "localhost", is refused by
 // the first at once.
 //
-// What comes from a link-local address of IPv6, or is sent to one, is left alone too: it must not leave its link, and the
+// Traffic from or to a link-local address of IPv6 is left alone too: it must not leave its link, and the
 // kernel forwards none of it (ip6_forward(), net/ipv6/ip6_output.c). So it reaches what listens on the host, or is refused
 // at once.
 //

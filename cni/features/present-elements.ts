@@ -1,4 +1,4 @@
-// What is in the sets already where an owner's elements are, or are to be: asked for one by one or, of many in one set,
+// The elements that are in the sets already where an owner's are, or are to be: asked for one by one or, of many in one set,
 // found in a list of it. So the work grows with the elements that an owner has, of thousands of ports too.
 
 import { EINVAL, ENOENT } from '../kernel/errno.ts';

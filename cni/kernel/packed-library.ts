@@ -29,7 +29,7 @@ export function loadAsset(asset: string): unknown {
   return module.exports;
 }
 
-/** What the script does without where it is not there (native helpers of its WebSockets), it asks for in a `try`. */
+/** Find a module of Node. A script asks in a `try` for what it can do without (native helpers of its WebSockets). */
 function requireBuiltin(name: string): object {
   const module = process.getBuiltinModule(name);
   if (module === undefined) throw new Error(`There is no module "${name}"`);

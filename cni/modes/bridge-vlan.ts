@@ -18,7 +18,7 @@ export interface WantedVlans {
   readonly mayHaveMore: boolean;
 }
 
-/** What the configuration wants of a container's port; undefined when it leaves the VLANs to the bridge. */
+/** The VLANs that the configuration wants of a container's port; undefined when it leaves the VLANs to the bridge. */
 export function wantedVlansOf(config: BridgeConfig): WantedVlans | undefined {
   if (config.vlan === 0 && config.vlanTrunk.length === 0) return undefined;
   const native = config.vlan === 0 ? NATIVE_VLAN_OF_TRUNK : config.vlan;

@@ -46,7 +46,7 @@ export interface Attached extends Addressing {
 
 /** What CHECK is told an attachment must be. */
 export interface Expected extends Attached {
-  /** What may be missing in it, since the version it was told in cannot say it; absent when nothing is. */
+  /** The parts that may be missing in it, since its version cannot say them; absent when none are. */
   readonly unsaid?: Unsaid;
 }
 

@@ -11,7 +11,7 @@ import { defaultRouteOf } from './sandbox-interface.ts';
 
 /** The metric of the default route of an internal network, which leads to the host and no further: behind any other. */
 const LAST_RESORT_METRIC = 32_768;
-/** What the kernel gives an IPv6 route without a metric (IP6_RT_PRIO_USER in include/uapi/linux/ipv6_route.h). */
+/** The metric that the kernel gives an IPv6 route without one (IP6_RT_PRIO_USER in include/uapi/linux/ipv6_route.h). */
 const DEFAULT_IPV6_METRIC = 1024;
 const MAX_METRIC = 0xffff_ffff;
 

@@ -58,7 +58,7 @@ export function configureSandboxInterface(
 }
 
 function setSandboxSysctls(link: string, hasIpv6: boolean, { enabledad, isFurther }: SandboxOptions): void {
-  // What comes in from outside, by a published port, is answered by the first network: strictly filtered, it would be dropped.
+  // The first network answers what comes in by a published port: a strict filter would drop that.
   if (isFurther && isReversePathStrict(link)) trySysctl(['ipv4', 'conf', link, 'rp_filter'], '2');
   if (hasIpv6) {
     const isOff = (name: string): boolean => (findSysctl(['ipv6', 'conf', name, 'disable_ipv6']) ?? '0') !== '0';

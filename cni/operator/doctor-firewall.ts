@@ -1,4 +1,4 @@
-// What stands in the way of the containers' traffic in nftables: other firewalls, and gaps in our own table.
+// Obstacles to the containers' traffic in nftables: other firewalls, and gaps in our own table.
 
 import { readFileSync } from 'node:fs';
 import { FEATURES } from '../features/feature-registry.ts';

@@ -16,7 +16,7 @@ export interface Finding {
   readonly remedy?: Remedy;
 }
 
-/** What to do about it: in words, and as commands, each a line of its own that can be copied. */
+/** The remedy: in words, and as commands, each a line of its own that can be copied. */
 export interface Remedy {
   readonly sentence: string;
   readonly commands: readonly string[];

@@ -6,7 +6,7 @@ import type { Context } from '../verbs/context.ts';
 import { planOfRecord } from '../verbs/recorded-plan.ts';
 import { describeLife, type Life } from './liveness.ts';
 
-/** What to do about a container whose target is gone. */
+/** The remedy for a container whose target is gone. */
 export const LOST_TARGET_REMEDY =
   'recreate the container: it keeps the namespace of a target that is gone, in which nothing is repaired';
 

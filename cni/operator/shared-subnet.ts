@@ -14,7 +14,7 @@ export interface ConfFile {
   readonly text: string;
 }
 
-/** What is wrong with a file beside those before it. */
+/** Name the conflicts of a file with those before it. */
 export interface SharedSubnet {
   readonly file: string;
   readonly message: string;

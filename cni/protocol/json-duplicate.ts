@@ -5,7 +5,7 @@
 // and that has no key twice. Any other text has one structural colon for each key: if the parsed value has as many keys, none
 // stood twice. Only where the numbers differ is the text scanned.
 
-/** What is wrong with such a key. */
+/** Describe the fault of such a key. */
 export const DUPLICATED = 'duplicated: this key stands twice in its object, and only one of the values could count';
 
 /**

@@ -78,7 +78,7 @@ export function prepareFeatures(
   return { attachment, planned, objects: Object.fromEntries(objects), nftables: nftablesOf(planned, attachment) };
 }
 
-/** What features do before the interface is made, and before it goes up. */
+/** The work of features before the interface is made, and before it goes up. */
 export interface EarlyWork {
   /** By the feature's name: what setNamespace() is about to change. Empty when that is nothing. */
   readonly objects: Readonly<Record<string, FeatureObjects>>;

@@ -1,4 +1,4 @@
-// What the records and links of the node tell of the owners of nftables elements: whether one is gone for good.
+// The owners of nftables elements by the node's records and links: whether one is gone for good.
 
 import { type Owners, ownersByComment, type Relation } from '../features/element-owners.ts';
 import { type ElementOwner, ownerComment, readOwnerComment } from '../features/podlink-table.ts';

@@ -19,7 +19,7 @@ import { type AttachmentRecord, findRecord, listWaiting } from './attachment-rec
 import type { Context } from './context.ts';
 import { changeRecord } from './record-change.ts';
 
-/** What of an attachment's record says that elements wait; nothing for none. */
+/** Make the part of a record that says which elements wait; nothing for none. */
 export function recordWaiting(waiting: Iterable<Element>): Pick<AttachmentRecord, 'waiting'> {
   const elements = Array.from(waiting, recordElement);
   return elements.length > 0 ? { waiting: elements } : {};

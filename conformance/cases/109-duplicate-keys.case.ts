@@ -9,7 +9,7 @@ import { mustAdd, mustBeEmpty, mustPass, mustRefuse } from '../harness/verdict.t
 const { test, run } = cases('duplicate keys');
 const OURS = { differs: 'only its tuning, and only for sysctl, notices', seen: /not refused|fails/ };
 
-/** What to put behind the opening brace of the configuration, and the key that is then named. */
+/** Text to put behind the opening brace of the configuration, and the key that is then named. */
 const TWICE: readonly (readonly [string, string])[] = [
   ['"bridge":"cni9",', 'bridge'],
   ['"\\u0062ridge":"cni9",', 'bridge'],

@@ -41,7 +41,7 @@ function names(container: Namespace): string[] {
     .sort();
 }
 
-/** What is left outside of the container: mode none leaves its lo up, and the namespace goes with the container. */
+/** The changes outside of the container: mode none leaves its lo up, and the namespace goes with the container. */
 function leftOutside(host: Host, before: Snapshot): string[] {
   return host.leftSince(before).filter((line) => !/^[+-] both /.test(line));
 }

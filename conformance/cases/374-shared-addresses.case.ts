@@ -1,4 +1,4 @@
-// What modes without an interface of their own report: at most one address of each family, and one that the Kubernetes API
+// The results of modes without an interface of their own: at most one address of each family, and one that the Kubernetes API
 // takes in a pod's status and in the endpoints of a Service. And what they make of ports that are not published.
 
 import * as assert from 'uvu/assert';

@@ -33,7 +33,7 @@ function wish(host: Host, container: Namespace, target: string, more: Config = {
   return { config, container, args: podArgs('shop/me') };
 }
 
-/** What the pod is told, without the name it asked for. */
+/** The answer to the pod, without the name it asked for. */
 function answerTo(
   host: Host,
   invocation: Invocation,

@@ -50,7 +50,7 @@ test('container: the target has ended', ABSENT, (host) => {
   const { msg } = mustRefuse(host, 'CHECK', checked, 101, /gone/);
   assert.match(msg, /; recreate the pod$/);
   assert.not.match(msg, /repair/);
-  // What it can be told is true: it repairs nothing, and says so.
+  // It repairs nothing, and says so.
   mustEnd(host, ['repair'], 1);
   mustBeGone(host, sharer.name);
   mustPass(host, 'DEL', invocation);

@@ -18,7 +18,7 @@ interface Finding {
   readonly remedy?: { readonly sentence: string };
 }
 
-/** What doctor says of the sysctls that containerd sets, with this configuration of containerd's. */
+/** The findings of doctor about the sysctls that containerd sets, with this configuration of containerd's. */
 function findSysctls(host: Host, confDir: string, toml: string): Finding | undefined {
   const file = join(host.folder, 'config.toml');
   writeFileSync(file, toml);

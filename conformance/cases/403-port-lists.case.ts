@@ -1,4 +1,4 @@
-// What a list of port mappings may say: one port in several entries, addresses that the container or the host cannot serve.
+// Lists of port mappings: one port in several entries, addresses that the container or the host cannot serve.
 
 import * as assert from 'uvu/assert';
 import { cases } from '../harness/case.ts';

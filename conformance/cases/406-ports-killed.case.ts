@@ -12,7 +12,7 @@ import { mustPassWhole } from '../harness/whole-chain.ts';
 const { test, run } = cases('killed with ports in two networks');
 const OURS: Reference = { absent: 'elements that tell their owner' };
 
-/** What it asks of the kernel, and the records: what else a call does, 600 has. */
+/** Its requests to the kernel, and the records: case 600 has the rest of a call. */
 function isAboutPorts(point: FaultPoint): boolean {
   const { call, path = '' } = point;
   return !isQuestion(point) && (call.startsWith('send') || /\/(attachments|locks)\//.test(path));

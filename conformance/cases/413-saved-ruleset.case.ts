@@ -40,7 +40,7 @@ function chainsOf(listing: string): string[] {
   return (listing.match(/^\tchain (.|\n)*?^\t\}/gm) ?? []).sort();
 }
 
-/** What it warns of the configuration is not the matter here. */
+/** Its warnings about the configuration are not the matter here. */
 function repair(host: Host): string {
   const { code, stdout } = podlink(host, ['repair']);
   assert.is(code, 0, stdout);

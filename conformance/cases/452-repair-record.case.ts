@@ -15,7 +15,7 @@ const { test, run } = cases('what repair has added');
 
 const BRIDGE_NF = 'net/bridge/bridge-nf-call-iptables';
 
-/** What a record says, as far as these cases change it. */
+/** A record, as far as these cases change it. */
 interface RecordText {
   elements: { family: number; set: string; key: string; keyEnd?: string }[];
   features: Readonly<Record<string, unknown>>;

@@ -1,4 +1,4 @@
-// What an entry of podlink's must not promise, and places in a list where podlink cannot stand: `validate` and ADD say so, and
+// Promises that an entry of podlink's must not make, and places in a list where podlink cannot stand: `validate` and ADD say so, and
 // DEL works all the same.
 
 import * as assert from 'uvu/assert';

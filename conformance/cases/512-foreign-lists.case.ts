@@ -48,7 +48,7 @@ function adapted(host: Host, entry: Config): Config {
   return ipam?.type === 'host-local' ? { ...entry, ipam: { ...ipam, dataDir: host.dataDir } } : entry;
 }
 
-/** What is left, but for the bridge with its addresses, which stays, and `lo`, which a loopback of the list has raised. */
+/** The leftovers, but for the bridge with its addresses, which stays, and `lo`, which a loopback of the list has raised. */
 function leftBesideBridge(host: Host, before: Snapshot, { plugins }: Network): string[] {
   const bridges = plugins.map(({ bridge }) => bridge ?? 'cni0');
   const isBridge = (line: string) =>

@@ -30,7 +30,7 @@ interface Firewall {
   readonly obey: (host: Host, commands: readonly string[]) => void;
   readonly chains: readonly string[];
   readonly commands: readonly string[];
-  /** What the pod reaches before: the outside machine by both families. */
+  /** The pod's reach before: the outside machine by both families. */
   readonly before: readonly [v4: boolean, v6: boolean];
   readonly says: RegExp;
 }

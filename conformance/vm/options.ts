@@ -42,7 +42,7 @@ export function parseOptions(argv: readonly string[]): Options {
   };
 }
 
-/** What nobody loads by need: nodes of Kubernetes have it, and the rules of IP then see bridged packets. */
+/** A module that nobody loads by need: nodes of Kubernetes have it, and the rules of IP then see bridged packets. */
 const LOAD_MODULES = 'modprobe br_netfilter; modprobe ifb numifbs=0\n';
 /** Emulated processors take ten times as long: no test may take that for silence. */
 const ALLOW_FOR_EMULATION = 'export CONFORMANCE_SLOWNESS=10\n';

@@ -1,4 +1,4 @@
-// What the test runner in a machine said of its tests.
+// The report of the test runner in a machine.
 
 export interface Outcome {
   readonly passed: number;

@@ -7,7 +7,7 @@ import { parseNetworkConfig } from '../../protocol/config.ts';
 import { bandwidthFeature } from '../bandwidth.ts';
 import type { FeatureObjects } from '../feature.ts';
 
-/** What tc(8) prints of a namespace. */
+/** Run tc(8) in a namespace, and return what it prints. */
 export function tc(ns: TestNamespace, ...args: readonly string[]): string {
   return execFileSync('tc', ['-n', ns.name, ...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
 }

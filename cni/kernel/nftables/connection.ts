@@ -63,7 +63,7 @@ export class NftablesConnection {
   readonly #questions: NetlinkConnection;
   #sequence = FIRST_BATCH_SEQUENCE;
   #questionSequence = FIRST_QUESTION_SEQUENCE;
-  /** What the buffers were enlarged to; 0 for the node's default. */
+  /** The size that the buffers were enlarged to, in bytes; 0 for the node's default. */
   #bufferBytes = 0;
   #hasLostAnswers = false;
 

@@ -121,7 +121,7 @@ function deletion([first, ...others]: ElementGroup): Operation {
   };
 }
 
-/** What the kernel finds an element by. */
+/** The part of an element that the kernel finds it by. */
 function bare({ set, key, keyEnd }: Element): Element {
   return { set, key, ...(keyEnd && { keyEnd }) };
 }
@@ -136,7 +136,7 @@ function describeGroup([first, ...others]: ElementGroup): string {
 
 /** An attribute has at most 64 KiB. */
 const MAX_LIST_BYTES = 60_000;
-/** What the attributes of an element, its comment included, add to its key and value at the most. */
+/** Bytes that the attributes of an element, its comment included, add to its key and value at the most. */
 const MAX_ELEMENT_FRAME_BYTES = 44 + COMMENT_MAX_BYTES;
 
 function divide(elements: readonly Element[]): ElementGroup[] {

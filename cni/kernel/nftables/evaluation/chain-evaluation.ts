@@ -17,7 +17,7 @@ const MAX_DEPTH = 16;
 
 export type Fate = 'accept' | 'drop' | 'reject' | 'redirect' | 'unknown';
 
-/** What may become of a packet, and what decides so. */
+/** A fate of a packet, and the rule or policy that decides it. */
 export interface Outcome {
   readonly fate: Fate;
   /** The chain that decides. */

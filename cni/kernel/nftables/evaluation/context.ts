@@ -1,4 +1,4 @@
-// What an evaluation of rules goes by: the packet, what rules have changed of it so far, and the registers.
+// The state of an evaluation of rules: the packet, what rules have changed of it so far, and the registers.
 
 import { numberOf, unknownBytes, type Value } from './value.ts';
 import type { NftablesConnection } from '../connection.ts';

@@ -59,7 +59,7 @@ const ETH_P_IP = 0x0800;
 const ETH_P_IPV6 = 0x86dd;
 const RTN_UNICAST = 1;
 const IFNAMSIZ = 16;
-/** What a register has room for. */
+/** Bytes that a register has room for. */
 const MOST_BYTES = 16;
 
 /** `meta KEY`, and `meta mark set`. */

@@ -1,4 +1,4 @@
-// What becomes of a packet: by one expression of a rule, and by a verdict.
+// The fate of a packet: by one expression of a rule, and by a verdict.
 
 import type { Attributes } from '../../netlink/reader.ts';
 import {
