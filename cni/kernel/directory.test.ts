@@ -43,6 +43,8 @@ test('isPrivateDirectory() takes a directory that others may only read, and none
   for (const mode of [0o700, 0o755, 0o500, 0o1755]) {
     chmodSync(join(dir, 'own'), mode);
     assert.ok(isPrivateDirectory(join(dir, 'own')));
+    writeFileSync(join(dir, 'text'), '');
+    assert.not(isPrivateDirectory(join(dir, 'text/below')));
   }
   assert.not(isPrivateDirectory(join(dir, 'none')));
   assert.not(isPrivateDirectory(join(dir, 'file')));

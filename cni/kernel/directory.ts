@@ -1,6 +1,6 @@
 // Making directories, and telling whether others can reach into one.
 
-import { lstatSync, mkdirSync, statSync } from 'node:fs';
+import { lstatSync, mkdirSync, type Stats, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { isErrno } from './errno.ts';
 
@@ -62,7 +62,7 @@ const WRITABLE_BY_OTHERS = 0o022;
  */
 export function isPrivateDirectory(path: string): boolean {
   if (!path.startsWith('/')) throw new UnsafeDirectoryError(path, 'its path does not begin with "/"');
-  const stats = lstatSync(path, { throwIfNoEntry: false });
+  const stats = statsOf(path);
   if (!stats) return false;
   if (stats.isSymbolicLink()) throw new UnsafeDirectoryError(path, 'it is a symbolic link');
   if (!stats.isDirectory()) return false;
@@ -73,6 +73,16 @@ export function isPrivateDirectory(path: string): boolean {
     throw new UnsafeDirectoryError(path, `its mode is ${(stats.mode & 0o7777).toString(8)}`);
   }
   return true;
+}
+
+/** Undefined also below something that is no directory. */
+function statsOf(path: string): Stats | undefined {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    if (isErrno(error, 'ENOTDIR')) return undefined;
+    throw error;
+  }
 }
 
 /** Make a directory that is private, and the parents it lacks. Throws UnsafeDirectoryError, and node:fs errors. */
