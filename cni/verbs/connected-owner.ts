@@ -2,13 +2,12 @@
 
 import { ownerComment, readOwnerComment } from '../features/podlink-table.ts';
 import { describeElement, type Element } from '../kernel/nftables/element.ts';
-import { findLink } from '../kernel/rtnetlink/link.ts';
-import { hostInterfaceName } from '../modes/host-interface-name.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
 import { CniError, ERR_ALREADY_EXISTS } from '../protocol/errors.ts';
 import { describeKey } from './attachment-key.ts';
 import { findRecord, listAllRecords } from './attachment-record.ts';
 import type { Context } from './context.ts';
+import { findHostEnd } from './host-end.ts';
 
 /**
  * Throw CniError 102 for an element whose owner is connected: it needs the element, and has the same address.
@@ -38,6 +37,5 @@ function findConnected(context: Context, comment: string | undefined): Attachmen
     : listAllRecords(context.runDir).find((each) => ownerComment(each) === comment);
   const key = record ?? named;
   if (!key) return undefined;
-  const link = findLink(context.route, record?.objects.hostInterface ?? hostInterfaceName(key));
-  return link?.kind === 'veth' ? key : undefined;
+  return findHostEnd(context, key, record?.objects.hostInterface) ? key : undefined;
 }

@@ -47,7 +47,7 @@ function removalOfKnown(record: AttachmentRecord, request: AttachmentRequest, co
  * A record in a directory that others can write to may be anybody's, and tell DEL to remove what is not this container's.
  * It counts as lost: what the container has is found by its names and marks then.
  */
-function findTrustedRecord(key: AttachmentKey, context: Context): AttachmentRecord | undefined {
+export function findTrustedRecord(key: AttachmentKey, context: Context): AttachmentRecord | undefined {
   try {
     return findRecord(context.runDir, key);
   } catch (error) {

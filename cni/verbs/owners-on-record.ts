@@ -2,11 +2,10 @@
 
 import { type Owners, ownersByComment, type Relation } from '../features/element-owners.ts';
 import { type ElementOwner, ownerComment, readOwnerComment } from '../features/podlink-table.ts';
-import { findLink } from '../kernel/rtnetlink/link.ts';
-import { hostInterfaceName } from '../modes/host-interface-name.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
 import { type AttachmentRecord, findRecord, listAllRecords } from './attachment-record.ts';
 import type { Context } from './context.ts';
+import { findHostEnd } from './host-end.ts';
 
 /** The owners as an attachment sees them. Each is looked at once. */
 export function ownersOnRecord(context: Context, key: AttachmentKey): Owners {
@@ -41,6 +40,8 @@ function relationOnRecord(context: Context, key: AttachmentKey, comment: string)
  */
 function isGone(context: Context, record: AttachmentRecord | undefined, owner: ElementOwner | undefined): boolean {
   // An ADD has made its interface before it adds an element, and a DEL removes that first.
-  const name = record ? record.objects.hostInterface : owner && hostInterfaceName(owner);
-  return name !== undefined && findLink(context.route, name) === undefined;
+  const key = record ?? owner;
+  // A record that names no interface is of a mode without one.
+  if (!key || (record && record.objects.hostInterface === undefined)) return false;
+  return findHostEnd(context, key, record?.objects.hostInterface) === undefined;
 }

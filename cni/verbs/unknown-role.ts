@@ -3,16 +3,18 @@
 // DEL is special. libcni calls the plugins of a list from the last to the first and stops at an error, so after an ADD that
 // was refused under this name, a DEL that fails would keep the plugins before it from taking away what they have made.
 
+import { findLink } from '../kernel/rtnetlink/link.ts';
+import { hostInterfaceAlias } from '../modes/host-interface-name.ts';
 import { CniError, ERR_INVALID_NETWORK_CONFIG } from '../protocol/errors.ts';
 import type { AttachmentRequest } from '../protocol/request.ts';
 import { keyOf } from './attachment-key.ts';
-import { findRecord } from './attachment-record.ts';
 import type { Context } from './context.ts';
-import { del } from './del.ts';
+import { del, findTrustedRecord } from './del.ts';
+import { findHostEnd } from './host-end.ts';
 import type { Role } from './role.ts';
 import { ROLE_ROWS } from './role-names.ts';
 
-/** Every verb throws CniError 7, DEL only where something may be left. `origin`: where the name comes from. */
+/** Every verb throws CniError 7, DEL only where something of another plugin is left. `origin`: where the name comes from. */
 export function unknownRole(name: string, origin: string): Role {
   const refuse = (consequence = ''): never => {
     const names = ROLE_ROWS.map((row) => row.name).join(', ');
@@ -27,15 +29,31 @@ export function unknownRole(name: string, origin: string): Role {
     gc: () => refuse(),
     status: () => refuse(),
     async del(request, context) {
-      if (wasServedAs(name, request, context)) await del(request, context);
-      else if (request.config.fields.get('prevResult') !== undefined) {
+      if (!isOurs(name, request, context) && isSomethingLeft(request, context)) {
         refuse(` What "${name}" has made may be left of this container.`);
-      } else context.warn(`podlink is no "${name}", ${origin}: this DEL removes nothing`);
+      }
+      context.warn(`podlink is no "${name}", ${origin}: this DEL removes what is podlink's, and nothing else`);
+      await del(request, context);
     },
   };
 }
 
-/** Whether an ADD under this name made the attachment, as podlink 0.1.0 did under any name. */
-function wasServedAs(name: string, request: AttachmentRequest, context: Context): boolean {
-  return findRecord(context.runDir, keyOf(request))?.config.type === name;
+/** Whether an ADD under this name made the attachment, as podlink 0.1.0 did under any name: its record or its mark says so. */
+function isOurs(name: string, request: AttachmentRequest, context: Context): boolean {
+  const key = keyOf(request);
+  return (
+    findTrustedRecord(key, context)?.config.type === name ||
+    findHostEnd(context, key)?.alias === hostInterfaceAlias(key)
+  );
+}
+
+/** Whether a veth that prevResult names is still on the host: another plugin has made it. */
+function isSomethingLeft({ config }: AttachmentRequest, context: Context): boolean {
+  let reported: readonly string[];
+  try {
+    reported = (config.prevResult()?.interfaces ?? []).filter(({ sandbox }) => !sandbox).map(({ name }) => name);
+  } catch {
+    return true; // prevResult is torn, and tells of something
+  }
+  return reported.some((name) => findLink(context.route, name)?.kind === 'veth');
 }

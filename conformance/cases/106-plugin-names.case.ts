@@ -1,7 +1,7 @@
 // The names podlink answers to, and those it does not: a link to it under another plugin's name is an error that says what to
 // do, and never a bridge. A copy under a name with "podlink" in it works like podlink.
 
-import { copyFileSync, symlinkSync } from 'node:fs';
+import { copyFileSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
 import { cases } from '../harness/case.ts';
@@ -62,8 +62,28 @@ test(
     mustRefuse(host, 'ADD', { config, container }, 7, /podlink is no "portmap"/);
     // The runtime has no result of an ADD that failed, and must come to the plugins before this one.
     mustPass(host, 'DEL', { config, container });
-    const later = withPrevResult(config, { ips: [{ address: '10.77.0.2/24' }] });
+    host.namespace.ip('link', 'add', 'vethstock', 'type', 'veth', 'peer', 'name', 'vethpeer');
+    const interfaces = [{ name: 'vethstock', mac: '02:00:00:00:00:01' }];
+    const later = withPrevResult(config, { interfaces, ips: [{ address: '10.77.0.2/24' }] });
     mustRefuse(host, 'DEL', { config: later, container }, 7, /podlink is no "portmap".*may be left of this container/);
+    // After a reboot nothing of it is there, and a DEL that failed for ever would keep the container.
+    host.namespace.ip('link', 'del', 'vethstock');
+    mustPass(host, 'DEL', { config: later, container });
+  },
+);
+
+test(
+  'DEL under the name of another plugin takes away what 0.1.0 made under it, with its record lost too',
+  OURS,
+  (host) => {
+    const container = host.addContainer();
+    const before = host.snapshot();
+    const config = host.config({ ipMasq: true, isGateway: true });
+    const result = mustAdd(host, { config, container });
+    rmSync(`${host.runDir}/attachments`, { recursive: true });
+    link(host, 'bridge');
+    mustPass(host, 'DEL', { config: { ...withPrevResult(config, result), type: 'bridge' }, container });
+    mustBeEmpty(host.leftSince(before), 'left behind');
   },
 );
 

@@ -119,7 +119,7 @@ test('what the file brings of containers that are gone is taken away by repair',
   const living = addPod(host, published(host, 8080));
   assert.is(living.ipv4, dead.ipv4);
   load(host, saved);
-  mustRefuse(host, 'CHECK', later(living), 101, /belongs to pods\//);
+  mustRefuse(host, 'CHECK', later(living), 101, /belongs to another attachment/);
   const text = mustEnd(host, ['repair'], 0).stdout;
   assert.match(text, new RegExp(`^removed  \\d+ nftables elements of pods/${dead.namespace.name}/eth0$`, 'm'));
   checkPod(host, living);
