@@ -3,6 +3,7 @@
 import type { Ruleset } from '../kernel/nftables/ruleset.ts';
 import type { Feature } from './feature.ts';
 import { bandwidthFeature } from './bandwidth.ts';
+import { bridgedGatewayFeature } from './bridged-gateway.ts';
 import { isolationFeature } from './isolation.ts';
 import { macspoofFeature } from './macspoof.ts';
 import { masqueradeFeature } from './masquerade.ts';
@@ -16,6 +17,7 @@ export const FEATURES: readonly Feature[] = [
   portmapFeature,
   isolationFeature,
   macspoofFeature,
+  bridgedGatewayFeature,
 ];
 
 /** The rules of all features. */

@@ -41,6 +41,8 @@ export interface Attachment {
   readonly bridge: string | undefined;
   /** The host's interface in the container's network, which routes for it: the bridge, or the gateway of its VLAN. */
   readonly gateway: string | undefined;
+  /** The gateway's MAC address in a VLAN, in lower case; absent where the bridge is the gateway. */
+  readonly gatewayMac?: string;
   /** The name of the host's end of the veth pair; undefined in a mode without one. */
   readonly hostInterface: string | undefined;
   /** The MAC address of the container's interface, in lower case. */

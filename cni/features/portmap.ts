@@ -148,7 +148,10 @@ function seesBridgedPackets(family: IpFamily): boolean {
  * Where bridged packets pass the hooks of IP, those of a container to its own mapped port are bridged, and turned back
  * to the port they came from only with `hairpinMode`.
  */
-function warnOfHairpin(host: FeatureHost, { key }: Attachment, served: readonly ServedClaim[]): void {
+function warnOfHairpin(host: FeatureHost, attachment: Attachment, served: readonly ServedClaim[]): void {
+  const { key, gatewayMac } = attachment;
+  // In a VLAN they are translated behind the bridge (bridged-gateway-ruleset.ts).
+  if (gatewayMac !== undefined) return;
   if (!served.some(({ family }) => seesBridgedPackets(family))) return;
   host.warn(
     `Container "${key.containerId}" will not reach itself by its own mapped ports: net.bridge.bridge-nf-call-iptables is 1, so network "${key.network}" needs "hairpinMode": true`,

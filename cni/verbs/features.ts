@@ -53,10 +53,12 @@ export function describeAttachment(
   made: Pick<Attached, 'interfaces' | 'ips'>,
 ): Attachment {
   const own = made.interfaces.find(({ name, sandbox }) => name === key.ifname && sandbox);
+  const gateway = made.interfaces.find(({ name, sandbox }) => name === objects.gateway && !sandbox);
   return {
     key,
     bridge: objects.bridge,
     gateway: objects.gateway ?? objects.bridge,
+    ...(gateway?.mac !== undefined && { gatewayMac: gateway.mac.toLowerCase() }),
     hostInterface: objects.hostInterface,
     mac: own?.mac?.toLowerCase(),
     addresses: made.ips.map(({ address }) => address),

@@ -28,6 +28,7 @@ import { loadDestination, loadSource } from './ip-header.ts';
 import { loadArpSender, loadEtherDestination, loadEtherSource, matchArp, matchEthernet } from './link-layer.ts';
 import { lookUp, mapTo } from './lookup.ts';
 import { masquerade, NF_NAT_RANGE_PROTO_RANDOM_FULLY } from './masq.ts';
+import { doNotTrack } from './notrack.ts';
 import { loadMeta, NFT_META_IIFNAME, NFT_META_L4PROTO, NFT_META_NFPROTO, NFT_META_OIFNAME } from './meta.ts';
 import { sendTo } from './nat.ts';
 import { loadPayload, NFT_PAYLOAD_TRANSPORT_HEADER } from './payload.ts';
@@ -331,6 +332,14 @@ const CASES: readonly Case[] = [
       1c 00 01 80  ; NFTA_LIST_ELEM nested
       09 00 01 00 6d 61 73 71 00 00 00 00  ; NFTA_EXPR_NAME "masq"
       0c 00 02 80 08 00 01 00 00 00 00 10  ; NFTA_EXPR_DATA nested, NFTA_MASQ_FLAGS`,
+  },
+  {
+    file: 'notrack.ts',
+    title: 'notrack',
+    expression: doNotTrack(),
+    bytes: `
+      10 00 01 80  ; NFTA_LIST_ELEM nested, without NFTA_EXPR_DATA
+      0c 00 01 00 6e 6f 74 72 61 63 6b 00  ; NFTA_EXPR_NAME "notrack"`,
   },
 ];
 

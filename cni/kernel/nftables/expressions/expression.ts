@@ -18,8 +18,8 @@ export const NFTA_EXPR_DATA = 2;
 export interface Expression {
   /** The kernel's name for the kind. */
   readonly name: string;
-  /** Write the kind's own attributes. */
-  readonly write: (writer: MessageWriter) => void;
+  /** Write the kind's own attributes; absent for one that has none. */
+  readonly write?: (writer: MessageWriter) => void;
 }
 
 /**
@@ -34,7 +34,8 @@ export function registerAt(offset: number): number {
 
 /** Write one item of a list of expressions. */
 export function writeExpression(writer: MessageWriter, { name, write }: Expression): void {
-  writer.nested(NFTA_LIST_ELEM, (item) =>
-    item.attributeString(NFTA_EXPR_NAME, name).nested(NFTA_EXPR_DATA, (attributes) => write(attributes)),
-  );
+  writer.nested(NFTA_LIST_ELEM, (item) => {
+    item.attributeString(NFTA_EXPR_NAME, name);
+    if (write) item.nested(NFTA_EXPR_DATA, (attributes) => write(attributes));
+  });
 }
