@@ -158,7 +158,7 @@ vlanTest(group, 'an ADD that fails late leaves no gateway of a VLAN that it was 
   addPod(host, plain);
   const container = host.addContainer();
   const before = host.snapshot();
-  mustRefuse(host, 'ADD', { config: network(host, { runtimeConfig: TAKEN }), container }, 102, /8080/);
+  mustRefuse(host, 'ADD', { config: network(host, { runtimeConfig: TAKEN }), container }, 11, /8080/);
   const left = host.changesSince(before).filter((line) => !HARMLESS.test(line));
   mustBeEmpty(left, 'left by the failed ADD');
   assert.is(findLink(host.namespace, 'cni0.100'), undefined);
@@ -170,7 +170,7 @@ vlanTest(group, 'an ADD that fails late leaves no gateway of a VLAN that it was 
 vlanTest(group, 'an ADD that fails late leaves the gateway to those who use it', OWN, (host) => {
   const first = addPod(host, network(host, { runtimeConfig: TAKEN }));
   const container = host.addContainer();
-  mustRefuse(host, 'ADD', { config: network(host, { runtimeConfig: TAKEN }), container }, 102, /8080/);
+  mustRefuse(host, 'ADD', { config: network(host, { runtimeConfig: TAKEN }), container }, 11, /8080/);
   mustReachGateway(first);
   checkPod(host, first);
 });
