@@ -31,6 +31,12 @@ export function guardOfLocalnet({ gateway }: Attachment): NftablesState | undefi
   return { rulesets: [PORTMAP_RULESET], elements: [] };
 }
 
+/** Whether an attachment has had route_localnet turned on for an interface: where somebody else has, the guard is theirs. */
+export function isLocalnetClaimed(host: FeatureHost, link: string): boolean {
+  const index = findLink(host.route, link)?.index;
+  return index !== undefined && existsSync(claimsOf(host, index));
+}
+
 export function routeLocalnetKey(link: string): SysctlKey {
   return ['ipv4', 'conf', link, 'route_localnet'];
 }

@@ -12,7 +12,7 @@ import type {
 import { ALL_RULESETS, FEATURES } from '../features/feature-registry.ts';
 import { applyElements, checkElements, joinStates, ownedBy } from '../features/owned-elements.ts';
 import { recordedElements, recordElement } from '../features/recorded-element.ts';
-import { guardOfLocalnet } from '../features/route-localnet.ts';
+import { guardOfLocalnet, isLocalnetClaimed } from '../features/route-localnet.ts';
 import { isRecordedNetns, type Netns } from '../kernel/netns.ts';
 import type { Element } from '../kernel/nftables/element.ts';
 import type { AttachmentObjects, Attached, OwnLink, Sandbox } from '../modes/mode.ts';
@@ -77,7 +77,12 @@ export function prepareFeatures(
     const made = plan.objects?.(context, sandbox.netns, attachment, listOthers);
     return made ? [[feature.name, made] as const] : [];
   });
-  return { attachment, planned, objects: Object.fromEntries(objects), nftables: nftablesOf(planned, attachment) };
+  return {
+    attachment,
+    planned,
+    objects: Object.fromEntries(objects),
+    nftables: nftablesOf(planned, attachment, guardOfLocalnet(attachment)),
+  };
 }
 
 /** The work of features before the interface is made, and before it goes up. */
@@ -132,10 +137,13 @@ function otherObjects(
     });
 }
 
-function nftablesOf(planned: readonly PlannedFeature[], attachment: Attachment): NftablesState {
+function nftablesOf(
+  planned: readonly PlannedFeature[],
+  attachment: Attachment,
+  guard: NftablesState | undefined,
+): NftablesState {
   const wanted = planned.flatMap(({ plan }) => plan.nftables?.(attachment) ?? []);
   const states = wanted.filter(({ elements }) => elements.length > 0);
-  const guard = guardOfLocalnet(attachment);
   return joinStates(guard ? [...states, guard] : states);
 }
 
@@ -179,7 +187,9 @@ export function checkFeatures(
   attachment: Attachment,
 ): string[] {
   const { key } = attachment;
-  const nftables = nftablesOf(planned, attachment);
+  const guard = guardOfLocalnet(attachment);
+  const isOurs = guard && attachment.gateway !== undefined && isLocalnetClaimed(context, attachment.gateway);
+  const nftables = nftablesOf(planned, attachment, isOurs ? guard : undefined);
   return [
     ...planned.flatMap(({ plan }) => plan.check?.(context, sandbox.netns, attachment) ?? []),
     ...(nftables.rulesets.length > 0 ? checkElements(context.nft, key, nftables, ownersOnRecord(context, key)) : []),

@@ -119,14 +119,14 @@ test('routes with a metric of their own keep it, unless another network has it',
   for (const pod of pods) checkPod(host, pod);
 });
 
-test('at a version that cannot say the metric, CHECK knows it from the record', SPREADS, (host) => {
+test('at 1.0.0 the result says the metric as well, and CHECK knows it', SPREADS, (host) => {
   const container = host.addContainer();
   const pods = [0, 1].map((number) => {
     const config = network(host, number, { cniVersion: '1.0.0' });
     return addPod(host, config, { container, ifname: `eth${number}` });
   });
   for (const pod of pods) checkPod(host, pod);
-  assert.equal(prioritiesOf(pods[1] as Pod), [undefined, undefined]);
+  assert.equal(prioritiesOf(pods[1] as Pod), [1, 1025]);
 });
 
 test('a default route of somebody else, and of a table of its own, stay what they are', SPREADS, (host) => {
