@@ -244,7 +244,7 @@ export function findElements(nft: NftablesConnection, rulesets: readonly Ruleset
 }
 
 /** Of more elements that are not as they should be than these a message gives the number. */
-const MAX_PROBLEMS = 20;
+const MAX_PROBLEMS = 64;
 
 /** Say what keeps an owner's elements from being as applyElements() would have them; nothing when all is well. */
 export function checkElements(

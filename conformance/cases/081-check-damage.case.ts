@@ -161,7 +161,7 @@ const DAMAGES: readonly Damage[] = [
   {
     what: "an nftables element that is another owner's",
     reference: ABSENT,
-    pattern: /element fd00:77::3 of set masquerade_v6 belongs to somebody/,
+    pattern: /element fd00:77::3 of set masquerade_v6 belongs to another attachment/,
     inflict(host) {
       nftElement(host, 'delete', 'masquerade_v6', 'fd00:77::3');
       nftElement(host, 'add', 'masquerade_v6', 'fd00:77::3 comment "somebody"');
