@@ -2,7 +2,8 @@
 
 import { ALL_RULESETS } from '../features/feature-registry.ts';
 import { findElements } from '../features/owned-elements.ts';
-import { ownerComment, ownerCommentPrefix } from '../features/podlink-table.ts';
+import { ownerComment, ownerCommentPrefix, readOwnerComment } from '../features/podlink-table.ts';
+import { releaseRouteLocalnet } from '../features/route-localnet.ts';
 import type { Element } from '../kernel/nftables/element.ts';
 import type { FileLock } from '../kernel/flock.ts';
 import { type Link, listLinks } from '../kernel/rtnetlink/link.ts';
@@ -73,6 +74,10 @@ export async function gc(request: NetworkRequest, context: Context): Promise<voi
     const comments = new Set(kept.map((named) => ownerComment({ ...named, network: config.name })));
     const stale = elements.filter(({ comment }) => comment !== undefined && !comments.has(comment));
     if (stale.length > 0) removeWithHeirs(context, stale);
+    for (const comment of new Set(stale.map((element) => element.comment))) {
+      const owner = readOwnerComment(comment);
+      if (owner) releaseRouteLocalnet(context, owner);
+    }
   });
   await step(() => {
     const key = { network: config.name, containerId: '', ifname: '' };
