@@ -192,7 +192,7 @@ test('a port that another has taken meanwhile is named by CHECK, and not taken f
   const pod = addPod(host, network(host, { portMappings: PORTS }));
   const config = withPrevResult(pod.config, pod.result);
   const repair = (): Output => podlink(host, ['repair', '--bin-dir', host.pluginFolder]);
-  const other = addPod(host, network(host));
+  const other = addPod(host, network(host, {}));
   dropElement('portmap_any_v4')(host, pod);
   const taken = 'inet podlink portmap_any_v4 { tcp . 8080';
   nft(host, `add element ${taken} comment "pods/${other.namespace.name}/eth0" : 10.77.0.99 . 80 }`);

@@ -176,16 +176,13 @@ test('ipam shows who holds an address, and releases it only when nobody uses it'
   assert.match(mustEnd(host, ['ipam', 'show', cart.ipv4, ...dirs], 1).stderr, /nobody has reserved/);
 });
 
-test('attachment ls shows two addresses of a host that has many, and all of them to programs', NO_COMMANDS, (host) => {
-  host.namespace.ip('link', 'add', 'many', 'type', 'bridge');
-  host.namespace.ip('link', 'set', 'many', 'up');
-  for (let i = 1; i <= 4; i++) host.namespace.ip('address', 'add', `10.88.${i}.1/24`, 'dev', 'many');
-  const config = { cniVersion: '1.0.0', name: 'shared', type: 'podlink', mode: 'host' };
-  assert.is(host.invoke('ADD', { config, container: host.addContainer() }).code, 0);
+test('attachment ls shows two addresses of a container that has many, and all of them to programs', NO_COMMANDS, (host) => {
+  const subnets = [1, 2, 3, 4].map((i) => `10.88.${i}.0/24`);
+  addPod(host, host.config({ isGateway: false, ipam: host.hostLocal(subnets) }));
   const [row] = mustTell<{ addresses: string[] }[]>(host, ['attachment', 'ls']);
-  const all = [1, 2, 3, 4].map((i) => `10.88.${i}.1/24`);
+  const all = [1, 2, 3, 4].map((i) => `10.88.${i}.2/24`);
   assert.equal(row?.addresses, all);
-  assert.match(mustSay(host, ['attachment', 'ls']), / 10\.88\.1\.1\/24, 10\.88\.2\.1\/24, \+2 more /);
+  assert.match(mustSay(host, ['attachment', 'ls']), / 10\.88\.1\.2\/24, 10\.88\.2\.2\/24, \+2 more /);
   assert.ok(mustSay(host, ['attachment', 'ls', '--no-trunc']).includes(all.join(', ')));
 });
 
