@@ -1,5 +1,6 @@
 // `network ls|inspect`, `attachment ls|inspect`, `ipam ls|show|release`: what is there, for people and for programs.
 
+import { readFileSync, writeFileSync } from 'node:fs';
 import * as assert from 'uvu/assert';
 import { cases } from '../harness/case.ts';
 import type { Host } from '../harness/host.ts';
@@ -176,15 +177,25 @@ test('ipam shows who holds an address, and releases it only when nobody uses it'
   assert.match(mustEnd(host, ['ipam', 'show', cart.ipv4, ...dirs], 1).stderr, /nobody has reserved/);
 });
 
-test('attachment ls shows two addresses of a container that has many, and all of them to programs', NO_COMMANDS, (host) => {
-  const subnets = [1, 2, 3, 4].map((i) => `10.88.${i}.0/24`);
-  addPod(host, host.config({ isGateway: false, ipam: host.hostLocal(subnets) }));
-  const [row] = mustTell<{ addresses: string[] }[]>(host, ['attachment', 'ls']);
-  const all = [1, 2, 3, 4].map((i) => `10.88.${i}.2/24`);
-  assert.equal(row?.addresses, all);
-  assert.match(mustSay(host, ['attachment', 'ls']), / 10\.88\.1\.2\/24, 10\.88\.2\.2\/24, \+2 more /);
-  assert.ok(mustSay(host, ['attachment', 'ls', '--no-trunc']).includes(all.join(', ')));
-});
+test(
+  'attachment ls shows two addresses of a shared namespace that has many, and all of them to programs',
+  NO_COMMANDS,
+  (host) => {
+    const container = host.addContainer();
+    const config = { cniVersion: '1.0.0', name: 'shared', type: 'podlink', mode: 'host' };
+    assert.is(host.invoke('ADD', { config, container }).code, 0);
+    // As version 0.1.0 recorded it, which reported all addresses of the host.
+    const file = `${host.runDir}/attachments/shared/${container.name}.eth0.json`;
+    const record = JSON.parse(readFileSync(file, 'utf8'));
+    record.result.ips = [1, 2, 3, 4].map((i) => ({ address: `10.88.${i}.2/24` }));
+    writeFileSync(file, JSON.stringify(record));
+    const [row] = mustTell<{ addresses: string[] }[]>(host, ['attachment', 'ls']);
+    const all = [1, 2, 3, 4].map((i) => `10.88.${i}.2/24`);
+    assert.equal(row?.addresses, all);
+    assert.match(mustSay(host, ['attachment', 'ls']), / 10\.88\.1\.2\/24, 10\.88\.2\.2\/24, \+2 more /);
+    assert.ok(mustSay(host, ['attachment', 'ls', '--no-trunc']).includes(all.join(', ')));
+  },
+);
 
 test('ipam ls shows the ranges that are configured now, and those of attachments from before', NO_COMMANDS, (host) => {
   const before = host.config({ ipam: host.hostLocal(['10.77.0.0/24']) });
