@@ -5,7 +5,7 @@
 //     iifname . ether daddr . ether saddr @bridged_gateway notrack
 //   }
 //
-// What a container of a VLAN sends to its gateway is bridged first, to the gateway's port, and routed then, by the interface
+// A packet of a VLAN's container to its gateway is bridged first, to the gateway's port, and routed then, by the interface
 // behind it. With net.bridge.bridge-nf-call-iptables (on nodes of Kubernetes) the hooks of IP see it both times, the first
 // time with the bridge as its interface. Translated there (a mapped port, a service of kube-proxy), the packet is handed to
 // the bridge itself, which is not in the VLAN and drops it; masqueraded there, it has no address to take. And a connection

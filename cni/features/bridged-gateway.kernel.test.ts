@@ -1,4 +1,4 @@
-// What a container and its gateway send each other is not tracked by the interface that the rules name, all else is. Here
+// The traffic between a container and its gateway is not tracked by the interface that the rules name, all else is. Here
 // the gateway is the bridge itself, so that a kernel without VLAN filtering can be asked; a VLAN's, with traffic through
 // NAT, is the business of the conformance cases.
 

@@ -113,7 +113,7 @@ vlanTest(group, 'the gateway of a VLAN is in it alone, whatever the default VLAN
   }
 });
 
-/** What is masqueraded on its way to the gateway's port is lost: the bridge has no address. */
+/** Masquerading on the way to the gateway's port loses the packet: the bridge has no address. */
 const NOT_BRIDGED = { differs: 'it masquerades frames that are bridged, and they are lost', seen: /no answer/ };
 const OWN_KEYS = { absent: 'port mappings and isolation in the bridge plugin' };
 

@@ -36,6 +36,7 @@ test("30,000 ports, the host's first: ADD, exact conflicts at both ends, CHECK, 
   const [container, other] = [host.addContainer(), host.addContainer()];
   const before = host.snapshot();
   const [first, count] = [2000, 30_000];
+  const ipam = host.hostLocal(['10.78.0.0/24', 'fd00:78::/64']);
   const pod = addWholePod(host, network(host, shifted(first, count)), { container });
   assert.is(elementsOfSet(host.namespace, 'portmap_any_v4').length, count);
   checkWholePod(host, pod);
@@ -45,7 +46,7 @@ test("30,000 ports, the host's first: ADD, exact conflicts at both ends, CHECK, 
     [first + count - 1, true],
     [first + count, false],
   ] as const) {
-    const config = network(host, [{ hostPort: port, containerPort: 80 }], { name: 'others' });
+    const config = network(host, [{ hostPort: port, containerPort: 80 }], { name: 'others', bridge: 'cni1', ipam });
     const outcome = host.invoke('ADD', { config, container: other });
     if (isTaken) refusalOf(outcome, 'ADD', 11, new RegExp(`host port ${port}/tcp`));
     else assert.is(outcome.code, 0, `port ${port}: ${outcome.stdout}`);
