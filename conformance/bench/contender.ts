@@ -3,8 +3,7 @@
 // The pods' namespaces are made once and used in every round: the kernel is still busy for a while after one is removed.
 // One pod stays attached throughout, so that every ADD finds a bridge with a port, and rules.
 
-import { mkdirSync, symlinkSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import type { Config } from '../harness/document.ts';
 import { Host } from '../harness/host.ts';
 import type { Namespace } from '../harness/namespace.ts';
@@ -51,10 +50,10 @@ export class Contender {
 
   /** Make a host with one pod, which stays. Throws Error when that cannot be attached. */
   static async start(name: string, protocol: Protocol): Promise<Contender> {
-    const host = new Host();
+    // The records of attachments belong to /run, which is memory on a node; reservations stay on the disk.
+    const host = new Host({ runBelow: join(SCRATCH, 'run') });
     let caller: Caller | undefined;
     try {
-      keepRecordsInMemory(host);
       caller = await Caller.start(host.namespace);
       const contender = new Contender(name, host, caller, protocol);
       await contender.#attachResident();
@@ -117,13 +116,6 @@ export class Contender {
     const failures = endings.flatMap(({ failure }) => failure ?? []);
     if (failures.length > 0) throw new Error(`${this.name} cannot ${what}: ${failures.join('\n')}`);
   }
-}
-
-/** The records of attachments belong to /run, which is memory on a node; reservations stay on the disk. */
-function keepRecordsInMemory(host: Host): void {
-  const memory = join(SCRATCH, 'run', basename(host.folder));
-  mkdirSync(memory, { recursive: true });
-  symlinkSync(memory, host.runDir);
 }
 
 function resultOf(ending: Ending | undefined): unknown {

@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { type Output, run } from './command.ts';
 import type { Config, ErrorDocument, Result } from './document.ts';
 import { Namespace } from './namespace.ts';
@@ -61,11 +61,12 @@ export class Host {
   readonly runDir: string;
   readonly #named = new Map<string, Namespace>();
 
-  constructor() {
+  /** `runBelow`: a folder for the run directory, e.g. on a file system in memory; the host's own folder when absent. */
+  constructor({ runBelow }: { readonly runBelow?: string } = {}) {
     this.folder = mkdtempSync(join(tmpdir(), 'podlink-case-'));
     this.pluginFolder = join(this.folder, 'bin');
     this.dataDir = join(this.folder, 'ipam');
-    this.runDir = join(this.folder, 'run');
+    this.runDir = runBelow === undefined ? join(this.folder, 'run') : join(runBelow, basename(this.folder));
     try {
       fillPluginFolder(this.pluginFolder);
       this.namespace = Namespace.create('host', { loopback: true });
@@ -188,7 +189,7 @@ export class Host {
   /** Remove everything. */
   remove(): void {
     for (const namespace of this.#named.values()) namespace.remove();
-    rmSync(this.folder, { recursive: true, force: true });
+    for (const path of [this.folder, this.runDir]) rmSync(path, { recursive: true, force: true });
   }
 }
 
