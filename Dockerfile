@@ -1,4 +1,4 @@
-# An image that puts podlink on the node it runs on: its entrypoint is `podlink install`, as in cni/operator/daemonset.yaml.
+# An image that puts podlink on the node it runs on: its entrypoint is `podlink install`, as in cni/operator/install/daemonset.yaml.
 #
 #   docker build -t podlink .
 #

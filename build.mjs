@@ -148,13 +148,13 @@ try {
   // Scripts that no runtime's call needs are no part of the snapshot: cni/verbs/packed-script.ts, cni/kernel/packed-library.ts.
   const assets = {
     'operator.cjs': await bundleOf({
-      entryPoints: [join(root, 'cni/operator/command-line.ts')],
+      entryPoints: [join(root, 'cni/operator/cli/command-line.ts')],
       legalComments: 'none',
       minifyWhitespace: true,
       charset: 'ascii',
     }),
     'foreign-firewall.cjs': await bundleOf({
-      entryPoints: [join(root, 'cni/features/foreign-firewall.ts')],
+      entryPoints: [join(root, 'cni/features/firewall/foreign-firewall.ts')],
       legalComments: 'none',
       minifyWhitespace: true,
       charset: 'ascii',

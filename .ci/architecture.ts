@@ -11,8 +11,9 @@ export interface Layer {
 }
 
 const KERNEL = ['cni/kernel/', 'cni/protocol/'];
+const ABOVE_KERNEL = ['cni/roles/', 'cni/verbs/', 'cni/attachment/', 'cni/modes/', 'cni/features/', 'ipam/', ...KERNEL];
 
-/** Longest folder first decides: a file belongs to the first layer whose folder its path starts with. */
+/** A file belongs to the first layer in this list whose folder its path starts with: a folder stands before the one around it. */
 export const LAYERS: readonly Layer[] = [
   {
     folder: 'cni/kernel/testing/',
@@ -50,19 +51,30 @@ export const LAYERS: readonly Layer[] = [
     remedy: 'protocol is the CNI specification alone: what needs a lower layer belongs in cni/verbs',
   },
   {
-    folder: 'cni/modes/',
+    folder: 'cni/attachment/',
     mayImport: KERNEL,
+    remedy: 'an attachment knows the kernel and the protocol: what knows modes or features belongs in cni/verbs',
+  },
+  {
+    folder: 'cni/modes/',
+    mayImport: ['cni/attachment/', ...KERNEL],
     remedy: 'a mode knows the kernel and the protocol: what joins modes, features and IPAM belongs in cni/verbs',
   },
   {
     folder: 'cni/features/',
-    mayImport: KERNEL,
+    mayImport: ['cni/attachment/', ...KERNEL],
     remedy: 'a feature knows the kernel and the protocol: what joins modes, features and IPAM belongs in cni/verbs',
   },
   {
     folder: 'cni/verbs/',
-    mayImport: ['cni/modes/', 'cni/features/', 'ipam/', ...KERNEL],
-    remedy: 'a verb is called by the process (cni/main.ts) and the operator commands, and knows neither',
+    // The names of roles are data, and an IPAM plugin may be one of them.
+    mayImport: ['cni/attachment/', 'cni/modes/', 'cni/features/', 'ipam/', 'cni/roles/role-names.ts', ...KERNEL],
+    remedy: 'a verb is called by roles (cni/roles) and the operator commands, and knows neither',
+  },
+  {
+    folder: 'cni/roles/',
+    mayImport: ['cni/verbs/', 'cni/attachment/', 'cni/modes/', 'cni/features/', 'ipam/', ...KERNEL],
+    remedy: 'a role is called by the process (cni/main.ts) and the operator commands, and knows neither',
   },
   {
     folder: 'cni/packaging/',
@@ -71,12 +83,12 @@ export const LAYERS: readonly Layer[] = [
   },
   {
     folder: 'cni/operator/',
-    mayImport: ['cni/verbs/', 'cni/modes/', 'cni/features/', 'ipam/', ...KERNEL],
+    mayImport: ABOVE_KERNEL,
     remedy: 'an operator command is called by cni/main.ts and does not know it',
   },
   {
     folder: 'cni/',
-    mayImport: ['cni/operator/', 'cni/verbs/', 'cni/modes/', 'cni/features/', 'ipam/', ...KERNEL],
+    mayImport: ['cni/operator/', ...ABOVE_KERNEL],
     remedy: 'the process knows the product only: what it shares with the test suite belongs in neither',
   },
   {
@@ -108,10 +120,10 @@ export const MAY_WAIT = [
   'cni/main.ts',
   'cni/operator/',
   'cni/packaging/',
+  'cni/roles/',
   'cni/verbs/',
-  'cni/modes/undo-stack.ts',
-  'ipam/etcd',
-  'ipam/block',
+  'cni/attachment/undo-stack.ts',
+  'ipam/etcd/',
 ];
 
 /** Names that say nothing about what is inside. */

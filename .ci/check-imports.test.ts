@@ -25,12 +25,18 @@ const IMPORTS: readonly (readonly [string, string, boolean])[] = [
   ['cni/verbs/add.ts', '../kernel/netns.ts', true],
   ['cni/verbs/add.ts', '../main.ts', false],
   ['cni/verbs/add.ts', '../operator/doctor.ts', false],
-  ['cni/modes/bridge.ts', '../kernel/rtnetlink/link.ts', true],
-  ['cni/modes/bridge.ts', '../protocol/result.ts', true],
-  ['cni/modes/bridge.ts', '../features/masquerade.ts', false],
-  ['cni/modes/bridge.ts', '../verbs/undo-stack.ts', false],
-  ['cni/features/masquerade.ts', '../modes/mode.ts', false],
-  ['cni/features/masquerade.ts', '../kernel/nftables/batch.ts', true],
+  ['cni/verbs/add.ts', '../attachment/record.ts', true],
+  ['cni/verbs/add.ts', '../roles/role-table.ts', false],
+  ['cni/attachment/record.ts', '../kernel/netns.ts', true],
+  ['cni/attachment/record.ts', '../modes/mode.ts', false],
+  ['cni/roles/role-table.ts', '../verbs/add.ts', true],
+  ['cni/operator/doctor/doctor.ts', '../../roles/role-table.ts', true],
+  ['cni/modes/bridge/bridge.ts', '../../kernel/rtnetlink/link.ts', true],
+  ['cni/modes/bridge/bridge.ts', '../../protocol/result.ts', true],
+  ['cni/modes/bridge/bridge.ts', '../../features/masquerade.ts', false],
+  ['cni/modes/bridge/bridge.ts', '../../verbs/context.ts', false],
+  ['cni/features/masquerade/masquerade.ts', '../../modes/mode.ts', false],
+  ['cni/features/masquerade/masquerade.ts', '../../kernel/nftables/batch.ts', true],
   ['cni/protocol/config.ts', './fields.ts', true],
   ['cni/protocol/config.ts', '../kernel/errno.ts', false],
   ['cni/kernel/netns.ts', './syscalls.ts', true],
@@ -38,12 +44,12 @@ const IMPORTS: readonly (readonly [string, string, boolean])[] = [
   ['cni/kernel/netns.ts', '../protocol/errors.ts', false],
   ['cni/kernel/netlink/transport.ts', '../syscalls.ts', true],
   ['cni/kernel/netlink/transport.ts', '../rtnetlink/link.ts', false],
-  ['cni/kernel/rtnetlink/link.ts', '../netlink/reader.ts', true],
-  ['cni/kernel/rtnetlink/link.ts', '../nftables/batch.ts', false],
+  ['cni/kernel/rtnetlink/link/link.ts', '../../netlink/reader.ts', true],
+  ['cni/kernel/rtnetlink/link/link.ts', '../../nftables/batch.ts', false],
   ['cni/kernel/nftables/batch.ts', '../rtnetlink/link.ts', false],
-  ['ipam/range.ts', '../cni/protocol/fields.ts', true],
-  ['ipam/range.ts', '../cni/protocol/errors.ts', false],
-  ['ipam/disk-store.ts', '../cni/kernel/flock.ts', false],
+  ['ipam/range/range.ts', '../../cni/protocol/fields.ts', true],
+  ['ipam/range/range.ts', '../../cni/protocol/errors.ts', false],
+  ['ipam/store/disk-store.ts', '../../cni/kernel/flock.ts', false],
   ['conformance/cases/010-add.case.ts', '../harness/case.ts', true],
   ['conformance/harness/host.ts', '../../cni/protocol/errors.ts', false],
   ['conformance/harness/host.ts', '../../ipam/address.ts', false],
@@ -58,12 +64,12 @@ for (const [from, specifier, allowed] of IMPORTS) {
 }
 
 test('findViolations() ignores imports that stand in comments', () => {
-  assert.equal(findViolations('ipam/range.ts', "// import { x } from '../cni/kernel/errno.ts';\n"), []);
-  assert.equal(findViolations('ipam/range.ts', "/*\n import { x } from '../cni/kernel/errno.ts';\n*/\n"), []);
+  assert.equal(findViolations('ipam/range/range.ts', "// import { x } from '../cni/kernel/errno.ts';\n"), []);
+  assert.equal(findViolations('ipam/range/range.ts', "/*\n import { x } from '../cni/kernel/errno.ts';\n*/\n"), []);
 });
 
 test('findViolations() wants the ending .ts', () => {
-  assert.match(findViolations('ipam/range.ts', "import { x } from './address';\n")[0] ?? '', /ending \.ts/);
+  assert.match(findViolations('ipam/range/range.ts', "import { x } from './address';\n")[0] ?? '', /ending \.ts/);
 });
 
 test('findViolations() lets only the one file use node:ffi', () => {
@@ -74,7 +80,7 @@ test('findViolations() lets only the one file use node:ffi', () => {
 });
 
 test('findViolations() refuses await where the thread may be in another namespace', () => {
-  assert.is(findViolations('cni/modes/bridge.ts', 'await add();\n').length, 1);
+  assert.is(findViolations('cni/modes/bridge/bridge.ts', 'await add();\n').length, 1);
   assert.is(findViolations('cni/kernel/netns.ts', 'await add();\n').length, 1);
   assert.equal(findViolations('cni/modes/bridge.test.ts', 'await add();\n'), []);
   assert.equal(findViolations('cni/verbs/add.ts', 'await add();\n'), []);
@@ -88,14 +94,14 @@ test('findViolations() refuses names that say nothing', () => {
 
 test('findViolations() refuses sources over 400 lines and not such tests', () => {
   const source = 'const x = 1;\n'.repeat(401);
-  assert.is(findViolations('ipam/range.ts', source).length, 1);
+  assert.is(findViolations('ipam/range/range.ts', source).length, 1);
   assert.equal(findViolations('ipam/range.test.ts', source), []);
 });
 
 test('findViolations() wants an issue for every TODO', () => {
   const word = 'TO' + 'DO';
-  assert.match(findViolations('ipam/range.ts', `// ${word} later\n`)[0] ?? '', /^ipam\/range\.ts:1 /);
-  assert.equal(findViolations('ipam/range.ts', `// ${word} #12 later\n`), []);
+  assert.match(findViolations('ipam/range/range.ts', `// ${word} later\n`)[0] ?? '', /^ipam\/range\/range\.ts:1 /);
+  assert.equal(findViolations('ipam/range/range.ts', `// ${word} #12 later\n`), []);
 });
 
 test.run();

@@ -8,18 +8,18 @@ import { fstatSync, readSync, writeSync } from 'node:fs';
 import { basename } from 'node:path';
 import { isErrno } from './kernel/errno.ts';
 import { exitProcess, waitUntilReady } from './kernel/syscalls.ts';
-import type { CommandOutcome } from './operator/command-line.ts';
+import type { CommandOutcome } from './operator/cli/command-line.ts';
 import { CniError, ERR_IO_FAILURE, formatError, toCniError } from './protocol/errors.ts';
 import { type AttachmentRequest, readRequest, type Request } from './protocol/request.ts';
-import { encodeResult } from './protocol/result-codec.ts';
+import { encodeResult } from './protocol/result/result-codec.ts';
 import { formatVersionReply } from './protocol/version-reply.ts';
 import { LATEST_VERSION } from './protocol/version.ts';
-import { logCall, parseLogPath } from './verbs/call-log.ts';
+import { logCall, parseLogPath } from './verbs/log/call-log.ts';
 import { Context } from './verbs/context.ts';
 import { loadScript } from './verbs/packed-script.ts';
-import type { Role } from './verbs/role.ts';
-import { chooseRole } from './verbs/roles.ts';
-import { Stopwatch } from './verbs/stopwatch.ts';
+import type { Role } from './roles/role.ts';
+import { chooseRole } from './roles/role-table.ts';
+import { Stopwatch } from './verbs/log/stopwatch.ts';
 
 /** Replaced by build.mjs with package.json's version. */
 declare const PODLINK_VERSION: string | undefined;
@@ -59,7 +59,7 @@ function isCalledByRuntime(): boolean {
 
 /** Carry out a command of the operator's command line, which no runtime's call has to load. Returns the exit code. */
 async function serveOperator(args: readonly string[], version: string): Promise<number> {
-  const { runCommand } = (await loadScript('operator.cjs')) as typeof import('./operator/command-line.ts');
+  const { runCommand } = (await loadScript('operator.cjs')) as typeof import('./operator/cli/command-line.ts');
   const { env } = process;
   const isForEyes = isTerminal(1) && !env.NO_COLOR && env.TERM !== 'dumb';
   const outcome = await runCommand(args, { version, env, isTerminal: isForEyes, readStdin });

@@ -1,11 +1,11 @@
 // What the verbs ask of address management, whatever its kind.
 
 import type { Fields } from '../cni/protocol/fields.ts';
-import type { IpamDns } from './dns.ts';
+import type { IpamDns } from './local/dns.ts';
 import type { AttachmentOwner } from './errors.ts';
-import type { NetnsFacts } from './reservation.ts';
-import type { IpamRoute } from './route.ts';
-import type { LockDirectory } from './store.ts';
+import type { NetnsFacts } from './store/reservation.ts';
+import type { IpamRoute } from './range/route.ts';
+import type { LockDirectory } from './store/store.ts';
 
 /** A request about the network alone (STATUS, GC). */
 export interface IpamNetworkRequest {

@@ -8,15 +8,15 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { FieldError, Fields } from '../cni/protocol/fields.ts';
 import { anyJsonValue, mutations, seededRandom } from '../cni/protocol/mutation.ts';
-import { parseBlock } from './block.ts';
-import { readBlocks, writeBlocks } from './block-file.ts';
+import { parseBlock } from './etcd/block.ts';
+import { readBlocks, writeBlocks } from './etcd/block-file.ts';
 import type { IpamRequest } from './driver.ts';
 import { IpamError } from './errors.ts';
-import { hostLocal } from './host-local.ts';
+import { hostLocal } from './local/host-local.ts';
 import { takeInventory } from './inventory.ts';
-import { parseOwner } from './reservation.ts';
-import { parseAddressName } from './reservation-file.ts';
-import { staticIpam } from './static.ts';
+import { parseOwner } from './store/reservation.ts';
+import { parseAddressName } from './store/reservation-file.ts';
+import { staticIpam } from './local/static.ts';
 
 const test = suite<{ dataDir: string }>('ipam fuzz');
 

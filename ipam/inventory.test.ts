@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert';
 import { Fields } from '../cni/protocol/fields.ts';
 import type { IpamRequest } from './driver.ts';
 import { IpamError, type IpamErrorKind } from './errors.ts';
-import { hostLocal } from './host-local.ts';
+import { hostLocal } from './local/host-local.ts';
 import { findHeldAddress, listNetworks, releaseAddress, takeInventory } from './inventory.ts';
 
 const test = suite<{ dataDir: string; request(containerId?: string): IpamRequest }>('ipam inventory');

@@ -4,18 +4,24 @@
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatAddress, parseAddress } from './address.ts';
-import { fillOf, gatewaysOf } from './allocator.ts';
-import { formatBlock, restrictToBlocks } from './block.ts';
-import { findNotedBlocks } from './block-file.ts';
-import { LOCK_FILE, openDiskStore, OWN_FILE_PREFIX } from './disk-store.ts';
+import { fillOf, gatewaysOf } from './local/allocator.ts';
+import { formatBlock, restrictToBlocks } from './etcd/block.ts';
+import { findNotedBlocks } from './etcd/block-file.ts';
+import { LOCK_FILE, openDiskStore, OWN_FILE_PREFIX } from './store/disk-store.ts';
 import type { IpamNetworkRequest } from './driver.ts';
 import { IpamError } from './errors.ts';
-import { dataDirOf, directoryOf } from './host-local.ts';
-import { findRange, formatRangeSet, parseRangeSets, type RangeSet } from './range-set.ts';
-import { describeHolder, type OwnerName, parseOwner, type Reservation, type ReservationFacts } from './reservation.ts';
-import { LAST_RESERVED_PREFIX } from './last-reserved.ts';
-import { parseAddressName, readReservationFile, unlessMissing } from './reservation-file.ts';
-import type { Store } from './store.ts';
+import { dataDirOf, directoryOf } from './local/host-local.ts';
+import { findRange, formatRangeSet, parseRangeSets, type RangeSet } from './range/range-set.ts';
+import {
+  describeHolder,
+  type OwnerName,
+  parseOwner,
+  type Reservation,
+  type ReservationFacts,
+} from './store/reservation.ts';
+import { LAST_RESERVED_PREFIX } from './store/last-reserved.ts';
+import { parseAddressName, readReservationFile, unlessMissing } from './store/reservation-file.ts';
+import type { Store } from './store/store.ts';
 
 export interface HeldAddress extends ReservationFacts {
   readonly address: string;

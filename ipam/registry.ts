@@ -1,9 +1,9 @@
 // The IPAM types that run inside this process; any other `ipam.type` is an executable of its own.
 
 import type { IpamDriver } from './driver.ts';
-import { etcdIpam } from './etcd.ts';
-import { hostLocal } from './host-local.ts';
-import { staticIpam } from './static.ts';
+import { etcdIpam } from './etcd/etcd.ts';
+import { hostLocal } from './local/host-local.ts';
+import { staticIpam } from './local/static.ts';
 
 const DRIVERS: readonly IpamDriver[] = [hostLocal, staticIpam, etcdIpam];
 

@@ -2,13 +2,13 @@
 
 import type { Ruleset } from '../kernel/nftables/ruleset.ts';
 import type { Feature } from './feature.ts';
-import { bandwidthFeature } from './bandwidth.ts';
-import { bridgedGatewayFeature } from './bridged-gateway.ts';
-import { isolationFeature } from './isolation.ts';
-import { macspoofFeature } from './macspoof.ts';
-import { masqueradeFeature } from './masquerade.ts';
-import { portmapFeature } from './portmap.ts';
-import { tuningFeature } from './tuning.ts';
+import { bandwidthFeature } from './bandwidth/bandwidth.ts';
+import { bridgedGatewayFeature } from './masquerade/bridged-gateway.ts';
+import { isolationFeature } from './isolation/isolation.ts';
+import { macspoofFeature } from './isolation/macspoof.ts';
+import { masqueradeFeature } from './masquerade/masquerade.ts';
+import { portmapFeature } from './portmap/portmap.ts';
+import { tuningFeature } from './tuning/tuning.ts';
 
 export const FEATURES: readonly Feature[] = [
   tuningFeature,

@@ -19,7 +19,7 @@ import type { Element } from '../kernel/nftables/element.ts';
 import type { NftablesConnection } from '../kernel/nftables/connection.ts';
 import type { Ruleset } from '../kernel/nftables/ruleset.ts';
 import type { AttachmentKey, NetworkConfig } from '../protocol/config.ts';
-import type { ElementClaim, Owners } from './element-owners.ts';
+import type { ElementClaim, Owners } from './elements/element-owners.ts';
 
 /** What a feature may look at when it decides whether it can serve an ADD. */
 export interface FeatureRequest {

@@ -1,8 +1,8 @@
 // The modes by name.
 
-import { bridgeMode } from './bridge.ts';
-import { containerMode } from './container.ts';
-import { hostMode } from './host.ts';
+import { bridgeMode } from './bridge/bridge.ts';
+import { containerMode } from './shared/container.ts';
+import { hostMode } from './shared/host.ts';
 import type { Mode } from './mode.ts';
 import { noneMode } from './none.ts';
 

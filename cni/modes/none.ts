@@ -5,12 +5,13 @@
 
 import { isErrno } from '../kernel/errno.ts';
 import { RT_SCOPE_HOST } from '../kernel/rtnetlink/address.ts';
-import { findLink, setLink } from '../kernel/rtnetlink/link.ts';
+import { findLink, setLink } from '../kernel/rtnetlink/link/link.ts';
 import { addRoute, RT_TABLE_LOCAL, RTN_LOCAL } from '../kernel/rtnetlink/route.ts';
 import { withRtnetlink } from '../kernel/rtnetlink/socket.ts';
-import type { Mode, ModeRequest, Sandbox } from './mode.ts';
-import { publishesPorts, refuseOwnSettings } from './sharing.ts';
-import { DUMMY_IP } from './shared-address.ts';
+import type { Mode, ModeRequest } from './mode.ts';
+import type { Sandbox } from '../attachment/attachment.ts';
+import { publishesPorts, refuseOwnSettings } from './shared/sharing.ts';
+import { DUMMY_IP } from './shared/shared-address.ts';
 
 export const noneMode: Mode = {
   name: 'none',

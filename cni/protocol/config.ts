@@ -6,11 +6,11 @@
 import { nameserversAt } from './address.ts';
 import { CniError, ERR_DECODING_FAILURE, toCniError } from './errors.ts';
 import { describeValue, FieldError, Fields, isObject } from './fields.ts';
-import { parseJson } from './json.ts';
+import { parseJson } from './json/json.ts';
 import { isInterfaceName, isName, validateNetworkName } from './name.ts';
-import type { Dns, Result } from './result.ts';
-import { decodeResult } from './result-codec.ts';
-import { decodeDns, decodeRuntimeDns } from './result-fields.ts';
+import type { Dns, Result } from './result/result.ts';
+import { decodeResult } from './result/result-codec.ts';
+import { decodeDns, decodeRuntimeDns } from './result/result-fields.ts';
 import { DEFAULT_VERSION } from './version.ts';
 
 /** One attachment of a container to this network, as the runtime names it. */

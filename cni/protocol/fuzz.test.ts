@@ -8,7 +8,7 @@ import { CniError, ERR_INTERNAL, formatError, toCniError } from './errors.ts';
 import { FieldError } from './fields.ts';
 import { anyJsonValue, mutations, seededRandom } from './mutation.ts';
 import { type Environment, readRequest } from './request.ts';
-import { decodeResult, encodeResult } from './result-codec.ts';
+import { decodeResult, encodeResult } from './result/result-codec.ts';
 import { SUPPORTED_VERSIONS } from './version.ts';
 
 const test = suite('fuzz');

@@ -15,8 +15,8 @@ import {
   toCniError,
 } from './errors.ts';
 import { FieldError, Fields } from './fields.ts';
-import { parseJson } from './json.ts';
-import { DUPLICATED, findDuplicateKey } from './json-duplicate.ts';
+import { parseJson } from './json/json.ts';
+import { DUPLICATED, findDuplicateKey } from './json/json-duplicate.ts';
 import { validateContainerId, validateInterfaceName, validateNewInterfaceName } from './name.ts';
 import {
   LATEST_VERSION,

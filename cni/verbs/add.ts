@@ -6,9 +6,9 @@
 
 import { recordNetns } from '../kernel/netns.ts';
 import { formatUtc } from '../../ipam/utc.ts';
-import { refuseUnservedProtection } from '../features/unserved-protection.ts';
-import type { Attached, Sandbox } from '../modes/mode.ts';
-import { UndoStack } from '../modes/undo-stack.ts';
+import { refuseUnservedProtection } from '../features/firewall/unserved-protection.ts';
+import type { Attached, Sandbox } from '../attachment/attachment.ts';
+import { UndoStack } from '../attachment/undo-stack.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
 import {
   CniError,
@@ -19,10 +19,12 @@ import {
   toCniError,
 } from '../protocol/errors.ts';
 import { type AttachmentRequest, refuseMalformedArgs } from '../protocol/request.ts';
-import { encodeResult } from '../protocol/result-codec.ts';
-import type { Result } from '../protocol/result.ts';
-import { describeKey, keyOf } from './attachment-key.ts';
-import { type AttachmentRecord, deleteRecord, findRecord, lockAttachment } from './attachment-record.ts';
+import { encodeResult } from '../protocol/result/result-codec.ts';
+import type { Result } from '../protocol/result/result.ts';
+import { describeKey, keyOf } from '../attachment/key.ts';
+import { deleteRecord, findRecord } from '../attachment/record-store.ts';
+import { lockAttachment } from '../attachment/lock.ts';
+import type { AttachmentRecord } from '../attachment/record.ts';
 import type { Context } from './context.ts';
 import {
   applyFeatures,
@@ -34,7 +36,7 @@ import {
   recordOf,
   removeOwnElements,
 } from './features.ts';
-import type { Ipam } from './ipam.ts';
+import type { Ipam } from './ipam/ipam.ts';
 import { changeRecord, recordWork } from './record-change.ts';
 import { type Plan, planRequest } from './plan.ts';
 import { removalOfRecord, removeAttachment } from './removal.ts';

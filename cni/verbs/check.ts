@@ -5,13 +5,14 @@ import { summarizeProblems } from '../kernel/nftables/ruleset.ts';
 import { isErrno } from '../kernel/errno.ts';
 import { CniError, ERR_CHECK_FAILED, ERR_INVALID_NETWORK_CONFIG } from '../protocol/errors.ts';
 import type { AttachmentRequest } from '../protocol/request.ts';
-import type { Expected, Sandbox } from '../modes/mode.ts';
+import type { Expected, Sandbox } from '../attachment/attachment.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
-import { type Ip, ipsOf } from '../protocol/result.ts';
-import { unsaidIn } from '../protocol/unsaid.ts';
+import { type Ip, ipsOf } from '../protocol/result/result.ts';
+import { unsaidIn } from '../protocol/result/unsaid.ts';
 import { isSupportedVersion } from '../protocol/version.ts';
-import { describeKey, keyOf } from './attachment-key.ts';
-import { type AttachmentRecord, findRecord } from './attachment-record.ts';
+import { describeKey, keyOf } from '../attachment/key.ts';
+import { findRecord } from '../attachment/record-store.ts';
+import type { AttachmentRecord } from '../attachment/record.ts';
 import type { Context } from './context.ts';
 import { checkFeatures, describeAttachment } from './features.ts';
 import { loadScript } from './packed-script.ts';
@@ -125,7 +126,7 @@ async function warnOfForwardDrops(
   if (bridge === undefined) return;
   const { describeForwardDrops, trafficOf } = (await loadScript(
     'foreign-firewall.cjs',
-  )) as typeof import('../features/foreign-firewall.ts');
+  )) as typeof import('../features/firewall/foreign-firewall.ts');
   const addresses = {
     containers: expected.ips.map(({ address }) => address),
     gateways: expected.ips.flatMap(({ gateway }) => gateway ?? []),

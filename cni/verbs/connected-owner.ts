@@ -1,11 +1,11 @@
 // Owners of nftables elements that an ADD must not take them from: those that are connected have the same address.
 
-import { ownerComment, readOwnerComment } from '../features/podlink-table.ts';
+import { ownerComment, readOwnerComment } from '../attachment/marks.ts';
 import { describeElement, type Element } from '../kernel/nftables/element.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
 import { CniError, ERR_ALREADY_EXISTS } from '../protocol/errors.ts';
-import { describeKey } from './attachment-key.ts';
-import { findRecord, listAllRecords } from './attachment-record.ts';
+import { describeKey } from '../attachment/key.ts';
+import { findRecord, listAllRecords } from '../attachment/record-store.ts';
 import type { Context } from './context.ts';
 import { findHostEnd } from './host-end.ts';
 

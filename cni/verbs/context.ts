@@ -3,9 +3,9 @@
 import { NetlinkConnection } from '../kernel/netlink/connection.ts';
 import { NETLINK_ROUTE, openTransport } from '../kernel/netlink/transport.ts';
 import { type NftablesConnection, openNftables } from '../kernel/nftables/connection.ts';
-import type { Host } from '../modes/mode.ts';
+import type { Host } from '../attachment/attachment.ts';
 import type { Environment } from '../protocol/request.ts';
-import { Stopwatch } from './stopwatch.ts';
+import { Stopwatch } from './log/stopwatch.ts';
 
 const DEFAULT_RUN_DIR = '/run/podlink';
 

@@ -10,14 +10,16 @@ import type {
   NftablesState,
 } from '../features/feature.ts';
 import { ALL_RULESETS, FEATURES } from '../features/feature-registry.ts';
-import { applyElements, checkElements, joinStates, ownedBy } from '../features/owned-elements.ts';
-import { recordedElements, recordElement } from '../features/recorded-element.ts';
-import { guardOfLocalnet, isLocalnetClaimed } from '../features/route-localnet.ts';
+import { applyElements, checkElements, joinStates, ownedBy } from '../features/elements/owned-elements.ts';
+import { recordedElements, recordElement } from '../features/elements/recorded-element.ts';
+import { guardOfLocalnet, isLocalnetClaimed } from '../features/portmap/route-localnet.ts';
 import { isRecordedNetns, type Netns } from '../kernel/netns.ts';
 import type { Element } from '../kernel/nftables/element.ts';
-import type { AttachmentObjects, Attached, OwnLink, Sandbox } from '../modes/mode.ts';
+import type { OwnLink } from '../modes/mode.ts';
+import type { AttachmentObjects, Attached, Sandbox } from '../attachment/attachment.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
-import { type AttachmentRecord, listRecordsOfContainer } from './attachment-record.ts';
+import { listRecordsOfContainer } from '../attachment/record-store.ts';
+import type { AttachmentRecord } from '../attachment/record.ts';
 import { refuseConnected } from './connected-owner.ts';
 import type { Context } from './context.ts';
 import { ownersOnRecord } from './owners-on-record.ts';

@@ -11,13 +11,8 @@ import { acknowledge, FakeTransport } from '../kernel/netlink/fake-transport.ts'
 import { parseNetworkConfig } from '../protocol/config.ts';
 import { ERR_INTERNAL, formatError, toCniError } from '../protocol/errors.ts';
 import { anyJsonValue, mutations, seededRandom } from '../protocol/mutation.ts';
-import {
-  type AttachmentRecord,
-  findRecord,
-  listAllRecords,
-  listRecords,
-  listRecordsOfContainer,
-} from './attachment-record.ts';
+import { findRecord, listAllRecords, listRecords, listRecordsOfContainer } from '../attachment/record-store.ts';
+import type { AttachmentRecord } from '../attachment/record.ts';
 import { Context } from './context.ts';
 import { tracesOfRecord } from './features.ts';
 import { planRequest } from './plan.ts';

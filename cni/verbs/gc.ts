@@ -1,26 +1,27 @@
 // GC: remove what belongs to no valid attachment of the network (CNI spec, section 2, "GC").
 
 import { ALL_RULESETS } from '../features/feature-registry.ts';
-import { findElements } from '../features/owned-elements.ts';
-import { ownerComment, ownerCommentPrefix, readOwnerComment } from '../features/podlink-table.ts';
-import { releaseRouteLocalnet } from '../features/route-localnet.ts';
+import { findElements } from '../features/elements/owned-elements.ts';
+import { releaseRouteLocalnet } from '../features/portmap/route-localnet.ts';
 import type { Element } from '../kernel/nftables/element.ts';
 import type { FileLock } from '../kernel/flock.ts';
-import { type Link, listLinks } from '../kernel/rtnetlink/link.ts';
-import { deleteLinks } from '../kernel/rtnetlink/link-group.ts';
-import { hostInterfaceName } from '../modes/host-interface-name.ts';
+import { type Link, listLinks } from '../kernel/rtnetlink/link/link.ts';
+import { deleteLinks } from '../kernel/rtnetlink/link/link-group.ts';
+import {
+  readAlias,
+  hostInterfaceName,
+  ownerComment,
+  ownerCommentPrefix,
+  readOwnerComment,
+} from '../attachment/marks.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
 import type { NetworkRequest } from '../protocol/request.ts';
-import {
-  type AttachmentRecord,
-  findRecord,
-  listRecords,
-  lockAttachment,
-  removeForsakenFiles,
-} from './attachment-record.ts';
+import { findRecord, listRecords } from '../attachment/record-store.ts';
+import { lockAttachment, removeForsakenFiles } from '../attachment/lock.ts';
+import type { AttachmentRecord } from '../attachment/record.ts';
 import type { Context } from './context.ts';
 import { featureLinks, NO_TRACES } from './features.ts';
-import { findIpam } from './ipam.ts';
+import { findIpam } from './ipam/ipam.ts';
 import { removeWithHeirs } from './waiting-elements.ts';
 import { findOwnLinks, type Removal, removalOfRecord, removeAttachment } from './removal.ts';
 
@@ -130,10 +131,9 @@ async function removeAll(
 /** Links of the network's attachments, by their aliases: their record may be gone. */
 function listLinksOf(network: string, context: Context): Link[] {
   return listLinks(context.route).filter((link) => {
-    const [program, ofNetwork, containerId = '', ...rest] = link.alias?.split(' ') ?? [];
-    const key = { network, containerId, ifname: rest.join(' ') };
+    const owner = readAlias(link.alias);
     // A name that is not made from the key belongs to an ID that was cut to fit the alias, or is no link of ours.
-    return /^podlink(-|$)/.test(program ?? '') && ofNetwork === network && linkNamesOf(key).includes(link.name);
+    return owner?.key.network === network && linkNamesOf(owner.key).includes(link.name);
   });
 }
 

@@ -1,7 +1,7 @@
 // The host's end of an attachment's veth pair, also when somebody has renamed it.
 
-import { findLink, type Link, listLinks } from '../kernel/rtnetlink/link.ts';
-import { hostInterfaceName, wholeHostInterfaceAlias } from '../modes/host-interface-name.ts';
+import { findLink, type Link, listLinks } from '../kernel/rtnetlink/link/link.ts';
+import { hostInterfaceName, wholeHostInterfaceAlias } from '../attachment/marks.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
 import type { Context } from './context.ts';
 

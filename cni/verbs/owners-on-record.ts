@@ -1,9 +1,10 @@
 // The owners of nftables elements by the node's records and links: whether one is gone for good.
 
-import { type Owners, ownersByComment, type Relation } from '../features/element-owners.ts';
-import { type ElementOwner, ownerComment, readOwnerComment } from '../features/podlink-table.ts';
+import { type Owners, ownersByComment, type Relation } from '../features/elements/element-owners.ts';
+import { ownerComment, readOwnerComment } from '../attachment/marks.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
-import { type AttachmentRecord, findRecord, listAllRecords } from './attachment-record.ts';
+import { findRecord, listAllRecords } from '../attachment/record-store.ts';
+import type { AttachmentRecord } from '../attachment/record.ts';
 import type { Context } from './context.ts';
 import { findHostEnd } from './host-end.ts';
 
@@ -38,7 +39,7 @@ function relationOnRecord(context: Context, key: AttachmentKey, comment: string)
  * of either end, so that as long as the container's namespace is there, the host's end is, whatever is at the path of the
  * namespace; and a path may show another namespace by now that has the same number.
  */
-function isGone(context: Context, record: AttachmentRecord | undefined, owner: ElementOwner | undefined): boolean {
+function isGone(context: Context, record: AttachmentRecord | undefined, owner: AttachmentKey | undefined): boolean {
   // An ADD has made its interface before it adds an element, and a DEL removes that first.
   const key = record ?? owner;
   // A record that names no interface is of a mode without one.

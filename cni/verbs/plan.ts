@@ -7,12 +7,13 @@ import { parseCniArgs } from '../protocol/args.ts';
 import type { AttachmentKey, NetworkConfig } from '../protocol/config.ts';
 import { FieldError } from '../protocol/fields.ts';
 import type { Environment } from '../protocol/request.ts';
-import type { Dns } from '../protocol/result.ts';
-import { type AttachmentRecord, listAllRecords } from './attachment-record.ts';
-import { parseLogPath } from './call-log.ts';
+import type { Dns } from '../protocol/result/result.ts';
+import { listAllRecords } from '../attachment/record-store.ts';
+import type { AttachmentRecord } from '../attachment/record.ts';
+import { parseLogPath } from './log/call-log.ts';
 import type { Context } from './context.ts';
 import { type PlannedFeature, planFeatures } from './features.ts';
-import { findIpam, type Ipam } from './ipam.ts';
+import { findIpam, type Ipam } from './ipam/ipam.ts';
 import { isAsRecorded } from './sandbox.ts';
 
 /** NAME_MAX (include/uapi/linux/limits.h). A network's name is ASCII. */

@@ -2,10 +2,11 @@
 // whatever either of them makes is known to the DEL that comes after it.
 
 import { ALL_RULESETS } from '../features/feature-registry.ts';
-import { findElements } from '../features/owned-elements.ts';
-import { ownerComment } from '../features/podlink-table.ts';
-import { type RecordedElement, recordElement } from '../features/recorded-element.ts';
-import { type AttachmentRecord, writeRecord } from './attachment-record.ts';
+import { findElements } from '../features/elements/owned-elements.ts';
+import { ownerComment } from '../attachment/marks.ts';
+import { recordElement } from '../features/elements/recorded-element.ts';
+import { writeRecord } from '../attachment/record-store.ts';
+import type { AttachmentRecord, RecordedElement } from '../attachment/record.ts';
 import type { Context } from './context.ts';
 
 /** Change an attachment's record, and write it. Returns the new one. Throws node:fs errors; nothing has changed then. */

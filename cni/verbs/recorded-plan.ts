@@ -2,8 +2,8 @@
 
 import { parseCniArgs } from '../protocol/args.ts';
 import { type AttachmentKey, parseNetworkConfig } from '../protocol/config.ts';
-import type { Result } from '../protocol/result.ts';
-import type { AttachmentRecord } from './attachment-record.ts';
+import type { Result } from '../protocol/result/result.ts';
+import type { AttachmentRecord } from '../attachment/record.ts';
 import type { Context } from './context.ts';
 import { type Plan, planRequest } from './plan.ts';
 

@@ -5,28 +5,29 @@
 // step is taken, whatever becomes of the others, and what is gone already is fine.
 
 import { ALL_RULESETS } from '../features/feature-registry.ts';
-import { findElements } from '../features/owned-elements.ts';
-import { ownerComment } from '../features/podlink-table.ts';
+import { findElements } from '../features/elements/owned-elements.ts';
 import type { Element } from '../kernel/nftables/element.ts';
 import { UnsafeDirectoryError } from '../kernel/directory.ts';
-import { disableBridgePort } from '../kernel/rtnetlink/bridge-port.ts';
-import { findLink, findLinks, type Link, listLinks } from '../kernel/rtnetlink/link.ts';
-import { deleteLinks } from '../kernel/rtnetlink/link-group.ts';
+import { disableBridgePort } from '../kernel/rtnetlink/link/bridge-port.ts';
+import { findLink, findLinks, type Link, listLinks } from '../kernel/rtnetlink/link/link.ts';
+import { deleteLinks } from '../kernel/rtnetlink/link/link-group.ts';
 import { identityAt, identityOf, openOwnNetns } from '../kernel/netns.ts';
-import { hostInterfaceName, wholeHostInterfaceAlias } from '../modes/host-interface-name.ts';
+import { hostInterfaceName, wholeHostInterfaceAlias, ownerComment } from '../attachment/marks.ts';
 import { DEFAULT_MODE, findMode } from '../modes/mode-registry.ts';
 import { selectMode } from '../modes/mode-selection.ts';
-import type { AttachmentObjects, Mode, OwnLink, Sandbox } from '../modes/mode.ts';
+import type { Mode, OwnLink } from '../modes/mode.ts';
+import type { AttachmentObjects, Sandbox } from '../attachment/attachment.ts';
 import { parseCniArgs } from '../protocol/args.ts';
 import { type AttachmentKey, type NetworkConfig, parseNetworkConfig } from '../protocol/config.ts';
 import type { AttachmentRequest, Environment } from '../protocol/request.ts';
-import type { Result } from '../protocol/result.ts';
-import { keyOf } from './attachment-key.ts';
-import { type AttachmentRecord, deleteRecord, listAllRecords } from './attachment-record.ts';
+import type { Result } from '../protocol/result/result.ts';
+import { keyOf } from '../attachment/key.ts';
+import { deleteRecord, listAllRecords } from '../attachment/record-store.ts';
+import type { AttachmentRecord } from '../attachment/record.ts';
 import type { Context } from './context.ts';
 import { findSandbox, openRecordedSandbox, SandboxOnDemand } from './sandbox.ts';
 import { type FeatureTraces, featureLinks, featureRemovals, removeOwnElements, tracesOfRecord } from './features.ts';
-import { findIpam, type Ipam } from './ipam.ts';
+import { findIpam, type Ipam } from './ipam/ipam.ts';
 
 /** Everything there is to remove of one attachment. */
 export interface Removal {

@@ -4,11 +4,13 @@
 // themselves (https://github.com/containernetworking/cni/issues/778). It works from the records alone, and changes only
 // attachments that have something wrong.
 
-import { restoreRulesets } from '../features/owned-elements.ts';
-import type { Sandbox } from '../modes/mode.ts';
+import { restoreRulesets } from '../features/elements/owned-elements.ts';
+import type { Sandbox } from '../attachment/attachment.ts';
 import { CniError } from '../protocol/errors.ts';
-import { ipsOf, type Result } from '../protocol/result.ts';
-import { type AttachmentRecord, findRecord, lockAttachment } from './attachment-record.ts';
+import { ipsOf, type Result } from '../protocol/result/result.ts';
+import { findRecord } from '../attachment/record-store.ts';
+import { lockAttachment } from '../attachment/lock.ts';
+import type { AttachmentRecord } from '../attachment/record.ts';
 import { findProblems } from './check.ts';
 import type { Context } from './context.ts';
 import { applyFeatures, describeAttachment, prepareFeatures, recordOf } from './features.ts';

@@ -2,10 +2,10 @@
 
 import { isErrno } from '../kernel/errno.ts';
 import { identityOf, isOwnNetns, isRecordedNetns, type Netns, NotANamespaceError, openNetns } from '../kernel/netns.ts';
-import type { Sandbox } from '../modes/mode.ts';
+import type { Sandbox } from '../attachment/attachment.ts';
 import { CniError, ERR_INVALID_ENVIRONMENT_VARIABLES, ERR_INVALID_NETNS } from '../protocol/errors.ts';
 import type { AttachmentRequest } from '../protocol/request.ts';
-import type { AttachmentRecord } from './attachment-record.ts';
+import type { AttachmentRecord } from '../attachment/record.ts';
 
 export function closeSandbox(sandbox: Sandbox | undefined): void {
   sandbox?.netns.close();

@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { toCniError } from '../protocol/errors.ts';
-import { type AttachmentRecord, deleteRecord, findRecord, lockAttachment } from './attachment-record.ts';
+import { deleteRecord, findRecord } from '../attachment/record-store.ts';
+import { lockAttachment } from '../attachment/lock.ts';
+import type { AttachmentRecord } from '../attachment/record.ts';
 import { beginRecord, findSharing, refuseOthers } from './sole-attachment.ts';
 
 const test = suite<{ runDir: string }>('sole attachment');

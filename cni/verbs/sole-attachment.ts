@@ -15,8 +15,9 @@ import { lockFile } from '../kernel/flock.ts';
 import { findMode } from '../modes/mode-registry.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
 import { CniError, ERR_ALREADY_EXISTS } from '../protocol/errors.ts';
-import { describeKey } from './attachment-key.ts';
-import { type AttachmentRecord, listRecordsOfContainer, writeRecord } from './attachment-record.ts';
+import { describeKey } from '../attachment/key.ts';
+import { listRecordsOfContainer, writeRecord } from '../attachment/record-store.ts';
+import type { AttachmentRecord } from '../attachment/record.ts';
 
 /** Held for two or three milliseconds each time, by as many as start at once. */
 const LOCK_TIMEOUT_MS = 30_000;

@@ -1,6 +1,6 @@
 // STATUS: could an ADD be served now? (CNI spec, section 2, "STATUS")
 
-import { refuseUnservedProtection } from '../features/unserved-protection.ts';
+import { refuseUnservedProtection } from '../features/firewall/unserved-protection.ts';
 import {
   CniError,
   ERR_INVALID_NETWORK_CONFIG,
@@ -9,7 +9,7 @@ import {
   toCniError,
 } from '../protocol/errors.ts';
 import type { NetworkRequest } from '../protocol/request.ts';
-import { ensureRecordsWritable } from './attachment-record.ts';
+import { ensureRecordsWritable } from '../attachment/record-store.ts';
 import type { Context } from './context.ts';
 import { planRequest } from './plan.ts';
 

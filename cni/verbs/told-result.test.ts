@@ -1,9 +1,9 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { Attached } from '../modes/mode.ts';
-import type { Result } from '../protocol/result.ts';
-import { encodeResult, decodeResult } from '../protocol/result-codec.ts';
-import { unsaidIn } from '../protocol/unsaid.ts';
+import type { Attached } from '../attachment/attachment.ts';
+import type { Result } from '../protocol/result/result.ts';
+import { encodeResult, decodeResult } from '../protocol/result/result-codec.ts';
+import { unsaidIn } from '../protocol/result/unsaid.ts';
 import { SUPPORTED_VERSIONS } from '../protocol/version.ts';
 import { completeResult } from './told-result.ts';
 

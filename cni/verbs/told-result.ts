@@ -1,9 +1,9 @@
 // What CHECK is told an attachment must be: prevResult, and from the record what prevResult's version cannot say.
 
 import { canonicalAddress, canonicalCidr } from '../kernel/netlink/address-bytes.ts';
-import type { Attached, Expected } from '../modes/mode.ts';
-import type { Ip, Result, Route } from '../protocol/result.ts';
-import type { Unsaid } from '../protocol/unsaid.ts';
+import type { Attached, Expected } from '../attachment/attachment.ts';
+import type { Ip, Result, Route } from '../protocol/result/result.ts';
+import type { Unsaid } from '../protocol/result/unsaid.ts';
 
 /** Complete a result that was read in an older version. `own`: what ADD recorded as this attachment's; undefined without a record. */
 export function completeResult(told: Result, unsaid: Unsaid, own: Attached | undefined): Expected {

@@ -8,14 +8,15 @@
 //   DEL of one that waits   takes it off the record, then commits: likewise, and none adds elements for it any more
 
 import { ALL_RULESETS } from '../features/feature-registry.ts';
-import { ownedBy, removeElements } from '../features/owned-elements.ts';
-import { readOwnerComment } from '../features/podlink-table.ts';
-import { recordedWaitingElements, recordElement } from '../features/recorded-element.ts';
+import { ownedBy, removeElements } from '../features/elements/owned-elements.ts';
+import { readOwnerComment } from '../attachment/marks.ts';
+import { recordedWaitingElements, recordElement } from '../features/elements/recorded-element.ts';
 import { isErrno } from '../kernel/errno.ts';
 import type { Element } from '../kernel/nftables/element.ts';
 import { replaceRulesets } from '../kernel/nftables/ruleset.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
-import { type AttachmentRecord, findRecord, listWaiting } from './attachment-record.ts';
+import { findRecord, listWaiting } from '../attachment/record-store.ts';
+import type { AttachmentRecord } from '../attachment/record.ts';
 import type { Context } from './context.ts';
 import { changeRecord } from './record-change.ts';
 

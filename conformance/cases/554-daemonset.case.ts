@@ -15,7 +15,7 @@ import { EXECUTABLE } from '../harness/plugin.ts';
 const { test, run } = cases('DaemonSet');
 
 const NO_MANIFEST = { absent: 'a manifest of this kind' } as const;
-const MANIFEST = fileURLToPath(new URL('../../cni/operator/daemonset.yaml', import.meta.url));
+const MANIFEST = fileURLToPath(new URL('../../cni/operator/install/daemonset.yaml', import.meta.url));
 
 interface Named {
   readonly name: string;

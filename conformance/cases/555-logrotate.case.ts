@@ -15,7 +15,7 @@ import { mustPass } from '../harness/verdict.ts';
 const { test, run } = cases('logrotate');
 const ABSENT: Reference = { absent: 'a log of calls' };
 
-const EXAMPLE = fileURLToPath(new URL('../../cni/operator/logrotate.conf', import.meta.url));
+const EXAMPLE = fileURLToPath(new URL('../../cni/operator/install/logrotate.conf', import.meta.url));
 /** The path in the example. */
 const EXAMPLE_LOG = '/var/log/podlink.jsonl';
 

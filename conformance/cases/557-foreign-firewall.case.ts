@@ -10,7 +10,7 @@ import { mustEnd, mustTell, NO_COMMANDS, writeConfDir } from '../harness/operato
 import { addPod, type Pod } from '../harness/pod.ts';
 import { withQuickIpv6 } from '../harness/quick-ipv6.ts';
 import { askAll, whileServing } from '../harness/standing-server.ts';
-import { SILENCE_TIMEOUT_MS } from '../harness/traffic.ts';
+import { ANSWER_TIMEOUT_MS, SILENCE_TIMEOUT_MS } from '../harness/traffic.ts';
 
 const { test, run } = withQuickIpv6(cases('foreign firewalls'));
 const FOLDER = fileURLToPath(new URL('../firewalls', import.meta.url));
@@ -100,7 +100,7 @@ const FIREWALLS: readonly Firewall[] = [
 
 interface Node {
   readonly args: readonly string[];
-  readonly seen: (timeoutMs: number) => Promise<boolean[]>;
+  readonly seen: (expected: readonly boolean[]) => Promise<boolean[]>;
 }
 
 /** A node with a pod that publishes a port; `seen`: what it reaches of the outside machine, and what reaches it there. */
@@ -118,12 +118,16 @@ function nodeWithPod(host: Host): Node {
   const pod: Pod = addPod(host, { ...config, runtimeConfig: { portMappings } });
   const out = ['203.0.113.2', '2001:db8:1::2'].map((address) => ({ from: pod.namespace, address }));
   const into = ['203.0.113.1', '2001:db8:1::1'].map((address) => ({ from: outside, address, port: 8080 }));
-  const seen = (timeoutMs: number) =>
+  /** Which of them are answered. Silence that is expected need not be waited for as long as an answer. */
+  const seen = (expected: readonly boolean[]) =>
     whileServing(pod.namespace, [pod.ipv4, pod.ipv6], () =>
       whileServing(outside, ['203.0.113.2', '2001:db8:1::2'], () =>
-        askAll([...out, ...into].map((question) => ({ ...question, timeoutMs }))).map(
-          ({ seenFrom }) => seenFrom !== '',
-        ),
+        askAll(
+          [...out, ...into].map((question, i) => ({
+            ...question,
+            timeoutMs: expected[i] === false ? SILENCE_TIMEOUT_MS : ANSWER_TIMEOUT_MS,
+          })),
+        ).map(({ seenFrom }) => seenFrom !== ''),
       ),
     );
   return { args, seen };
@@ -155,12 +159,12 @@ for (const { name, load, obey, chains, commands, before, says } of FIREWALLS) {
         text.split('\n').some((line) => line.trim() === command),
         command,
       );
-    assert.equal((await seen(SILENCE_TIMEOUT_MS)).slice(0, 2), [...before]);
+    assert.equal((await seen([...before, false, false])).slice(0, 2), [...before]);
     obey(
       host,
       found.flatMap(({ remedy }) => remedy?.commands ?? []),
     );
-    assert.equal(await seen(5000), [true, true, true, true]);
+    assert.equal(await seen([true, true, true, true]), [true, true, true, true]);
     assert.equal(findingsOf(host, args, 0), []);
   });
 }

@@ -9,7 +9,7 @@ import type { Namespace } from './namespace.ts';
 const ECHO = fileURLToPath(new URL('./echo.ts', import.meta.url));
 const DEFAULT_PORT = 7777;
 /** For traffic that must pass. Long, since the machine may be busy. */
-const ANSWER_TIMEOUT_MS = 5000 * SLOWNESS;
+export const ANSWER_TIMEOUT_MS = 5000 * SLOWNESS;
 /** For traffic that must not pass: a pod next door answers in far under a millisecond. */
 export const SILENCE_TIMEOUT_MS = 700 * SLOWNESS;
 

@@ -1,10 +1,10 @@
 // A limit on a veth pair between two namespaces, made as ADD makes it, and tc(8) to look at it.
 
 import { execFileSync } from 'node:child_process';
-import { addVethPair } from '../../kernel/rtnetlink/veth.ts';
+import { addVethPair } from '../../kernel/rtnetlink/link/veth.ts';
 import { type TestNamespace, withHostAndSandbox } from '../../kernel/testing/namespaces.ts';
 import { parseNetworkConfig } from '../../protocol/config.ts';
-import { bandwidthFeature } from '../bandwidth.ts';
+import { bandwidthFeature } from '../bandwidth/bandwidth.ts';
 import type { FeatureObjects } from '../feature.ts';
 
 /** Run tc(8) in a namespace, and return what it prints. */

@@ -9,12 +9,12 @@ import { received } from '../testing/bytes.ts';
 import { CAPTURED_BRIDGE, CAPTURED_BRIDGE_PORT, CAPTURED_VETH } from '../testing/captured-links.ts';
 import { SeededRandom } from '../testing/random.ts';
 import { decodeLinkAddress, encodeLinkAddress } from './address.ts';
-import { decodeFilter, encodeFilter } from './filter.ts';
-import { decodeLink, encodeLink } from './link.ts';
+import { decodeFilter, encodeFilter } from './traffic/filter.ts';
+import { decodeLink, encodeLink } from './link/link.ts';
 import { decodeNeighbour, encodeNeighbour } from './neighbour.ts';
-import { decodeQdisc, encodeQdisc } from './qdisc.ts';
+import { decodeQdisc, encodeQdisc } from './traffic/qdisc.ts';
 import { decodeRoute, encodeRoute } from './route.ts';
-import { decodeTrafficClass, encodeHtbClass } from './traffic-class.ts';
+import { decodeTrafficClass, encodeHtbClass } from './traffic/traffic-class.ts';
 
 const test = suite('rtnetlink fuzz');
 

@@ -2,7 +2,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { inNetns } from '../netns.ts';
 import { withHostAndSandbox } from '../testing/namespaces.ts';
-import { findLink } from './link.ts';
+import { findLink } from './link/link.ts';
 import { openRtnetlink } from './socket.ts';
 
 const test = suite('rtnetlink socket');

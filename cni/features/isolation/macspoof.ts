@@ -1,0 +1,51 @@
+// The check of MAC addresses (`macspoofchk`): what a container sends with another source than its own MAC is dropped
+// when it comes to the bridge. `internal` needs it too: it knows its containers by their MACs.
+//
+// One thing is set for the bridge as a whole, and stays like the bridge itself: it no longer learns MACs from link-local
+// frames, which pass by all rules. Nothing else depends on it, such frames come from switches and not from containers.
+
+import { encodeMac } from '../../kernel/netlink/address-bytes.ts';
+import type { Element } from '../../kernel/nftables/element.ts';
+import { encodeInterfaceName, encodeKey } from '../../kernel/nftables/key.ts';
+import { hasLinkLocalLearning, setLinkLocalLearning } from '../../kernel/rtnetlink/link/bridge-learning.ts';
+import { findLink } from '../../kernel/rtnetlink/link/link.ts';
+import type { Attachment, Feature } from '../feature.ts';
+import { parseIsolation, requireBridgeMode } from './isolation.ts';
+import { MACSPOOF_MACS, MACSPOOF_PORTS, MACSPOOF_RULESET } from './macspoof-ruleset.ts';
+
+export const macspoofFeature: Feature = {
+  name: 'macspoof',
+  rulesets: [MACSPOOF_RULESET],
+  plan(request) {
+    const { fields } = request.config;
+    const isAskedFor = fields.boolean('macspoofchk') ?? false;
+    const { internal } = parseIsolation(fields);
+    if (!request.hasOwnInterface || !(isAskedFor || internal)) return undefined;
+    requireBridgeMode(request, isAskedFor ? 'macspoofchk' : 'internal');
+    return {
+      apply: ({ route }, _, { bridge }) => {
+        const link = findLink(route, bridge ?? '');
+        if (link && hasLinkLocalLearning(link)) setLinkLocalLearning(route, link, false);
+      },
+      check: ({ route }, _, { bridge }) => {
+        const link = findLink(route, bridge ?? '');
+        return link && hasLinkLocalLearning(link)
+          ? [`bridge "${link.name}" learns MAC addresses from link-local frames, which pass by "macspoofchk"`]
+          : [];
+      },
+      nftables: (attachment) => ({ rulesets: [MACSPOOF_RULESET], elements: macspoofElements(attachment) }),
+    };
+  },
+};
+
+/** The elements of an attachment. Throws TypeError for one that is on no bridge. */
+export function macspoofElements({ hostInterface, mac }: Attachment): Element[] {
+  if (hostInterface === undefined || mac === undefined) {
+    throw new TypeError('Cannot check the MAC of an attachment without a port');
+  }
+  const port = encodeInterfaceName(hostInterface);
+  return [
+    { set: MACSPOOF_PORTS, key: encodeKey(MACSPOOF_PORTS.key, [port]) },
+    { set: MACSPOOF_MACS, key: encodeKey(MACSPOOF_MACS.key, [port, encodeMac(mac)]) },
+  ];
+}

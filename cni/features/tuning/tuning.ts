@@ -1,0 +1,149 @@
+// Tuning: sysctls of the container's network namespace, and what the mode does not set on the container's interface.
+//
+// The interface goes with the attachment, and with it all that is set on it. The namespace may stay (a container that is
+// taken off one of several networks): its sysctls get their values back, or those that its other attachments give them.
+
+import { inNetns, type Netns } from '../../kernel/netns.ts';
+import { findLink, IFF_ALLMULTI, IFF_PROMISC, setLink } from '../../kernel/rtnetlink/link/link.ts';
+import { withRtnetlink } from '../../kernel/rtnetlink/socket.ts';
+import { CniError, ERR_KERNEL_REFUSED } from '../../protocol/errors.ts';
+import { isObject } from '../../protocol/fields.ts';
+import type { Feature, FeatureObjects, FeaturePlan, FeatureRequest, ListOthers } from '../feature.ts';
+import { requireAllowed } from './tuning-allowlist.ts';
+import { parseTuningConfig, type TuningConfig } from './tuning-config.ts';
+import {
+  changesOf,
+  checkSysctls,
+  isInherited,
+  isOfLink,
+  readSysctls,
+  requireAddressesKept,
+  restoreSysctls,
+  setSysctls,
+  type SysctlChange,
+  type SysctlValues,
+} from './tuning-sysctl.ts';
+
+export const tuningFeature: Feature = {
+  name: 'tuning',
+  rulesets: [],
+  plan: (request) => planTuning(request),
+  remove(_host, { objects, sandbox, listOthers }) {
+    // The namespace is gone, or nobody knows what it was like before.
+    if (!objects || !sandbox) return;
+    const changes = decodeObjects(objects);
+    if (changes.length === 0) return;
+    const others = changesOfOthers(listOthers);
+    inNetns(sandbox, () => restoreSysctls(changes, others));
+  },
+};
+
+/** `allowlistPath`: for tests. */
+export function planTuning(request: FeatureRequest, allowlistPath?: string): FeaturePlan | undefined {
+  const config = parseTuningConfig(request);
+  if (!config) return undefined;
+  requireAllowed(config.sysctls, allowlistPath);
+  const { ifname } = request.key;
+  const inherited = config.sysctls.filter(({ key }) => isInherited(key));
+  const ofLink = config.sysctls.filter(({ key }) => isOfLink(key, ifname));
+  let early: SysctlChange[] | undefined;
+  let known: readonly string[] = [];
+  let values: SysctlValues | undefined;
+  return {
+    ...((inherited.length > 0 || ofLink.length > 0) && {
+      early: {
+        objects(sandbox, addresses, listOthers) {
+          const others = changesOfOthers(listOthers);
+          known = addresses;
+          early = inNetns(sandbox, () => {
+            requireAddressesKept(inherited, ifname, addresses);
+            return changesOf(inherited, others);
+          });
+          return early.length > 0 ? { sysctls: early } : undefined;
+        },
+        setNamespace: (sandbox) => inNetns(sandbox, () => setSysctls(inherited)),
+        setInterface: (sandbox) =>
+          inNetns(sandbox, () => {
+            requireAddressesKept(ofLink, ifname, known);
+            setSysctls(ofLink);
+          }),
+      },
+    }),
+    objects(_host, sandbox, { addresses }, listOthers) {
+      if (config.sysctls.length === 0) return { sysctls: [] };
+      const others = changesOfOthers(listOthers);
+      // Those that have been set early do not tell any more what they were.
+      const late = early ? config.sysctls.filter((setting) => !inherited.includes(setting)) : config.sysctls;
+      const changes = inNetns(sandbox, () => {
+        requireAddressesKept(late, ifname, addresses);
+        values = readSysctls(config.sysctls);
+        return changesOf(late, others, values);
+      });
+      return { sysctls: [...(early ?? []), ...changes.filter(({ key }) => !isOfLink(key, ifname))] };
+    },
+    apply(_host, sandbox) {
+      tuneLink(sandbox, ifname, config);
+      if (config.sysctls.length > 0) inNetns(sandbox, () => setSysctls(config.sysctls, values));
+    },
+    check: (_host, sandbox) => [
+      ...checkLink(sandbox, ifname, config),
+      ...inNetns(sandbox, () => checkSysctls(config.sysctls)),
+    ],
+  };
+}
+
+function tuneLink(sandbox: Netns, ifname: string, config: TuningConfig): void {
+  if (!asksForLink(config)) return;
+  withRtnetlink(sandbox, (route) => {
+    const link = findLink(route, ifname);
+    if (!link) {
+      throw new CniError(ERR_KERNEL_REFUSED, `Interface "${ifname}" vanished from ${sandbox.path} while it was tuned`);
+    }
+    setLink(route, link, {
+      ...(config.isPromiscuous && { isPromiscuous: true }),
+      ...(config.isAllMulticast && { isAllMulticast: true }),
+      ...(config.txQueueLength !== undefined && { txQueueLength: config.txQueueLength }),
+    });
+  });
+}
+
+/**
+ * The flags say what was set by an operator, not what others need them for: a packet capture neither hides that they are
+ * not set nor, where nobody asked for them, makes them so.
+ */
+function checkLink(sandbox: Netns, ifname: string, config: TuningConfig): string[] {
+  if (!asksForLink(config)) return [];
+  const link = withRtnetlink(sandbox, (route) => findLink(route, ifname));
+  // The mode has said so.
+  if (!link) return [];
+  const { isPromiscuous, isAllMulticast, txQueueLength } = config;
+  const problems: string[] = [];
+  if (isPromiscuous && !(link.flags & IFF_PROMISC)) problems.push(`interface "${ifname}" is not promiscuous`);
+  if (isAllMulticast && !(link.flags & IFF_ALLMULTI)) {
+    problems.push(`interface "${ifname}" does not take all multicast packets`);
+  }
+  if (txQueueLength !== undefined && link.txQueueLength !== txQueueLength) {
+    problems.push(
+      `interface "${ifname}" has a transmit queue of ${link.txQueueLength} packets, the configuration says ${txQueueLength}`,
+    );
+  }
+  return problems;
+}
+
+function asksForLink({ isPromiscuous, isAllMulticast, txQueueLength }: TuningConfig): boolean {
+  return isPromiscuous || isAllMulticast || txQueueLength !== undefined;
+}
+
+function changesOfOthers(listOthers: ListOthers = () => []): SysctlChange[] {
+  return listOthers().flatMap(decodeObjects);
+}
+
+/** What cannot be read of a record is left out: a file that was damaged must not keep the rest from being removed. */
+function decodeObjects({ sysctls }: FeatureObjects): SysctlChange[] {
+  return (Array.isArray(sysctls) ? sysctls : []).flatMap((change: unknown) => {
+    if (!isObject(change)) return [];
+    const { key, value, original } = change;
+    const isKey = Array.isArray(key) && key.every((part) => typeof part === 'string');
+    return isKey && typeof value === 'string' && typeof original === 'string' ? [{ key, value, original }] : [];
+  });
+}

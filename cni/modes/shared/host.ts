@@ -1,0 +1,42 @@
+// Host mode: the container runs in the host's network namespace, the one podlink itself is started in. /proc/1's may
+// be another, or unreadable.
+
+import { identityOf, openOwnNetns } from '../../kernel/netns.ts';
+import type { Mode, ModeRequest } from '../mode.ts';
+import type { Sandbox } from '../../attachment/attachment.ts';
+import { describeShared, publishesPorts, refuseOwnSettings, shareNamespace, unshareNamespace } from './sharing.ts';
+import { LOOPBACK_IP } from './shared-address.ts';
+
+export const hostMode: Mode = {
+  name: 'host',
+  hasOwnInterface: false,
+
+  plan(request: ModeRequest) {
+    refuseOwnSettings(request, 'host');
+    const own = openOwnNetns();
+    own.close();
+    return {
+      objects: () => ({ sharedNetns: identityOf(own), target: 'host' }),
+      attach(host, sandbox, _addressing, undo) {
+        // Docker's words, which people know what to do with.
+        if (publishesPorts(request)) host.warn('Published ports are discarded when using host network mode');
+        const shared = openOwnNetns();
+        try {
+          shareNamespace(sandbox, shared, undo);
+          return describeShared(shared, LOOPBACK_IP);
+        } finally {
+          shared.close();
+        }
+      },
+      status: () => undefined,
+      check: (_host, sandbox: Sandbox) =>
+        identityOf(sandbox.netns) === identityOf(own)
+          ? []
+          : [`${sandbox.path} does not show the host's namespace any more`],
+    };
+  },
+
+  links: () => [],
+
+  detach: (_host, { netnsPath, objects }) => unshareNamespace(netnsPath, objects.sharedNetns),
+};

@@ -1,0 +1,111 @@
+// The kernel: new enough, and with what the networks of this node need.
+
+import { release } from 'node:os';
+import { openOwnNetns } from '../../kernel/netns.ts';
+import { listLinks } from '../../kernel/rtnetlink/link/link.ts';
+import { withRtnetlink } from '../../kernel/rtnetlink/socket.ts';
+import type { Call } from '../cli/command.ts';
+import { kernelNeedsOf } from './config-needs.ts';
+import { advise, type Finding } from './finding.ts';
+import {
+  BRIDGE,
+  FOR_EGRESS_LIMITS,
+  FOR_FRAMES,
+  FOR_PORTS,
+  IPV6,
+  type KernelFeature,
+  type KernelFiles,
+  probe,
+  readKernelFiles,
+  VETH,
+  VLAN_FILTERING,
+} from './kernel-feature.ts';
+import type { Network } from '../listing/network-list.ts';
+
+/** What everything works from on (README). */
+const OLDEST: readonly [major: number, minor: number] = [5, 7];
+
+/** Groups of features, and what is not to be had without one of them. */
+const GROUPS: readonly {
+  readonly features: readonly KernelFeature[];
+  readonly purpose: string;
+  readonly isVital: boolean;
+}[] = [
+  { features: [VETH, BRIDGE], purpose: 'bridge mode', isVital: true },
+  {
+    features: FOR_PORTS,
+    purpose: 'masquerading ("ipMasq"), published ports and isolation ("icc", "internal")',
+    isVital: false,
+  },
+  { features: FOR_FRAMES, purpose: '"macspoofchk" and "internal"', isVital: false },
+  { features: FOR_EGRESS_LIMITS, purpose: 'bandwidth limits', isVital: false },
+  { features: [IPV6], purpose: 'IPv6 addresses', isVital: false },
+  { features: [VLAN_FILTERING], purpose: '"vlan" and "vlanTrunk"', isVital: false },
+];
+
+export function examineKernel(_call: Call, networks: readonly Network[]): Finding[] {
+  return [examineRelease(release()), ...examineFeatures(networks, readKernelFiles()), ...examineStockIfbs()];
+}
+
+/** The kernel's module ifb makes two links when it is loaded, which people take for ours. */
+function examineStockIfbs(): Finding[] {
+  const own = openOwnNetns();
+  try {
+    const names = withRtnetlink(own, listLinks)
+      .filter(({ kind, name, alias }) => kind === 'ifb' && /^ifb\d$/.test(name) && alias === undefined)
+      .map(({ name }) => name);
+    if (names.length === 0) return [];
+    const what = `${names.join(', ')}: made by the kernel's module ifb when it was loaded, and not used by podlink ("options ifb numifbs=0" in /etc/modprobe.d/ifb.conf keeps them away)`;
+    return [{ level: 'ok', subject: 'kernel', what }];
+  } finally {
+    own.close();
+  }
+}
+
+/** `text`: as uname(2) tells it, 6.18.44-fc-v657. */
+export function examineRelease(text: string): Finding {
+  const [major = 0, minor = 0] = text.split('.').map((part) => Number.parseInt(part, 10));
+  const isOld = major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1]);
+  if (!isOld) return { level: 'ok', subject: 'kernel', what: `Linux ${text}` };
+  return {
+    level: 'fail',
+    subject: 'kernel',
+    what: `Linux ${text} is older than ${OLDEST.join('.')}`,
+    meaning: 'not all that podlink asks of netlink and nf_tables is there',
+    remedy: advise('run a newer kernel'),
+  };
+}
+
+/** A feature that is missing is a failure only where a network of this node needs it. */
+export function examineFeatures(networks: readonly Network[], kernel: KernelFiles): Finding[] {
+  const needed = new Map<KernelFeature, string>();
+  for (const { name, config } of networks) {
+    for (const { key, features } of config ? kernelNeedsOf(config) : []) {
+      for (const feature of features) needed.set(feature, `"${key}" of network "${name}" needs it`);
+    }
+  }
+  return GROUPS.map(({ features, purpose, isVital }): Finding => {
+    const missing = features.filter((feature) => probe(feature, kernel) === 'missing');
+    const unknown = features.filter((feature) => probe(feature, kernel) === 'unknown');
+    const demand = missing.map((feature) => needed.get(feature)).find((text) => text !== undefined);
+    if (missing.length > 0) {
+      const what = `the kernel lacks ${missing.map(({ name, option }) => `${name} (${option})`).join(', ')}`;
+      if (!isVital && demand === undefined) {
+        return { level: 'ok', subject: 'kernel', what: `${what}: no ${purpose}, which no network here asks for` };
+      }
+      return {
+        level: 'fail',
+        subject: 'kernel',
+        what,
+        meaning: demand === undefined ? `there is no ${purpose}` : `${demand}: its ADD fails`,
+        remedy: advise('run a kernel built with it, or take the key out of the configuration'),
+      };
+    }
+    if (unknown.length > 0) {
+      const names = unknown.map(({ name }) => name).join(', ');
+      const what = `${names} for ${purpose}: not checked, since this kernel does not tell what it was built with`;
+      return { level: 'unknown', subject: 'kernel', what };
+    }
+    return { level: 'ok', subject: 'kernel', what: `${features.map(({ name }) => name).join(', ')}: for ${purpose}` };
+  });
+}

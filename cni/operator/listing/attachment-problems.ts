@@ -1,0 +1,36 @@
+// What CHECK would find wrong with an attachment now, without a runtime that asks: from its record alone.
+
+import { describeKey } from '../../attachment/key.ts';
+import type { AttachmentRecord } from '../../attachment/record.ts';
+import { findProblems } from '../../verbs/check.ts';
+import { Context } from '../../verbs/context.ts';
+import { planOfRecord } from '../../verbs/recorded-plan.ts';
+import { closeSandbox, openRecordedSandbox } from '../../verbs/sandbox.ts';
+
+/**
+ * All that is wrong, one sentence each; empty when all is well, and for one that ADD is still about. Changes nothing.
+ *
+ * `path`: where foreign IPAM plugins are, which are asked too.
+ */
+export async function findAttachmentProblems(
+  record: AttachmentRecord,
+  { env, warn }: Pick<Context, 'env' | 'warn'>,
+  path: readonly string[],
+): Promise<string[]> {
+  if (record.state === 'adding') return [];
+  const context = new Context(env, warn);
+  try {
+    const sandbox = openRecordedSandbox(record);
+    if (!sandbox) return [`its network namespace ${record.netns} is gone, or another is at this path`];
+    try {
+      const { key, plan, expected } = planOfRecord(record, context, path);
+      return await findProblems(context, key, plan, sandbox, expected);
+    } finally {
+      closeSandbox(sandbox);
+    }
+  } catch (error) {
+    return [`cannot look at ${describeKey(record)}: ${error instanceof Error ? error.message : String(error)}`];
+  } finally {
+    context.close();
+  }
+}

@@ -1,0 +1,68 @@
+// Routes of an IPAM section: `{ "dst": "10.9.0.0/16", "gw": "10.1.2.1", … }`, with the fields of CNI 1.1.0
+// (mtu, advmss, priority, table, scope; SPEC.md "ADD Success").
+
+import { FieldError, type Fields } from '../../cni/protocol/fields.ts';
+import { firstNumberOf, formatAddress, formatCidr, formatNumber, parseAddressAt, parseCidrAt } from '../address.ts';
+
+export interface IpamRoute {
+  /** CIDR. In IPv6 with the host bits as written, which the kernel ignores. */
+  dst: string;
+  gw?: string;
+  /** Bytes. */
+  mtu?: number;
+  advmss?: number;
+  priority?: number;
+  table?: number;
+  scope?: number;
+}
+
+const UINT32_MAX = 0xffff_ffff;
+
+/** Parse the `routes` of an IPAM section; an empty list when there are none. Throws FieldError naming the key. */
+export function parseRoutes(ipam: Fields): IpamRoute[] {
+  return (ipam.objects('routes') ?? []).map(parseRoute);
+}
+
+/**
+ * Refuse routes that a result of this version cannot hold: 0.1.0 and 0.2.0 know `dst` and `gw` alone, and the plugin that
+ * asked for addresses would put a route of another table into the main one. Throws FieldError naming the key.
+ */
+export function refuseInexpressibleRoutes(ipam: Fields, cniVersion: string): void {
+  if (!/^0\.[12]\./.test(cniVersion)) return;
+  for (const [i, route] of parseRoutes(ipam).entries()) {
+    const key = Object.keys(route).find((name) => name !== 'dst' && name !== 'gw');
+    if (key === undefined) continue;
+    throw new FieldError(
+      `${ipam.at('routes')}[${i}].${key}`,
+      `cannot be passed on at cniVersion ${cniVersion}, whose routes have "dst" and "gw" alone: set "cniVersion" to 0.3.0 or later`,
+    );
+  }
+}
+
+function parseRoute(fields: Fields): IpamRoute {
+  const dst = parseCidrAt(fields.at('dst'), fields.get('dst'));
+  // The kernel refuses such a route in IPv4 (fib_table_insert) and masks it silently in IPv6.
+  if (dst.family === 4 && firstNumberOf(dst) !== dst.number) {
+    const network = `${formatNumber(dst.family, firstNumberOf(dst))}/${dst.prefixLength}`;
+    throw new FieldError(fields.at('dst'), `${formatCidr(dst)} has host bits set, the network is ${network}`);
+  }
+  const route: IpamRoute = { dst: formatCidr(dst) };
+
+  const gateway = fields.get('gw');
+  if (gateway !== undefined && gateway !== '') {
+    const gw = parseAddressAt(fields.at('gw'), gateway);
+    if (gw.family !== dst.family)
+      throw new FieldError(fields.at('gw'), `${formatAddress(gw)} is not of the family of dst ${route.dst}`);
+    route.gw = formatAddress(gw);
+  }
+  // 0 is "not set" for these three, as in the reference's types; table and scope have a meaning for it.
+  for (const key of ['mtu', 'advmss', 'priority'] as const) {
+    const value = fields.integer(key, 0, UINT32_MAX);
+    if (value) route[key] = value;
+  }
+  const table = fields.integer('table', 0, UINT32_MAX);
+  if (table !== undefined) route.table = table;
+  const scope = fields.integer('scope', 0, 255);
+  if (scope !== undefined) route.scope = scope;
+  return route;
+}
