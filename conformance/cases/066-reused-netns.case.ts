@@ -38,6 +38,8 @@ function hasCookie(host: Host, pod: Pod): boolean {
 function replaceNamespace(host: Host, pod: Pod): void {
   const { name, path } = pod.namespace;
   mustRun('ip', ['netns', 'del', name]);
+  // The kernel deletes the host's end of the pair a while after the namespace: not in the midst of the test.
+  host.namespace.run('ip', ['link', 'del', pod.result.interfaces?.[1]?.name ?? '']);
   mustRun('ip', ['netns', 'add', name]);
   pod.namespace.setSysctl(SOMAXCONN, '500');
   // Which inode the kernel takes is not for a test to say.
@@ -77,8 +79,6 @@ withReplaced('repair changes nothing in it, and says that the attachment’s own
 withReplaced('lists call the attachment stale, and gc removes it', (host, pod) => {
   const [listed] = mustTell<{ state: string }[]>(host, ['attachment', 'ls']);
   assert.is(listed?.state, 'stale');
-  // The host's end of the pair goes a while after the namespace.
-  host.namespace.run('ip', ['link', 'del', pod.result.interfaces?.[1]?.name ?? '']);
   const collected = mustTell<{ kind: string; outcome: string }[]>(host, ['gc']);
   assert.equal(collected.map(({ kind, outcome }) => [kind, outcome])[0], ['attachment', 'removed']);
   assert.is(pod.namespace.sysctl(SOMAXCONN), '500');
