@@ -20,6 +20,8 @@ export class Place {
   users = 0;
   #isContested = false;
   #namespace: Namespace | undefined;
+  /** The one of the last ADD that was not refused. */
+  #home: Namespace | undefined;
 
   constructor(network: Network, containerId: string, ifname: string) {
     this.network = network;
@@ -44,8 +46,14 @@ export class Place {
     this.#namespace = undefined;
   }
 
+  /** An ADD has succeeded in the namespace as it is now. */
+  settle(): void {
+    this.#home = this.#namespace;
+  }
+
+  /** Whether the namespace that it was attached in is still there. An ADD that is refused may find a new one in its place. */
   get lives(): boolean {
-    return this.#namespace !== undefined;
+    return this.#namespace !== undefined && this.#namespace === this.#home;
   }
 
   enter(): void {

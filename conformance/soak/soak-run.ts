@@ -124,6 +124,7 @@ class SoakRun {
       this.#outcome.attachments++;
       place.invocation = asked;
       place.result = result;
+      place.settle();
     }
     const isKnown = knowledge === 'detached' && !place.isContested;
     if (outcome && !result) this.#mustBe(outcome, BUSY_CODES, `ADD of ${place.containerId}, which is ${knowledge}`);
