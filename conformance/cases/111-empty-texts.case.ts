@@ -8,7 +8,10 @@ import type { Config } from '../harness/document.ts';
 import { mustEnd } from '../harness/operator-command.ts';
 import { addressesOf } from '../harness/referee.ts';
 import { mustAdd, mustPass, mustRefuse, withPrevResult } from '../harness/verdict.ts';
+import { enterOwnMachine } from '../runtimes/own-machine.ts';
 
+// The default directory is the machine's own.
+enterOwnMachine();
 const { test, run } = cases('empty texts');
 
 const WITHOUT: readonly (readonly [string, object | undefined])[] = [
