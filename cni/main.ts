@@ -11,7 +11,6 @@ import { exitProcess, waitUntilReady } from './kernel/syscalls.ts';
 import type { CommandOutcome } from './operator/cli/command-line.ts';
 import { CniError, ERR_IO_FAILURE, formatError, toCniError } from './protocol/errors.ts';
 import { type AttachmentRequest, readRequest, type Request } from './protocol/request.ts';
-import { encodeResult } from './protocol/result/result-codec.ts';
 import { formatVersionReply } from './protocol/version-reply.ts';
 import { LATEST_VERSION } from './protocol/version.ts';
 import { logCall, parseLogPath } from './verbs/log/call-log.ts';
@@ -155,7 +154,7 @@ async function answer(request: Request, programName: string, stopwatch: Stopwatc
 
 /** ADD. A result that cannot be handed over is taken back: the runtime believes that nothing was made. */
 async function printResult(request: AttachmentRequest, role: Role, context: Context): Promise<void> {
-  const text = encodeResult(await role.add(request, context), request.config.cniVersion);
+  const text = await role.add(request, context);
   try {
     writeAll(1, text);
   } catch (error) {

@@ -1,7 +1,8 @@
-// What verbs, modes, features and the operator's commands say about one attachment.
+// The attachment: the one object that an operation works on, from the verbs through modes and features.
 
 import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
 import type { Netns } from '../kernel/netns.ts';
+import type { AttachmentKey, NetworkConfig } from '../protocol/config.ts';
 import type { Dns, Interface, Ip, Route } from '../protocol/result/result.ts';
 import type { Unsaid } from '../protocol/result/unsaid.ts';
 
@@ -21,12 +22,6 @@ export interface Attached extends Addressing {
 export interface Expected extends Attached {
   /** The parts that may be missing in it, since its version cannot say them; absent when none are. */
   readonly unsaid?: Unsaid;
-}
-
-/** Steps back, last one first, when an ADD fails. Implemented by undo-stack.ts. */
-export interface Undo {
-  /** `action` completes "Cannot …" in an error. */
-  push(action: string, step: () => void): void;
 }
 
 /** Objects in the kernel that an attachment is made of: written to its record before any of them is made. */
@@ -59,4 +54,80 @@ export interface Host {
   warn(message: string): void;
   /** End a phase of the call, for the operator who wants to know what takes the time. */
   mark(phase: string): void;
+}
+
+/** Steps back, last one first, when an ADD fails. Implemented by undo-stack.ts. */
+export interface Undo {
+  /** `action` completes "Cannot …" in an error. */
+  push(action: string, step: () => void): void;
+}
+
+/** The request for an attachment, of a runtime or from its record: by this modes, features and IPAM decide. */
+export interface AttachmentRequestFacts {
+  readonly key: AttachmentKey;
+  readonly config: NetworkConfig;
+  /** CNI_ARGS. */
+  readonly cniArgs: ReadonlyMap<string, string>;
+}
+
+/** An attachment that is being made, checked or repaired. */
+export interface Attachment {
+  readonly key: AttachmentKey;
+  readonly host: Host;
+  readonly sandbox: Sandbox;
+  /** As they stand in its record. */
+  readonly objects: AttachmentObjects;
+  /** Gets the steps back of each change. Only ADD takes them: CHECK changes nothing, and a repair is there to stay. */
+  readonly undo: Undo;
+}
+
+/** The part of an attachment that work on the host alone needs. */
+export type HostWork = Pick<Attachment, 'host' | 'undo'>;
+
+/** The interface of an attachment, and what belongs to it on the host: what features work with. */
+export interface AttachedInterface {
+  readonly key: AttachmentKey;
+  /** The bridge's name; undefined in a mode without one. */
+  readonly bridge: string | undefined;
+  /** The host's interface in the container's network, which routes for it: the bridge, or the gateway of its VLAN. */
+  readonly gateway: string | undefined;
+  /** The gateway's MAC address in a VLAN, in lower case; absent where the bridge is the gateway. */
+  readonly gatewayMac?: string;
+  /** The name of the host's end of the veth pair; undefined in a mode without one. */
+  readonly hostInterface: string | undefined;
+  /** The MAC address of the container's interface, in lower case. */
+  readonly mac: string | undefined;
+  /** CIDRs: the container's addresses with the prefix length of their network. */
+  readonly addresses: readonly string[];
+}
+
+/** An attachment whose interface is there. */
+export type ConnectedAttachment = Attachment & AttachedInterface;
+
+/** Describe the interface of an attachment. `made`: what the mode has made, or prevResult. */
+export function interfaceOf(
+  key: AttachmentKey,
+  objects: AttachmentObjects,
+  made: Pick<Attached, 'interfaces' | 'ips'>,
+): AttachedInterface {
+  const own = made.interfaces.find(({ name, sandbox }) => name === key.ifname && sandbox);
+  const gateway = made.interfaces.find(({ name, sandbox }) => name === objects.gateway && !sandbox);
+  return {
+    key,
+    bridge: objects.bridge,
+    gateway: objects.gateway ?? objects.bridge,
+    ...(gateway?.mac !== undefined && { gatewayMac: gateway.mac.toLowerCase() }),
+    hostInterface: objects.hostInterface,
+    mac: own?.mac?.toLowerCase(),
+    addresses: made.ips.map(({ address }) => address),
+  };
+}
+
+/** A link on the host that goes with an attachment. */
+export interface OwnLink {
+  readonly name: string;
+  /** Of another kind, it is somebody else's. */
+  readonly kind: string;
+  /** With another alias, it is somebody else's; absent when the record names the link. */
+  readonly alias?: string;
 }

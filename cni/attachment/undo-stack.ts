@@ -2,6 +2,9 @@
 
 import type { Undo } from './attachment.ts';
 
+/** For operations that nothing takes back. */
+export const NO_UNDO: Undo = { push: () => undefined };
+
 export class UndoStack implements Undo {
   readonly #steps: { readonly action: string; readonly step: () => void | Promise<void> }[] = [];
 

@@ -13,42 +13,28 @@
 // A failed ADD, DEL, GC and repair take it away again by remove(), from what objects() has put on record. Elements of
 // nftables need nothing of the kind: they are on record themselves, and their comments name the owner.
 
+import type {
+  AttachedInterface,
+  AttachmentRequestFacts,
+  ConnectedAttachment,
+  OwnLink,
+} from '../attachment/attachment.ts';
 import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
 import type { Netns } from '../kernel/netns.ts';
 import type { Element } from '../kernel/nftables/element.ts';
 import type { NftablesConnection } from '../kernel/nftables/connection.ts';
 import type { Ruleset } from '../kernel/nftables/ruleset.ts';
-import type { AttachmentKey, NetworkConfig } from '../protocol/config.ts';
+import type { AttachmentKey } from '../protocol/config.ts';
 import type { ElementClaim, Owners } from './elements/element-owners.ts';
 
 /** What a feature may look at when it decides whether it can serve an ADD. */
-export interface FeatureRequest {
-  readonly key: AttachmentKey;
-  readonly config: NetworkConfig;
-  readonly cniArgs: ReadonlyMap<string, string>;
+export interface FeatureRequest extends AttachmentRequestFacts {
   /** The name of the mode. */
   readonly mode: string;
   /** Whether the container gets an interface of its own: without one, the namespace is nobody's to change. */
   readonly hasOwnInterface: boolean;
   /** Tell the operator something that is no error. */
   warn(message: string): void;
-}
-
-/** The attachment that features are added to. */
-export interface Attachment {
-  readonly key: AttachmentKey;
-  /** The bridge's name; undefined in a mode without one. */
-  readonly bridge: string | undefined;
-  /** The host's interface in the container's network, which routes for it: the bridge, or the gateway of its VLAN. */
-  readonly gateway: string | undefined;
-  /** The gateway's MAC address in a VLAN, in lower case; absent where the bridge is the gateway. */
-  readonly gatewayMac?: string;
-  /** The name of the host's end of the veth pair; undefined in a mode without one. */
-  readonly hostInterface: string | undefined;
-  /** The MAC address of the container's interface, in lower case. */
-  readonly mac: string | undefined;
-  /** CIDRs: the container's addresses with the prefix length of their network. */
-  readonly addresses: readonly string[];
 }
 
 /** Where a feature works. */
@@ -102,18 +88,13 @@ export interface EarlySteps {
 export interface FeaturePlan {
   readonly early?: EarlySteps;
   /** Name what is about to be made. Reads, changes nothing. `listOthers` knows also of ADDs that were killed. */
-  readonly objects?: (
-    host: FeatureHost,
-    sandbox: Netns,
-    attachment: Attachment,
-    listOthers?: ListOthers,
-  ) => FeatureObjects;
-  readonly apply?: (host: FeatureHost, sandbox: Netns, attachment: Attachment, objects: FeatureObjects) => void;
-  readonly nftables?: (attachment: Attachment) => NftablesState;
+  readonly objects?: (attachment: ConnectedAttachment, listOthers?: ListOthers) => FeatureObjects;
+  readonly apply?: (attachment: ConnectedAttachment, objects: FeatureObjects) => void;
+  readonly nftables?: (attachment: AttachedInterface) => NftablesState;
   /** `waiting`: those of its elements that a sibling has the place of. */
-  readonly settle?: (host: FeatureHost, attachment: Attachment, waiting: ReadonlySet<Element>) => void;
+  readonly settle?: (attachment: ConnectedAttachment, waiting: ReadonlySet<Element>) => void;
   /** What is wrong with the feature, one sentence each; empty when all is well. Its elements are checked elsewhere. */
-  readonly check?: (host: FeatureHost, sandbox: Netns, attachment: Attachment) => string[];
+  readonly check?: (attachment: ConnectedAttachment) => string[];
 }
 
 /** What is known of a feature that is to be removed. */
@@ -127,14 +108,6 @@ export interface FeatureRemoval {
   readonly listOthers?: ListOthers;
 }
 
-/** A link on the host that a feature has made for an attachment. */
-export interface FeatureLink {
-  readonly name: string;
-  readonly kind: string;
-  /** With another alias, it is somebody else's; absent when the record names the link. */
-  readonly alias?: string;
-}
-
 export interface Feature {
   readonly name: string;
   /** The rules it may have put into nftables. */
@@ -142,7 +115,7 @@ export interface Feature {
   /** Accept or refuse the configuration; undefined when it asks for nothing. Touches nothing. Throws FieldError or CniError. */
   plan(request: FeatureRequest): FeaturePlan | undefined;
   /** The links of an attachment on the host: they are deleted together with the mode's, before remove() is called. */
-  links?(removal: Pick<FeatureRemoval, 'key' | 'objects'>): readonly FeatureLink[];
+  links?(removal: Pick<FeatureRemoval, 'key' | 'objects'>): readonly OwnLink[];
   /** Remove what apply() made. What is gone already is fine. The links of the attachment are gone by then. */
   remove?(host: FeatureHost, removal: FeatureRemoval): void;
 }

@@ -3,24 +3,23 @@
 import type {
   Addressing,
   Attached,
+  Attachment,
   AttachmentObjects,
+  AttachmentRequestFacts,
   Expected,
   Host,
+  OwnLink,
   Sandbox,
-  Undo,
 } from '../attachment/attachment.ts';
 import type { Netns } from '../kernel/netns.ts';
-import type { AttachmentKey, NetworkConfig } from '../protocol/config.ts';
+import type { AttachmentKey } from '../protocol/config.ts';
 import type { ModeName, SelectedMode } from './mode-selection.ts';
 
 /** What a mode may look at when it decides whether it can serve an ADD. */
-export interface ModeRequest {
-  readonly key: AttachmentKey;
+export interface ModeRequest extends AttachmentRequestFacts {
   readonly selected: SelectedMode;
   /** The attachments on record whose namespace can be shared. */
   readonly findPeers: (which: (peer: Peer) => boolean) => Peer[];
-  readonly config: NetworkConfig;
-  readonly cniArgs: ReadonlyMap<string, string>;
   readonly hasIpam: boolean;
 }
 
@@ -42,12 +41,12 @@ export interface Peer {
 export interface ModePlan {
   /** What is about to be made, for the record. Throws CniError 11 when something it depends on is not there yet. */
   objects(): AttachmentObjects;
-  /** Make the attachment. What it changes it pushes on `undo` first. `objects`: what objects() returned. */
-  attach(host: Host, sandbox: Sandbox, addressing: Addressing, undo: Undo, objects: AttachmentObjects): Attached;
+  /** Make the attachment. Before each change its step back is pushed on the attachment's `undo`. */
+  attach(attachment: Attachment, addressing: Addressing): Attached;
   /** Throws CniError 102 when something of the host's is in the way of an ADD. */
   status(host: Host): void;
   /** What is wrong with an attachment made by this plan, one sentence each; empty when all is well. */
-  check(host: Host, sandbox: Sandbox, expected: Expected): string[];
+  check(attachment: Attachment, expected: Expected): string[];
   /**
    * Whether the namespace that an attachment shares is not its target's any more: the target has ended or was started anew,
    * and only a new ADD helps. Absent in modes that share none that can end. `objects`: from its record.
@@ -57,16 +56,7 @@ export interface ModePlan {
    * Make again what check() misses, where that is possible. Absent where nothing is: a namespace that is shared is never
    * changed. Returns what the attachment is from now on, where that is not what was expected.
    */
-  repair?(host: Host, sandbox: Sandbox, expected: Attached): Attached | undefined;
-}
-
-/** A link on the host that goes with an attachment. */
-export interface OwnLink {
-  readonly name: string;
-  /** Of another kind, it is somebody else's. */
-  readonly kind: string;
-  /** With another alias, it is somebody else's; absent when the record names the link. */
-  readonly alias?: string;
+  repair?(attachment: Attachment, expected: Attached): Attached | undefined;
 }
 
 /** What is known of an attachment that is to be removed. */
@@ -92,6 +82,11 @@ export interface Mode {
   plan(request: ModeRequest): ModePlan;
   /** The links on the host that the attachment is made of: they are deleted first, together with those of features. */
   links(key: AttachmentKey, objects: AttachmentObjects): readonly OwnLink[];
+  /**
+   * Tell whether the namespace that CNI_NETNS shows may be one that this mode has mounted there, when no record does. Absent in
+   * modes that mount none. `identity`: its `device:inode`. `isOnRecord`: whether it is the namespace of another attachment.
+   */
+  mayHaveMounted?(identity: string, isOnRecord: () => boolean): boolean;
   /** Remove what else it is made of. What is gone already is fine. */
   detach(host: Host, detachment: Detachment): void;
 }

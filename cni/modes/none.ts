@@ -21,15 +21,15 @@ export const noneMode: Mode = {
     refuseOwnSettings(request, 'none');
     return {
       objects: () => ({}),
-      attach(host, sandbox, _addressing, _undo) {
+      attach({ host, sandbox }) {
         if (publishesPorts(request)) host.warn('Published ports are discarded when using none network mode');
         raiseLoopback(sandbox);
         return { interfaces: [], ips: [DUMMY_IP], routes: [], dns: {} };
       },
       status: () => undefined,
-      check: (_host, sandbox) =>
+      check: ({ sandbox }) =>
         withRtnetlink(sandbox.netns, (route) => (findLink(route, 'lo')?.isUp ? [] : [`lo of ${sandbox.path} is down`])),
-      repair(_host, sandbox) {
+      repair({ sandbox }) {
         raiseLoopback(sandbox);
         return undefined;
       },

@@ -117,21 +117,26 @@ class StdinConfig implements NetworkConfig {
  * missing or not one.
  */
 export function parseNetworkConfig(stdin: string): NetworkConfig {
-  const fields = parseObject(stdin);
+  return networkConfigOf(parseObject(stdin));
+}
+
+/** Take a JSON object as a network configuration. Throws what parseNetworkConfig() throws. */
+export function networkConfigOf(json: Readonly<Record<string, unknown>>): NetworkConfig {
+  const fields = new Fields(json);
   const name = decodeString(fields, 'name', 'error unmarshall network config');
   validateNetworkName(name);
   const cniVersion = decodeString(fields, 'cniVersion', 'decoding version from network config');
   return new StdinConfig(fields, name, cniVersion || DEFAULT_VERSION);
 }
 
-function parseObject(stdin: string): Fields {
+function parseObject(stdin: string): Readonly<Record<string, unknown>> {
   const value = parseJson(stdin, 'error unmarshall network config');
   if (!isObject(value))
     throw new CniError(
       ERR_DECODING_FAILURE,
       `error unmarshall network config: must be a JSON object, is ${describeValue(value)}`,
     );
-  return new Fields(value);
+  return value;
 }
 
 function decodeString(fields: Fields, key: string, action: string): string {

@@ -1,4 +1,4 @@
-// The `host-local` and `static` roles: our IPAM as a plugin of its own, for other plugins to delegate to.
+// The roles `host-local`, `static` and `podlink-etcd`: podlink's IPAM as a plugin of its own, for other plugins to delegate to.
 
 import type { IpamDriver } from '../../ipam/driver.ts';
 import { refuseInexpressibleRoutes } from '../../ipam/range/route.ts';
@@ -7,6 +7,7 @@ import { CniError, ERR_INVALID_NETWORK_CONFIG } from '../protocol/errors.ts';
 import type { Fields } from '../protocol/fields.ts';
 import { type AttachmentRequest, type NetworkRequest, refuseMalformedArgs } from '../protocol/request.ts';
 import { ipsOf } from '../protocol/result/result.ts';
+import { encodeResult } from '../protocol/result/result-codec.ts';
 import { keyOf } from '../attachment/key.ts';
 import type { Context } from '../verbs/context.ts';
 import { ipamRequest } from '../verbs/ipam/ipam.ts';
@@ -23,7 +24,8 @@ export function ipamRole(driver: IpamDriver): Role {
     async add(request, context) {
       refuseMalformedArgs(request);
       refuseInexpressibleRoutes(ipamSection(request.config.fields), request.config.cniVersion);
-      return { interfaces: [], ...(await driver.prepare(asked(request, context)).allocate()) };
+      const addressing = await driver.prepare(asked(request, context)).allocate();
+      return encodeResult({ interfaces: [], ...addressing }, request.config.cniVersion);
     },
     del: (request, context) => driver.release(asked(request, context)),
     async check(request, context) {

@@ -12,12 +12,13 @@ import { withRtnetlink } from '../kernel/rtnetlink/socket.ts';
 import { CniError, ERR_CHECK_FAILED, ERR_KERNEL_REFUSED } from '../protocol/errors.ts';
 import type { AttachmentRequest } from '../protocol/request.ts';
 import type { Result } from '../protocol/result/result.ts';
+import { encodeResult } from '../protocol/result/result-codec.ts';
 import { closeSandbox, openSandbox } from '../verbs/sandbox.ts';
 
-/** Raise `lo`. Returns prevResult if there is one, else `lo` with its first address of each family. */
-export function addLoopback(request: AttachmentRequest): Result {
+/** Raise `lo`. Returns prevResult as text if there is one, else `lo` with its first address of each family. */
+export function addLoopback(request: AttachmentRequest): string {
   const previous = request.config.prevResult();
-  return withLoopback(request, (route, link) => {
+  const result = withLoopback(request, (route, link): Result => {
     if (!link.isUp) setLink(route, link, { isUp: true });
     if (previous) return previous;
     const addresses = listAddresses(route, link.index).map(({ cidr }) => cidr);
@@ -32,6 +33,7 @@ export function addLoopback(request: AttachmentRequest): Result {
       dns: {},
     };
   });
+  return encodeResult(result, request.config.cniVersion);
 }
 
 /** Throws CniError 101 when `lo` is down. */

@@ -1,7 +1,6 @@
 // A plugin, as the process calls it: one function a verb.
 
 import type { AttachmentRequest, NetworkRequest } from '../protocol/request.ts';
-import type { Result } from '../protocol/result/result.ts';
 import type { Context } from '../verbs/context.ts';
 
 /**
@@ -9,7 +8,8 @@ import type { Context } from '../verbs/context.ts';
  * machines (IPAM on etcd) makes a call wait.
  */
 export interface Role {
-  add(request: AttachmentRequest, context: Context): Result | Promise<Result>;
+  /** Returns the result as text, in the version of the configuration. */
+  add(request: AttachmentRequest, context: Context): string | Promise<string>;
   del(request: AttachmentRequest, context: Context): void | Promise<void>;
   check(request: AttachmentRequest, context: Context): void | Promise<void>;
   gc(request: NetworkRequest, context: Context): void | Promise<void>;

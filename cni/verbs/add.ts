@@ -4,11 +4,22 @@
 // configuration before anything changes. Then the record is written, and only then the kernel is touched. Any failure
 // after that takes everything back.
 
-import { recordNetns } from '../kernel/netns.ts';
 import { formatUtc } from '../../ipam/utc.ts';
-import { refuseUnservedProtection } from '../features/firewall/unserved-protection.ts';
-import type { Attached, Sandbox } from '../attachment/attachment.ts';
+import {
+  type Attached,
+  type Attachment,
+  type ConnectedAttachment,
+  interfaceOf,
+  type Sandbox,
+} from '../attachment/attachment.ts';
+import { KeptRecord } from '../attachment/kept-record.ts';
+import { describeKey, keyOf } from '../attachment/key.ts';
+import { lockAttachment } from '../attachment/lock.ts';
+import type { AttachmentRecord } from '../attachment/record.ts';
+import { deleteRecord, findRecord } from '../attachment/record-store.ts';
 import { UndoStack } from '../attachment/undo-stack.ts';
+import { refuseUnservedProtection } from '../features/firewall/unserved-protection.ts';
+import { recordNetns } from '../kernel/netns.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
 import {
   CniError,
@@ -19,53 +30,65 @@ import {
   toCniError,
 } from '../protocol/errors.ts';
 import { type AttachmentRequest, refuseMalformedArgs } from '../protocol/request.ts';
-import { encodeResult } from '../protocol/result/result-codec.ts';
 import type { Result } from '../protocol/result/result.ts';
-import { describeKey, keyOf } from '../attachment/key.ts';
-import { deleteRecord, findRecord } from '../attachment/record-store.ts';
-import { lockAttachment } from '../attachment/lock.ts';
-import type { AttachmentRecord } from '../attachment/record.ts';
+import { encodeResult } from '../protocol/result/result-codec.ts';
 import type { Context } from './context.ts';
 import {
   applyFeatures,
-  describeAttachment,
   type EarlyWork,
+  type FeatureTraces,
   featureRemovals,
   prepareEarly,
   prepareFeatures,
   recordOf,
   removeOwnElements,
 } from './features.ts';
-import type { Ipam } from './ipam/ipam.ts';
-import { changeRecord, recordWork } from './record-change.ts';
+import type { PreparedIpam } from './ipam/ipam.ts';
 import { type Plan, planRequest } from './plan.ts';
+import { sourceOfRequest } from './plan-source.ts';
 import { removalOfRecord, removeAttachment } from './removal.ts';
 import { closeSandbox, openSandbox } from './sandbox.ts';
 import { beginRecord, refuseOthers } from './sole-attachment.ts';
 
-/** Connect the container. Returns the result to print. Throws CniError, FieldError or an error toCniError() knows. */
-export async function add(request: AttachmentRequest, context: Context): Promise<Result> {
-  const key = keyOf(request);
-  refuseMalformedArgs(request);
-  refuseUnservedProtection(request.config.fields);
-  const plan = planRequest({ ...request, key }, context);
-  const prepared = plan.ipam?.prepare();
-  const previous = request.config.prevResult();
-  if (plan.mode.hasOwnInterface && previous) refuseSecondInterface(key, previous);
+/** An ADD that everybody has accepted. Nothing has been changed yet. */
+interface AcceptedAdd {
+  readonly request: AttachmentRequest;
+  readonly key: AttachmentKey;
+  readonly plan: Plan;
+  readonly prepared: PreparedIpam | undefined;
+  /** The result of the plugins before. */
+  readonly previous: Result | undefined;
+}
+
+/** Connect the container. Returns the result as text. Throws CniError, FieldError or an error toCniError() knows. */
+export async function add(request: AttachmentRequest, context: Context): Promise<string> {
+  const accepted = accept(request, context);
+  const { key } = accepted;
   context.mark('plan');
   const lock = lockAttachment(context.runDir, key);
   try {
     // Before the sandbox is opened: the remains of a killed ADD may be a mount that shows another namespace there.
     await settleEarlierAdd(request, context, key);
-    const sandbox = openOwnSandbox(request, context, plan);
+    const sandbox = openOwnSandbox(accepted, context);
     try {
-      return await attach(request, context, plan, prepared, sandbox, previous);
+      return await attach(accepted, context, sandbox);
     } finally {
       closeSandbox(sandbox);
     }
   } finally {
     lock.release();
   }
+}
+
+function accept(request: AttachmentRequest, context: Context): AcceptedAdd {
+  const key = keyOf(request);
+  refuseMalformedArgs(request);
+  refuseUnservedProtection(request.config.fields);
+  const plan = planRequest(sourceOfRequest(request, context), context);
+  const prepared = plan.ipam?.prepare();
+  const previous = request.config.prevResult();
+  if (plan.mode.hasOwnInterface && previous) refuseSecondInterface(key, previous);
+  return { request, key, plan, prepared, previous };
 }
 
 /** An earlier plugin of the list has made the interface: podlink is no plugin that works on another's. */
@@ -78,12 +101,12 @@ function refuseSecondInterface(key: AttachmentKey, previous: Result): void {
 }
 
 /** Open the sandbox. Where another network's attachment shows our own namespace there, that one is what is wrong. */
-function openOwnSandbox(request: AttachmentRequest, context: Context, plan: Plan): Sandbox {
+function openOwnSandbox({ request, key, plan }: AcceptedAdd, context: Context): Sandbox {
   try {
     return openSandbox(request);
   } catch (error) {
     if (error instanceof CniError && error.code === ERR_INVALID_NETNS) {
-      refuseOthers(context.runDir, { ...keyOf(request), netns: request.netns, mode: plan.mode.name });
+      refuseOthers(context.runDir, { ...key, netns: request.netns, mode: plan.mode.name });
     }
     throw error;
   }
@@ -102,41 +125,34 @@ async function settleEarlierAdd(request: AttachmentRequest, context: Context, ke
   await removeAttachment(context, removalOfRecord(record, context, request.path));
 }
 
-async function attach(
-  request: AttachmentRequest,
-  context: Context,
-  plan: Plan,
-  prepared: ReturnType<Ipam['prepare']> | undefined,
-  sandbox: Sandbox,
-  previous: Result | undefined,
-): Promise<Result> {
-  const key = keyOf(request);
-  let begun = firstRecord(request, plan, sandbox);
+async function attach(accepted: AcceptedAdd, context: Context, sandbox: Sandbox): Promise<string> {
+  const { request, key, plan, prepared, previous } = accepted;
   const undo = new UndoStack();
+  const record = new KeptRecord(context.runDir, firstRecord(accepted, sandbox));
+  const attachment: Attachment = { key, host: context, sandbox, objects: record.current.objects, undo };
   try {
-    beginRecord(context.runDir, begun);
+    beginRecord(context.runDir, record.current);
     context.mark('record');
     const addressing = (await prepared?.allocate()) ?? { ips: [], routes: [], dns: {} };
-    // Not before: an allocation that fails takes back its own, and an owner who is refused because he holds an address
+    // Not before: an allocation that fails takes back its own, and an owner that is refused because it holds an address
     // already must keep it.
     context.mark('ipam');
     if (prepared) undo.push('release the addresses', () => plan.ipam?.release());
-    const early = prepareEarly(context, sandbox, plan.features, {
-      key,
-      addresses: addressing.ips.map(({ address }) => address),
-    });
-    if (early) begun = settleNamespace(context, sandbox, begun, { early, undo });
-    const tuned = early ? { ...sandbox, beforeUp: early.setInterface } : sandbox;
-    const attached = plan.steps.attach(context, tuned, addressing, undo, begun.objects);
+    const addresses = addressing.ips.map(({ address }) => address);
+    const early = prepareEarly(context, attachment, plan.features, addresses);
+    if (early) changeNamespace(context, attachment, record, early);
+    const tuned = early ? { ...attachment, sandbox: { ...sandbox, beforeUp: early.setInterface } } : attachment;
+    const attached = plan.steps.attach(tuned, addressing);
     context.mark('mode');
-    const complete = addFeatures(context, sandbox, plan, begun, attached, undo);
+    const connected = { ...attachment, ...interfaceOf(key, attachment.objects, attached) };
+    addFeatures(context, connected, plan, record);
     context.mark('features');
     const result = joinResults(previous, withConfiguredDns(plan, attached));
     // Old versions cannot say everything (0.2.0 knows no interface without address): what cannot be told must not stay.
-    encodeResult(result, request.config.cniVersion);
-    changeRecord(context, complete, { state: 'complete', result: attached });
+    const text = encodeResult(result, request.config.cniVersion);
+    record.change({ addresses: connected.addresses, state: 'complete', result: attached });
     context.mark('record again');
-    return result;
+    return text;
   } catch (error) {
     context.mark('failing step');
     context.renewNft();
@@ -148,12 +164,12 @@ async function attach(
   }
 }
 
-function firstRecord(request: AttachmentRequest, plan: Plan, sandbox: Sandbox): AttachmentRecord {
+function firstRecord({ request, key, plan }: AcceptedAdd, sandbox: Sandbox): AttachmentRecord {
   const { prevResult: _, ...config } = request.config.fields.raw;
   return {
     version: 1,
     state: 'adding',
-    ...keyOf(request),
+    ...key,
     netns: request.netns,
     ...recordNetns(sandbox.netns),
     mode: plan.mode.name,
@@ -168,48 +184,32 @@ function firstRecord(request: AttachmentRequest, plan: Plan, sandbox: Sandbox): 
   };
 }
 
-/** Have features set what new interfaces of the namespace take over. Returns the record with what has been changed. */
-function settleNamespace(
-  context: Context,
-  sandbox: Sandbox,
-  begun: AttachmentRecord,
-  { early, undo }: { readonly early: EarlyWork; readonly undo: UndoStack },
-): AttachmentRecord {
-  if (Object.keys(early.objects).length === 0) return begun;
-  const record = changeRecord(context, begun, { features: early.objects });
-  const traces = { objects: early.objects, elements: [] };
-  for (const { name, remove } of featureRemovals(context, begun, traces, () => sandbox.netns)) {
-    undo.push(`remove ${name}`, remove);
-  }
+/** Have features set what new interfaces of the namespace take over. */
+function changeNamespace(context: Context, attachment: Attachment, record: KeptRecord, early: EarlyWork): void {
+  if (Object.keys(early.objects).length === 0) return;
+  record.change({ features: early.objects });
+  undoFeatures(context, attachment, { objects: early.objects, elements: [] });
   early.setNamespace();
-  return record;
 }
 
-/** Add the features to what the mode has made. Returns the record with all that is there by then. */
-function addFeatures(
-  context: Context,
-  sandbox: Sandbox,
-  plan: Plan,
-  begun: AttachmentRecord,
-  attached: Attached,
-  undo: UndoStack,
-): AttachmentRecord {
-  const attachment = describeAttachment(begun, begun.objects, attached);
-  const work = prepareFeatures(context, sandbox, plan.features, attachment);
-  const addressed = { ...begun, addresses: attachment.addresses };
-  if (plan.features.length === 0) {
-    // Rules that another attachment needs of its neighbours.
-    applyFeatures(context, sandbox, work);
-    return addressed;
+/** Add the features to what the mode has made. */
+function addFeatures(context: Context, attachment: ConnectedAttachment, { features }: Plan, record: KeptRecord): void {
+  const work = prepareFeatures(context, attachment, features);
+  if (features.length > 0) {
+    // The addresses and the interface are known only now, and DEL must find what is about to be made for them.
+    record.add(recordOf(work), { addresses: attachment.addresses });
+    const traces = { objects: record.current.features, elements: work.nftables.elements };
+    undoFeatures(context, attachment, traces);
+    attachment.undo.push('remove the elements of nftables', () => removeOwnElements(context, attachment.key, traces));
   }
-  // The addresses and the interface are known only now, and DEL must find what is about to be made for them.
-  const record = recordWork(context, addressed, recordOf(work));
-  const traces = { objects: record.features, elements: work.nftables.elements };
-  for (const { name, remove } of featureRemovals(context, attachment.key, traces, () => sandbox.netns)) {
+  // Without features too: rules that another attachment needs of its neighbours.
+  applyFeatures(context, work, record);
+}
+
+function undoFeatures(context: Context, { key, sandbox, undo }: Attachment, traces: FeatureTraces): void {
+  for (const { name, remove } of featureRemovals(context, key, traces, () => sandbox.netns)) {
     undo.push(`remove ${name}`, remove);
   }
-  undo.push('remove the elements of nftables', () => removeOwnElements(context, attachment.key, traces));
-  return { ...record, ...applyFeatures(context, sandbox, work) };
 }
 
 /**

@@ -5,8 +5,8 @@ import { summarizeProblems } from '../kernel/nftables/ruleset.ts';
 import { isErrno } from '../kernel/errno.ts';
 import { CniError, ERR_CHECK_FAILED, ERR_INVALID_NETWORK_CONFIG } from '../protocol/errors.ts';
 import type { AttachmentRequest } from '../protocol/request.ts';
-import type { Expected, Sandbox } from '../attachment/attachment.ts';
-import type { AttachmentKey } from '../protocol/config.ts';
+import { type Attachment, type Expected, interfaceOf, type Sandbox } from '../attachment/attachment.ts';
+import { NO_UNDO } from '../attachment/undo-stack.ts';
 import { type Ip, ipsOf } from '../protocol/result/result.ts';
 import { unsaidIn } from '../protocol/result/unsaid.ts';
 import { isSupportedVersion } from '../protocol/version.ts';
@@ -14,16 +14,18 @@ import { describeKey, keyOf } from '../attachment/key.ts';
 import { findRecord } from '../attachment/record-store.ts';
 import type { AttachmentRecord } from '../attachment/record.ts';
 import type { Context } from './context.ts';
-import { checkFeatures, describeAttachment } from './features.ts';
+import { checkFeatures } from './features.ts';
 import { loadScript } from './packed-script.ts';
 import { type Plan, planRequest } from './plan.ts';
-import { closeSandbox, isAsRecorded, openSandbox } from './sandbox.ts';
+import { sourceOfRequest } from './plan-source.ts';
+import { planOfRecord } from './recorded-plan.ts';
+import { closeSandbox, isAsRecorded, openRecordedSandbox, openSandbox } from './sandbox.ts';
 import { completeResult } from './told-result.ts';
 
 /** Look at everything ADD made. Throws CniError 101 that lists all that is wrong. Changes nothing. */
 export async function check(request: AttachmentRequest, context: Context): Promise<void> {
   const key = keyOf(request);
-  const plan = planRequest({ ...request, key }, context);
+  const plan = planRequest(sourceOfRequest(request, context), context);
   const told = request.config.prevResult();
   if (!told)
     throw new CniError(
@@ -39,9 +41,15 @@ export async function check(request: AttachmentRequest, context: Context): Promi
   const sandbox = openSandbox({ ...request, netnsOverride: request.netnsOverride || isShared });
   try {
     await warnOfForwardDrops(request, plan, expected, context);
+    // Of an attachment without a record, another plugin's above all, the plan tells the objects.
+    const objects = plan.mode.hasOwnInterface ? plan.steps.objects() : {};
+    const attachment = { key, host: context, sandbox, objects, undo: NO_UNDO };
     const problems = [
       ...checkRecord(record, sandbox),
-      ...(await findProblems(context, key, plan, sandbox, asRecorded(expected, record), record?.result?.ips)),
+      ...(await findProblems(context, attachment, plan, {
+        expected: asRecorded(expected, record),
+        ownIps: record?.result?.ips,
+      })),
     ];
     if (problems.length > 0) {
       const remedy = plan.steps.repair ? 'run `podlink repair`, or recreate the pod' : 'recreate the pod';
@@ -76,26 +84,28 @@ function checkRecord(record: AttachmentRecord | undefined, sandbox: Sandbox): st
   return problems;
 }
 
-/**
- * All that is wrong with an attachment, one sentence each.
- *
- * `expected`: what ADD returned, or the whole list of plugins. `ownIps`: what of it is ours, if that is known; a later
- * plugin may have added addresses that neither features nor IPAM know.
- */
+/** What an attachment must be. */
+export interface Told {
+  /** What ADD returned, or the whole list of plugins. */
+  readonly expected: Expected;
+  /** What of it is ours, if that is known: a later plugin may have added addresses that neither features nor IPAM know. */
+  readonly ownIps?: readonly Ip[] | undefined;
+}
+
+/** Find all that is wrong with an attachment, one sentence each. */
 export async function findProblems(
   context: Context,
-  key: AttachmentKey,
-  { mode, steps, features, ipam }: Plan,
-  sandbox: Sandbox,
-  expected: Expected,
-  ownIps?: readonly Ip[],
+  attachment: Attachment,
+  { steps, features, ipam }: Plan,
+  { expected, ownIps }: Told,
 ): Promise<string[]> {
+  const { key, objects } = attachment;
   const ips = ownIps ?? ipsOf(expected, key.ifname);
-  const attachment = describeAttachment(key, mode.hasOwnInterface ? steps.objects() : {}, { ...expected, ips });
+  const connected = { ...attachment, ...interfaceOf(key, objects, { ...expected, ips }) };
   const problems = [
-    () => steps.check(context, sandbox, expected),
+    () => steps.check(attachment, expected),
     // Without the interfaces nobody can tell whose frames the rules must be about.
-    () => (expected.unsaid?.interfaces ? [] : checkFeatures(context, sandbox, features, attachment)),
+    () => (expected.unsaid?.interfaces ? [] : checkFeatures(context, connected, features)),
   ].flatMap(unlessVanished);
   try {
     await ipam?.check(ips);
@@ -103,6 +113,26 @@ export async function findProblems(
     problems.push(error instanceof Error ? error.message : String(error));
   }
   return summarizeProblems(problems, ALL_RULESETS);
+}
+
+/**
+ * Find all that CHECK would find wrong with an attachment now, from its record alone. `path`: where foreign IPAM plugins are,
+ * which are asked too.
+ */
+export async function findProblemsOnRecord(
+  record: AttachmentRecord,
+  context: Context,
+  path: readonly string[],
+): Promise<string[]> {
+  const sandbox = openRecordedSandbox(record);
+  if (!sandbox) return [`its network namespace ${record.netns} is gone, or another is at this path`];
+  try {
+    const { key, plan, expected } = planOfRecord(record, context, path);
+    const attachment = { key, host: context, sandbox, objects: record.objects, undo: NO_UNDO };
+    return await findProblems(context, attachment, plan, { expected });
+  } finally {
+    closeSandbox(sandbox);
+  }
 }
 
 /** An interface may vanish while it is looked at, by a DEL at the same time: that is what is wrong then. */

@@ -1,7 +1,6 @@
 // The features of an attachment, taken through their steps together: see cni/features/feature.ts.
 
 import type {
-  Attachment,
   Feature,
   FeatureObjects,
   FeaturePlan,
@@ -15,15 +14,16 @@ import { recordedElements, recordElement } from '../features/elements/recorded-e
 import { guardOfLocalnet, isLocalnetClaimed } from '../features/portmap/route-localnet.ts';
 import { isRecordedNetns, type Netns } from '../kernel/netns.ts';
 import type { Element } from '../kernel/nftables/element.ts';
-import type { OwnLink } from '../modes/mode.ts';
-import type { AttachmentObjects, Attached, Sandbox } from '../attachment/attachment.ts';
+import type { OwnLink } from '../attachment/attachment.ts';
+import type { AttachedInterface, Attachment, ConnectedAttachment, Sandbox } from '../attachment/attachment.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
+import type { KeptRecord } from '../attachment/kept-record.ts';
 import { listRecordsOfContainer } from '../attachment/record-store.ts';
 import type { AttachmentRecord } from '../attachment/record.ts';
 import { refuseConnected } from './connected-owner.ts';
 import type { Context } from './context.ts';
 import { ownersOnRecord } from './owners-on-record.ts';
-import { noteWaiting, recordWaiting, removeWithHeirs, stopWaiting } from './waiting-elements.ts';
+import { removeWithHeirs, stopWaiting, waitingOnRecord } from './waiting-elements.ts';
 
 /** A feature that is asked for. */
 export interface PlannedFeature {
@@ -33,7 +33,7 @@ export interface PlannedFeature {
 
 /** What an attachment's features are about to make: it goes on record. */
 export interface FeatureWork {
-  readonly attachment: Attachment;
+  readonly attachment: ConnectedAttachment;
   readonly planned: readonly PlannedFeature[];
   /** By the feature's name. */
   readonly objects: Readonly<Record<string, FeatureObjects>>;
@@ -48,35 +48,14 @@ export function planFeatures(request: FeatureRequest): PlannedFeature[] {
   });
 }
 
-/** The attachment as features see it. `made`: what the mode has made, or prevResult. */
-export function describeAttachment(
-  key: AttachmentKey,
-  objects: AttachmentObjects,
-  made: Pick<Attached, 'interfaces' | 'ips'>,
-): Attachment {
-  const own = made.interfaces.find(({ name, sandbox }) => name === key.ifname && sandbox);
-  const gateway = made.interfaces.find(({ name, sandbox }) => name === objects.gateway && !sandbox);
-  return {
-    key,
-    bridge: objects.bridge,
-    gateway: objects.gateway ?? objects.bridge,
-    ...(gateway?.mac !== undefined && { gatewayMac: gateway.mac.toLowerCase() }),
-    hostInterface: objects.hostInterface,
-    mac: own?.mac?.toLowerCase(),
-    addresses: made.ips.map(({ address }) => address),
-  };
-}
-
-/** Work out what is to be made. Reads, changes nothing. */
+/** Work out what is to be made. Reads, changes nothing. `context`: the attachment's host. */
 export function prepareFeatures(
   context: Context,
-  sandbox: Sandbox,
+  attachment: ConnectedAttachment,
   planned: readonly PlannedFeature[],
-  attachment: Attachment,
 ): FeatureWork {
   const objects = planned.flatMap(({ feature, plan }) => {
-    const listOthers = () => otherObjects(context, attachment.key, feature.name, sandbox.netns, ['adding', 'complete']);
-    const made = plan.objects?.(context, sandbox.netns, attachment, listOthers);
+    const made = plan.objects?.(attachment, () => otherObjects(context, attachment, feature.name, IN_ANY_STATE));
     return made ? [[feature.name, made] as const] : [];
   });
   return {
@@ -95,19 +74,21 @@ export interface EarlyWork {
   setInterface(): void;
 }
 
-/** Work out what features do early. Reads, changes nothing; undefined when there is nothing to do. */
+/**
+ * Work out what features do early. Reads, changes nothing; undefined when there is nothing to do. `addresses`: CIDRs that the
+ * interface will have.
+ */
 export function prepareEarly(
   context: Context,
-  sandbox: Sandbox,
+  { key, sandbox }: Pick<Attachment, 'key' | 'sandbox'>,
   planned: readonly PlannedFeature[],
-  { key, addresses }: Pick<Attachment, 'key' | 'addresses'>,
+  addresses: readonly string[],
 ): EarlyWork | undefined {
   const { netns } = sandbox;
   const early = planned.flatMap(({ feature, plan }) => (plan.early ? [{ name: feature.name, steps: plan.early }] : []));
   if (early.length === 0) return undefined;
   const objects = early.flatMap(({ name, steps }) => {
-    const listOthers = () => otherObjects(context, key, name, netns, ['adding', 'complete']);
-    const made = steps.objects(netns, addresses, listOthers);
+    const made = steps.objects(netns, addresses, () => otherObjects(context, { key, sandbox }, name, IN_ANY_STATE));
     return made ? [[name, made] as const] : [];
   });
   return {
@@ -121,17 +102,18 @@ export function prepareEarly(
   };
 }
 
+const IN_ANY_STATE: readonly AttachmentRecord['state'][] = ['adding', 'complete'];
+
 /** What a feature has on record for the container's other attachments in the same namespace, oldest first. */
 function otherObjects(
   context: Context,
-  { network, containerId, ifname }: AttachmentKey,
+  { key, sandbox }: { readonly key: AttachmentKey; readonly sandbox: Pick<Sandbox, 'netns'> },
   feature: string,
-  sandbox: Netns,
   states: readonly AttachmentRecord['state'][],
 ): FeatureObjects[] {
-  return listRecordsOfContainer(context.runDir, containerId)
-    .filter((record) => record.network !== network || record.ifname !== ifname)
-    .filter((record) => states.includes(record.state) && isRecordedNetns(sandbox, record))
+  return listRecordsOfContainer(context.runDir, key.containerId)
+    .filter((record) => record.network !== key.network || record.ifname !== key.ifname)
+    .filter((record) => states.includes(record.state) && isRecordedNetns(sandbox.netns, record))
     .toSorted((a, b) => (a.created < b.created ? -1 : 1))
     .flatMap(({ features }) => {
       const objects: FeatureObjects | undefined = features[feature];
@@ -141,7 +123,7 @@ function otherObjects(
 
 function nftablesOf(
   planned: readonly PlannedFeature[],
-  attachment: Attachment,
+  attachment: AttachedInterface,
   guard: NftablesState | undefined,
 ): NftablesState {
   const wanted = planned.flatMap(({ plan }) => plan.nftables?.(attachment) ?? []);
@@ -155,16 +137,12 @@ export function recordOf({ objects, nftables }: FeatureWork): Pick<AttachmentRec
 }
 
 /**
- * Make it. Returns what of it waits, for the record. A failure leaves what was made so far: removeFeatures() takes it away.
+ * Make it, and put on record which elements wait. A failure leaves what was made so far: featureRemovals() take it away.
  */
-export function applyFeatures(
-  context: Context,
-  sandbox: Sandbox,
-  work: FeatureWork,
-): Pick<AttachmentRecord, 'waiting'> {
+export function applyFeatures(context: Context, work: FeatureWork, record: KeptRecord): void {
   const { attachment, planned, objects, nftables } = work;
   for (const { feature, plan } of planned) {
-    plan.apply?.(context, sandbox.netns, attachment, objects[feature.name] ?? {});
+    plan.apply?.(attachment, objects[feature.name] ?? {});
     if (plan.apply) context.mark(feature.name);
   }
   const { key } = attachment;
@@ -173,27 +151,26 @@ export function applyFeatures(
       ? new Set<Element>()
       : applyElements(context.nft, key, nftables, {
           owners: ownersOnRecord(context, key),
-          noteWaiting: (elements) => noteWaiting(context, key, elements),
+          noteWaiting: (elements) => record.change(waitingOnRecord(elements)),
           refuseToTake: (element) => refuseConnected(context, key, element),
         });
   context.mark('nft');
-  for (const { plan } of planned) plan.settle?.(context, attachment, waiting);
-  return recordWaiting(waiting);
+  for (const { plan } of planned) plan.settle?.(attachment, waiting);
+  if (waiting.size === 0 && record.current.waiting !== undefined) record.change(waitingOnRecord([]));
 }
 
 /** Say what is wrong with an attachment's features, one sentence each. */
 export function checkFeatures(
   context: Context,
-  sandbox: Sandbox,
+  attachment: ConnectedAttachment,
   planned: readonly PlannedFeature[],
-  attachment: Attachment,
 ): string[] {
   const { key } = attachment;
   const guard = guardOfLocalnet(attachment);
   const isOurs = guard && attachment.gateway !== undefined && isLocalnetClaimed(context, attachment.gateway);
   const nftables = nftablesOf(planned, attachment, isOurs ? guard : undefined);
   return [
-    ...planned.flatMap(({ plan }) => plan.check?.(context, sandbox.netns, attachment) ?? []),
+    ...planned.flatMap(({ plan }) => plan.check?.(attachment) ?? []),
     ...(nftables.rulesets.length > 0 ? checkElements(context.nft, key, nftables, ownersOnRecord(context, key)) : []),
   ];
 }
@@ -242,8 +219,8 @@ export function featureRemovals(
         return findSandbox();
       },
       listOthers() {
-        const sandbox = findSandbox();
-        return sandbox ? otherObjects(context, key, name, sandbox, ['complete']) : [];
+        const netns = findSandbox();
+        return netns ? otherObjects(context, { key, sandbox: { netns } }, name, ['complete']) : [];
       },
     };
     return [{ name, remove: () => remove(context, removal) }];

@@ -247,8 +247,9 @@ function judge(host: Context, value: unknown, outcomes: { accepted: number; refu
   const isAccepted = isAnswered(
     () => {
       const config = parseNetworkConfig(stdin);
-      const args = new Map([['K8S_POD_NAMESPACE', 'x']]);
-      const plan = planRequest({ config, key, args, path: ['/nowhere'], stdin }, host);
+      const cniArgs = new Map([['K8S_POD_NAMESPACE', 'x']]);
+      const { env, warn } = host;
+      const plan = planRequest({ config, key, cniArgs, path: ['/nowhere'], env, warn, input: () => stdin }, host);
       plan.steps.objects();
       config.prevResult();
       config.validAttachments();

@@ -22,6 +22,7 @@ import type { AttachmentRecord } from '../attachment/record.ts';
 import type { Context } from './context.ts';
 import { featureLinks, NO_TRACES } from './features.ts';
 import { findIpam } from './ipam/ipam.ts';
+import { sourceOfNetwork } from './plan-source.ts';
 import { removeWithHeirs } from './waiting-elements.ts';
 import { findOwnLinks, type Removal, removalOfRecord, removeAttachment } from './removal.ts';
 
@@ -81,8 +82,7 @@ export async function gc(request: NetworkRequest, context: Context): Promise<voi
     }
   });
   await step(() => {
-    const key = { network: config.name, containerId: '', ifname: '' };
-    const ipam = findIpam({ ...request, key, cniArgs: new Map(), env: context.env, warn: context.warn });
+    const ipam = findIpam(sourceOfNetwork(request, context, { containerId: '', ifname: '' }));
     return ipam?.collect(kept);
   });
   await step(() => removeForsakenFiles(context.runDir, config.name));

@@ -6,8 +6,8 @@ import { isPacked, loadAsset } from '../kernel/packed-library.ts';
 
 /** Scripts by the name of their asset, and what they are imported as when run from source. build.mjs makes the assets. */
 const SOURCES = {
-  'operator.cjs': '../operator/command-line.ts',
-  'foreign-firewall.cjs': '../features/foreign-firewall.ts',
+  'operator.cjs': '../operator/cli/command-line.ts',
+  'foreign-firewall.cjs': '../features/firewall/foreign-firewall.ts',
   'kubernetes-client.cjs': '@kubernetes/client-node',
 } as const;
 

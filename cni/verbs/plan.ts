@@ -4,9 +4,7 @@ import { DEFAULT_MODE, findMode } from '../modes/mode-registry.ts';
 import { selectMode } from '../modes/mode-selection.ts';
 import type { Mode, ModePlan, ModeRequest, Peer } from '../modes/mode.ts';
 import { parseCniArgs } from '../protocol/args.ts';
-import type { AttachmentKey, NetworkConfig } from '../protocol/config.ts';
 import { FieldError } from '../protocol/fields.ts';
-import type { Environment } from '../protocol/request.ts';
 import type { Dns } from '../protocol/result/result.ts';
 import { listAllRecords } from '../attachment/record-store.ts';
 import type { AttachmentRecord } from '../attachment/record.ts';
@@ -14,22 +12,11 @@ import { parseLogPath } from './log/call-log.ts';
 import type { Context } from './context.ts';
 import { type PlannedFeature, planFeatures } from './features.ts';
 import { findIpam, type Ipam } from './ipam/ipam.ts';
+import type { PlanSource } from './plan-source.ts';
 import { isAsRecorded } from './sandbox.ts';
 
 /** NAME_MAX (include/uapi/linux/limits.h). A network's name is ASCII. */
 const MAX_NAME_BYTES = 255;
-
-/** The parts of a request that a plan is made from; STATUS and GC have no attachment and no CNI_ARGS. */
-export interface PlanSource {
-  readonly key: AttachmentKey;
-  readonly config: NetworkConfig;
-  readonly args: ReadonlyMap<string, string>;
-  readonly netns?: string;
-  /** For foreign IPAM plugins; the process's own when absent. */
-  readonly env?: Environment;
-  readonly path: readonly string[];
-  readonly stdin: string;
-}
 
 export interface Plan {
   readonly mode: Mode;
@@ -42,8 +29,8 @@ export interface Plan {
 }
 
 /** Accept or refuse a request. Changes nothing. Throws FieldError or CniError. */
-export function planRequest(source: PlanSource, context: Context): Plan {
-  const { config, key, args } = source;
+export function planRequest(source: PlanSource, { runDir }: Pick<Context, 'runDir'>): Plan {
+  const { key, config, cniArgs, warn } = source;
   if (config.name.length > MAX_NAME_BYTES) {
     throw new FieldError('name', `must be of at most ${MAX_NAME_BYTES} characters, since it names a directory`);
   }
@@ -54,20 +41,18 @@ export function planRequest(source: PlanSource, context: Context): Plan {
     );
   }
   parseLogPath(config.fields);
-  const selected = selectMode(config, args);
+  const selected = selectMode(config, cniArgs);
   const mode = findMode(selected.mode) ?? DEFAULT_MODE;
   // A configuration may serve several modes: what is there for one of them is not for the others.
-  const ipam = mode.hasOwnInterface
-    ? findIpam({ ...source, cniArgs: args, env: source.env ?? context.env, warn: context.warn })
-    : undefined;
+  const ipam = mode.hasOwnInterface ? findIpam(source) : undefined;
   const request: ModeRequest = {
     key,
     config,
-    cniArgs: args,
+    cniArgs,
     hasIpam: ipam !== undefined,
     selected,
     findPeers: (which) =>
-      listAllRecords(context.runDir)
+      listAllRecords(runDir)
         // One that is being added has no addresses yet: who shared it now would report none.
         .filter(({ state }) => state === 'complete')
         .map(peerOf)
@@ -77,10 +62,10 @@ export function planRequest(source: PlanSource, context: Context): Plan {
   const features = planFeatures({
     key,
     config,
-    cniArgs: args,
+    cniArgs,
     mode: mode.name,
     hasOwnInterface: mode.hasOwnInterface,
-    warn: context.warn,
+    warn,
   });
   return { mode, steps, ipam, features, dns: { configured: config.dns, requested: config.requestedDns } };
 }

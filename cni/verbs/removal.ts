@@ -11,15 +11,14 @@ import { UnsafeDirectoryError } from '../kernel/directory.ts';
 import { disableBridgePort } from '../kernel/rtnetlink/link/bridge-port.ts';
 import { findLink, findLinks, type Link, listLinks } from '../kernel/rtnetlink/link/link.ts';
 import { deleteLinks } from '../kernel/rtnetlink/link/link-group.ts';
-import { identityAt, identityOf, openOwnNetns } from '../kernel/netns.ts';
+import { identityAt } from '../kernel/netns.ts';
 import { hostInterfaceName, wholeHostInterfaceAlias, ownerComment } from '../attachment/marks.ts';
 import { DEFAULT_MODE, findMode } from '../modes/mode-registry.ts';
 import { selectMode } from '../modes/mode-selection.ts';
-import type { Mode, OwnLink } from '../modes/mode.ts';
-import type { AttachmentObjects, Sandbox } from '../attachment/attachment.ts';
-import { parseCniArgs } from '../protocol/args.ts';
-import { type AttachmentKey, type NetworkConfig, parseNetworkConfig } from '../protocol/config.ts';
-import type { AttachmentRequest, Environment } from '../protocol/request.ts';
+import type { Mode } from '../modes/mode.ts';
+import type { AttachmentObjects, Sandbox, OwnLink } from '../attachment/attachment.ts';
+import type { AttachmentKey, NetworkConfig } from '../protocol/config.ts';
+import type { AttachmentRequest } from '../protocol/request.ts';
 import type { Result } from '../protocol/result/result.ts';
 import { keyOf } from '../attachment/key.ts';
 import { deleteRecord, listAllRecords } from '../attachment/record-store.ts';
@@ -28,6 +27,7 @@ import type { Context } from './context.ts';
 import { findSandbox, openRecordedSandbox, SandboxOnDemand } from './sandbox.ts';
 import { type FeatureTraces, featureLinks, featureRemovals, removeOwnElements, tracesOfRecord } from './features.ts';
 import { findIpam, type Ipam } from './ipam/ipam.ts';
+import { sourceOfRecord, sourceOfRequest } from './plan-source.ts';
 
 /** Everything there is to remove of one attachment. */
 export interface Removal {
@@ -49,25 +49,15 @@ export interface Removal {
 
 /** What a record says is there. `path`: where a foreign IPAM plugin is looked for, the runtime's CNI_PATH of today. */
 export function removalOfRecord(record: AttachmentRecord, context: Context, path: readonly string[]): Removal {
-  const stdin = JSON.stringify(record.config);
-  const config = parseNetworkConfig(stdin);
-  const key = { network: record.network, containerId: record.containerId, ifname: record.ifname };
-  const env: Environment = {
-    ...context.env,
-    CNI_CONTAINERID: record.containerId,
-    CNI_IFNAME: record.ifname,
-    CNI_NETNS: record.netns,
-    CNI_ARGS: record.cniArgs,
-  };
+  const { network, containerId, ifname } = record;
+  const key = { network, containerId, ifname };
   return {
     key,
     modes: [findMode(record.mode) ?? DEFAULT_MODE],
     objects: record.objects,
     netnsPath: record.netns,
     features: tracesOf(record, key, context),
-    ipam: attempt(context, () =>
-      findIpam({ key, config, cniArgs: parseCniArgs(record.cniArgs), path, env, stdin, warn: context.warn }),
-    ),
+    ipam: attempt(context, () => findIpam(sourceOfRecord(record, context, path))),
     findOtherIpam: () => undefined,
     reported: [],
     // A shared one is not the container's own, and nothing in it was changed.
@@ -129,28 +119,19 @@ function modeOfRequest(request: AttachmentRequest, context: Context): Mode {
 
 /** The IPAM of the request's own configuration. */
 export function findRequestIpam(request: AttachmentRequest, context: Context): Ipam | undefined {
-  return attempt(context, () =>
-    findIpam({ ...request, key: keyOf(request), cniArgs: request.args, env: context.env, warn: context.warn }),
-  );
+  return attempt(context, () => findIpam(sourceOfRequest(request, context)));
 }
 
-/** A mount of ours without a record: one that shows the host's namespace in host mode, a container's on record in container mode. */
+/** A mount of podlink's without a record. */
 function sharedObjects(request: AttachmentRequest, context: Context, mode: Mode): AttachmentObjects {
+  if (!mode.mayHaveMounted) return {};
   const shown = attempt(context, () => identityAt(request.netns));
-  if (shown === undefined || mode.name === 'none') return {};
-  const isShared =
-    mode.name === 'host'
-      ? shown === ownIdentity()
-      : attempt(context, () => listAllRecords(context.runDir))?.some(
-          ({ netnsIdentity, netns }) => netnsIdentity === shown && netns !== request.netns,
-        );
-  return isShared ? { sharedNetns: shown } : {};
-}
-
-function ownIdentity(): string {
-  const own = openOwnNetns();
-  own.close();
-  return identityOf(own);
+  if (shown === undefined) return {};
+  const isOnRecord = (): boolean =>
+    attempt(context, () => listAllRecords(context.runDir))?.some(
+      ({ netnsIdentity, netns }) => netnsIdentity === shown && netns !== request.netns,
+    ) ?? false;
+  return mode.mayHaveMounted(shown, isOnRecord) ? { sharedNetns: shown } : {};
 }
 
 /** prevResult if there is one that can be read: a torn cache of the runtime's (containernetworking/cni#1055) is no reason to fail. */
@@ -236,16 +217,15 @@ export interface OwnLinks {
 export function findOwnLinks(context: Context, { key, modes, objects, features }: Removal): OwnLinks {
   const ofMode = modes.flatMap((mode) => mode.links(key, objects));
   const ofFeatures = featureLinks(key, features);
-  const found = findLinks(
-    context.route,
-    [...ofMode, ...ofFeatures].map(({ name }) => name),
-  );
-  const own = (links: readonly OwnLink[], from: number): Link[] =>
-    links.flatMap(({ kind, alias }, i) => {
-      const link = found[from + i];
-      return link?.kind === kind && (alias === undefined || link.alias === alias) ? [link] : [];
+  const names = [...ofMode, ...ofFeatures].map(({ name }) => name);
+  const links = findLinks(context.route, names);
+  const found = new Map(names.map((name, i) => [name, links[i]]));
+  const own = (wanted: readonly OwnLink[]): Link[] =>
+    wanted.flatMap(({ name, kind, alias }) => {
+      const link = found.get(name);
+      return link && link.kind === kind && (alias === undefined || link.alias === alias) ? [link] : [];
     });
-  return { ofMode: own(ofMode, 0), ofFeatures: own(ofFeatures, ofMode.length) };
+  return { ofMode: own(ofMode), ofFeatures: own(ofFeatures) };
 }
 
 async function releaseAddresses({ ipam, findOtherIpam }: Removal, context: Context): Promise<void> {

@@ -4,17 +4,21 @@
 // themselves (https://github.com/containernetworking/cni/issues/778). It works from the records alone, and changes only
 // attachments that have something wrong.
 
-import { restoreRulesets } from '../features/elements/owned-elements.ts';
-import type { Sandbox } from '../attachment/attachment.ts';
+import { type Attachment, interfaceOf } from '../attachment/attachment.ts';
+import { joinElements, KeptRecord } from '../attachment/kept-record.ts';
+import { lockAttachment } from '../attachment/lock.ts';
+import { ownerComment } from '../attachment/marks.ts';
+import type { AttachmentRecord } from '../attachment/record.ts';
+import { findRecord } from '../attachment/record-store.ts';
+import { NO_UNDO } from '../attachment/undo-stack.ts';
+import { findElements, restoreRulesets } from '../features/elements/owned-elements.ts';
+import { recordElement } from '../features/elements/recorded-element.ts';
+import { ALL_RULESETS } from '../features/feature-registry.ts';
 import { CniError } from '../protocol/errors.ts';
 import { ipsOf, type Result } from '../protocol/result/result.ts';
-import { findRecord } from '../attachment/record-store.ts';
-import { lockAttachment } from '../attachment/lock.ts';
-import type { AttachmentRecord } from '../attachment/record.ts';
-import { findProblems } from './check.ts';
+import { findProblems, findProblemsOnRecord } from './check.ts';
 import type { Context } from './context.ts';
-import { applyFeatures, describeAttachment, prepareFeatures, recordOf } from './features.ts';
-import { changeRecord, recordFoundElements, recordWork } from './record-change.ts';
+import { applyFeatures, prepareFeatures, recordOf } from './features.ts';
 import { planOfRecord, type RecordedPlan } from './recorded-plan.ts';
 import { removalOfRecord, removeAttachment } from './removal.ts';
 import { closeSandbox, openRecordedSandbox } from './sandbox.ts';
@@ -86,11 +90,12 @@ async function repairComplete(record: AttachmentRecord, context: Context, path: 
     return { record, outcome: 'failed', found: [gone], left: [gone] };
   }
   try {
-    const { key, plan, expected } = planOfRecord(record, context, path);
-    const found = await findProblems(context, key, plan, sandbox, expected);
+    const recorded = planOfRecord(record, context, path);
+    const attachment = { key: recorded.key, host: context, sandbox, objects: record.objects, undo: NO_UNDO };
+    const found = await findProblems(context, attachment, recorded.plan, recorded);
     if (found.length === 0) return { record, outcome: 'sound', found, left: [] };
-    const { repaired, refusals } = makeAgain(context, { key, plan, expected }, sandbox, record);
-    const left = [...refusals, ...(await findProblems(context, key, plan, sandbox, repaired))];
+    const { repaired, refusals } = makeAgain(context, attachment, recorded, new KeptRecord(context.runDir, record));
+    const left = [...refusals, ...(await findProblems(context, attachment, recorded.plan, { expected: repaired }))];
     return { record, outcome: left.length === 0 ? 'repaired' : 'failed', found, left };
   } finally {
     closeSandbox(sandbox);
@@ -103,30 +108,26 @@ async function repairComplete(record: AttachmentRecord, context: Context, path: 
  */
 function makeAgain(
   context: Context,
+  attachment: Attachment,
   { plan: { steps, features }, expected }: RecordedPlan,
-  sandbox: Sandbox,
-  record: AttachmentRecord,
+  record: KeptRecord,
 ): { repaired: Result; refusals: string[] } {
-  let current = record;
   let repaired = expected;
   const attempts = [
     () => {
-      const made = steps.repair?.(context, sandbox, expected);
+      const made = steps.repair?.(attachment, expected);
       if (!made) return;
       repaired = { ...expected, interfaces: [...made.interfaces] };
-      current = changeRecord(context, current, { result: repaired });
+      record.change({ result: repaired });
     },
     () => {
-      const attachment = describeAttachment(record, record.objects, {
-        ...repaired,
-        ips: ipsOf(repaired, record.ifname),
-      });
-      const work = prepareFeatures(context, sandbox, features, attachment);
+      const { key, objects } = attachment;
+      const own = interfaceOf(key, objects, { ...repaired, ips: ipsOf(repaired, key.ifname) });
+      const work = prepareFeatures(context, { ...attachment, ...own }, features);
       restoreRulesets(context.nft, work.nftables.rulesets);
-      current = recordWork(context, recordFoundElements(context, current), recordOf(work));
-      const { waiting: _, ...others } = current;
-      const made = applyFeatures(context, sandbox, { ...work, objects: current.features });
-      if (current.waiting !== undefined || made.waiting !== undefined) changeRecord(context, others, made);
+      addFoundElements(context, record);
+      record.add(recordOf(work));
+      applyFeatures(context, { ...work, objects: record.current.features }, record);
     },
   ];
   const refusals = attempts.flatMap((attempt) => {
@@ -140,6 +141,17 @@ function makeAgain(
   return { repaired, refusals };
 }
 
+/**
+ * Put on record every element in nftables that has its owner's comment. A record of version 0.1.0 may lack some of them;
+ * one that says that it has all is left as it is, since to look for them takes longer the more attachments there are.
+ */
+function addFoundElements(context: Context, record: KeptRecord): void {
+  const { current } = record;
+  if (current.hasAllElements) return;
+  const found = findElements(context.nft, ALL_RULESETS, ownerComment(current)).map(recordElement);
+  record.change({ elements: joinElements(current.elements, found), hasAllElements: true });
+}
+
 /** Whether what was repaired, or was sound, still is. */
 async function lookAgain(repair: Repair, context: Context, path: readonly string[]): Promise<Repair> {
   if (repair.outcome !== 'repaired' && repair.outcome !== 'sound') return repair;
@@ -151,21 +163,6 @@ async function lookAgain(repair: Repair, context: Context, path: readonly string
     return left.length === 0 ? repair : { ...repair, outcome: 'failed', left };
   } catch (error) {
     return { ...repair, outcome: 'failed', left: [messageOf(error)] };
-  }
-}
-
-async function findProblemsOnRecord(
-  record: AttachmentRecord,
-  context: Context,
-  path: readonly string[],
-): Promise<string[]> {
-  const sandbox = openRecordedSandbox(record);
-  if (!sandbox) return [`its network namespace ${record.netns} is gone, or another is at this path`];
-  try {
-    const { key, plan, expected } = planOfRecord(record, context, path);
-    return await findProblems(context, key, plan, sandbox, expected);
-  } finally {
-    closeSandbox(sandbox);
   }
 }
 

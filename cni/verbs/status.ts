@@ -12,6 +12,7 @@ import type { NetworkRequest } from '../protocol/request.ts';
 import { ensureRecordsWritable } from '../attachment/record-store.ts';
 import type { Context } from './context.ts';
 import { planRequest } from './plan.ts';
+import { sourceOfNetwork } from './plan-source.ts';
 
 /** Stand-in for the attachment that an ADD would be about: only the configuration is judged. */
 const NOBODY = { containerId: 'status', ifname: 'eth0' };
@@ -19,9 +20,8 @@ const NOBODY = { containerId: 'status', ifname: 'eth0' };
 /** Throws FieldError or CniError 7 for a configuration that no ADD could use, CniError 50 when an ADD would fail now. */
 export async function status(request: NetworkRequest, context: Context): Promise<void> {
   const { config } = request;
-  const key = { network: config.name, ...NOBODY };
   refuseUnservedProtection(config.fields);
-  const { steps, ipam, features } = planRequest({ ...request, key, args: new Map() }, context);
+  const { steps, ipam, features } = planRequest(sourceOfNetwork(request, context, NOBODY), context);
   await asUnavailable(config.name, async () => {
     // IPAM first, since it is what may have something against the configuration yet. It is not asked to prepare an ADD:
     // that comes with ranges of the runtime's, of which STATUS is told nothing.

@@ -15,23 +15,14 @@ import { isErrno } from '../kernel/errno.ts';
 import type { Element } from '../kernel/nftables/element.ts';
 import { replaceRulesets } from '../kernel/nftables/ruleset.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
-import { findRecord, listWaiting } from '../attachment/record-store.ts';
+import { KeptRecord, type RecordChanges } from '../attachment/kept-record.ts';
+import { listWaiting } from '../attachment/record-store.ts';
 import type { AttachmentRecord } from '../attachment/record.ts';
 import type { Context } from './context.ts';
-import { changeRecord } from './record-change.ts';
 
-/** Make the part of a record that says which elements wait; nothing for none. */
-export function recordWaiting(waiting: Iterable<Element>): Pick<AttachmentRecord, 'waiting'> {
-  const elements = Array.from(waiting, recordElement);
-  return elements.length > 0 ? { waiting: elements } : {};
-}
-
-/** Put on an attachment's record which of its elements wait. Call with the attachment locked. */
-export function noteWaiting(context: Context, key: AttachmentKey, waiting: readonly Element[]): void {
-  const record = findRecord(context.runDir, key);
-  if (!record) return;
-  const { waiting: _, ...others } = record;
-  changeRecord(context, others, recordWaiting(waiting));
+/** Make the change to a record that says which elements wait. */
+export function waitingOnRecord(waiting: readonly Element[]): RecordChanges {
+  return { waiting: waiting.length > 0 ? waiting.map(recordElement) : undefined };
 }
 
 /** Have an attachment that is about to be removed wait no more. Call with the attachment locked. */
@@ -41,7 +32,7 @@ export function stopWaiting(context: Context, { network, containerId, ifname }: 
   );
   if (!record) return;
   try {
-    noteWaiting(context, record, []);
+    new KeptRecord(context.runDir, record).change(waitingOnRecord([]));
   } catch (error) {
     // The record cannot be deleted either, then, and is an error in a moment.
     if (!isErrno(error, 'EROFS', 'ENOSPC', 'EDQUOT', 'EACCES', 'EPERM')) throw error;

@@ -62,19 +62,49 @@ interface FileSettings {
   readonly timeoutMs: number;
 }
 
+/** The test files that run now, by the leader of their process group. */
+const groups = new Set<number | undefined>();
+
+function killProcessGroup(leader: number | undefined): void {
+  if (leader === undefined) return;
+  try {
+    process.kill(-leader, 'SIGKILL');
+  } catch {
+    // It has ended, and nothing of it is left.
+  }
+}
+
+/** A terminal's Ctrl-C reaches this process alone: test files are in groups of their own. */
+function endOnSignal(signal: 'SIGINT' | 'SIGTERM'): void {
+  process.once(signal, () => {
+    for (const leader of groups) killProcessGroup(leader);
+    process.kill(process.pid, signal);
+  });
+}
+
 function runFile(file: string, { env, timeoutMs }: FileSettings): Promise<Ending> {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, [file], { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe'] });
+    // A process group of its own: what the file has started ends with it, and does not hold its output open.
+    const child = spawn(process.execPath, [file], {
+      cwd: ROOT,
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+    });
+    const killGroup = (): void => killProcessGroup(child.pid);
+    groups.add(child.pid);
     let output = '';
     const collect = (chunk: string): void => {
       output += chunk;
     };
     child.stdout.setEncoding('utf8').on('data', collect);
     child.stderr.setEncoding('utf8').on('data', collect);
-    const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
+    const timer = setTimeout(killGroup, timeoutMs);
+    child.on('exit', killGroup);
     child.on('error', (error) => collect(String(error)));
     child.on('close', (exitCode, signal) => {
       clearTimeout(timer);
+      groups.delete(child.pid);
       resolve({ exitCode, signal, output });
     });
   });
@@ -136,6 +166,8 @@ function tallyLeaks(differences: readonly string[]): Tally {
 }
 
 async function main(): Promise<void> {
+  endOnSignal('SIGINT');
+  endOnSignal('SIGTERM');
   const options = parseOptions(process.argv.slice(2));
   const mark = `${process.pid}-${Date.now()}`;
   const env = {

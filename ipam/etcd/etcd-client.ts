@@ -169,7 +169,7 @@ export function connectGateway({ endpoints, timeoutMs, limitMs, tls }: GatewaySe
   const ask = async (endpoint: string, path: string, body: object): Promise<Record<string, unknown>> => {
     const left = deadline === undefined ? timeoutMs : Math.min(timeoutMs, deadline - Date.now());
     if (left <= 0) throw new Error('no time left to ask it');
-    const { status, text } = await post(endpoint, path, JSON.stringify(body), agents, { timeoutMs: left, tls });
+    const { status, text } = await post({ endpoint, path }, JSON.stringify(body), agents, { timeoutMs: left, tls });
     return parseAnswer(status, text);
   };
   const askAll = async (path: string, body: object): Promise<Record<string, unknown>> => {
@@ -235,8 +235,7 @@ function parseAnswer(status: number, text: string): Record<string, unknown> {
 type PostSettings = Pick<GatewaySettings, 'timeoutMs' | 'tls'>;
 
 function post(
-  endpoint: string,
-  path: string,
+  { endpoint, path }: { readonly endpoint: string; readonly path: string },
   body: string,
   agents: Map<string, Agent>,
   { timeoutMs, tls }: PostSettings,

@@ -61,8 +61,7 @@ export function checkRoot(
 /** Say what is wrong with the way from what a link receives to the ifb, and with the limit there. */
 export function checkEgress(
   route: NetlinkConnection,
-  link: QueueLink,
-  ifbName: string,
+  { link, ifbName }: { readonly link: QueueLink; readonly ifbName: string },
   shape: BandwidthShape,
   subnets: Subnets,
 ): string[] {

@@ -93,7 +93,7 @@ export function rootOperations(
   const { limitBytes } = shape;
   return [
     addQdisc(link, TC_H_ROOT, ROOT_HANDLE, { kind: 'htb', defaultClass: defaultClassOf(subnets) }),
-    addHtbClass(link, ROOT_HANDLE, SHAPED_CLASS, shape, tickNs()),
+    addHtbClass(link, { parent: ROOT_HANDLE, handle: SHAPED_CLASS }, shape, tickNs()),
     addQdisc(link, SHAPED_CLASS, LEAF_HANDLE, { kind: 'bfifo', limitBytes }),
     ...ingressFilters(subnets).map((filter) => addFilter(link, ROOT_HANDLE, filter)),
   ];

@@ -9,13 +9,15 @@ import { CniError } from '../../protocol/errors.ts';
 import { ifbAlias, ifbMac, ifbName } from '../../attachment/marks.ts';
 import { defaultClassOf, egressFilters, ingressFilters } from './bandwidth-queues.ts';
 import { bandwidthFeature } from './bandwidth.ts';
-import type { Attachment, FeaturePlan } from '../feature.ts';
+import type { AttachedInterface } from '../../attachment/attachment.ts';
+import type { FeaturePlan } from '../feature.ts';
+import { connected } from '../testing/connected.ts';
 
 const test = suite('bandwidth');
 
 const KEY = { network: 'pods', containerId: 'c1', ifname: 'eth0' };
 const IFB = ifbName(KEY);
-const ATTACHMENT: Attachment = {
+const ATTACHMENT: AttachedInterface = {
   key: KEY,
   bridge: 'cni0',
   gateway: 'cni0',
@@ -97,9 +99,9 @@ function apply(steps: FeaturePlan | undefined, transport: FakeTransport): string
     runDir: '',
     warn: (message: string) => warnings.push(message),
   };
-  const sandbox = { path: '', fd: -1, device: 0n, inode: 0n, close: () => undefined };
-  const objects = steps?.objects?.(host, sandbox, ATTACHMENT) ?? {};
-  steps?.apply?.(host, sandbox, ATTACHMENT, objects);
+  const attachment = connected(ATTACHMENT, host);
+  const objects = steps?.objects?.(attachment) ?? {};
+  steps?.apply?.(attachment, objects);
   return warnings;
 }
 
@@ -118,13 +120,12 @@ test('plan() discards limits where the container has no interface, and says so o
 
 test('objects() names the ifb if there will be one', () => {
   const host = { route: new NetlinkConnection(new FakeTransport()), runDir: '', warn: () => undefined };
-  const sandbox = { path: '', fd: -1, device: 0n, inode: 0n, close: () => undefined };
-  const objects = (keys: object): object | undefined => plan(keys).steps?.objects?.(host, sandbox, ATTACHMENT);
+  const objects = (keys: object): object | undefined => plan(keys).steps?.objects?.(connected(ATTACHMENT, host));
   assert.equal(objects({ egressRate: 8000 }), { ifb: IFB });
   assert.equal(objects({ ingressRate: 8000 }), {});
   const { steps } = plan({ ingressRate: 8000 });
   const without = { ...ATTACHMENT, hostInterface: undefined };
-  const error = thrownOf(CniError, () => steps?.objects?.(host, sandbox, without));
+  const error = thrownOf(CniError, () => steps?.objects?.(connected(without, host)));
   assert.equal(
     [error.code, error.message],
     [2, 'Unsupported in mode "bridge": bandwidth limits, which need a veth pair'],

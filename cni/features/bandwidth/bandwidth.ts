@@ -9,7 +9,6 @@ import { quietIfb } from '../../kernel/rtnetlink/link/ifb.ts';
 import type { Operation } from '../../kernel/netlink/connection.ts';
 import { findLink, linkChange } from '../../kernel/rtnetlink/link/link.ts';
 import { nanosecondsPerTick } from '../../kernel/rtnetlink/traffic/packet-clock.ts';
-import type { AttachmentKey } from '../../protocol/config.ts';
 import { CniError, ERR_KERNEL_REFUSED, ERR_UNSUPPORTED_FIELD } from '../../protocol/errors.ts';
 import { checkEgress, checkRoot } from './bandwidth-check.ts';
 import { type BandwidthConfig, type BandwidthLimit, parseBandwidth } from './bandwidth-config.ts';
@@ -18,7 +17,8 @@ import { ifbAlias, ifbName } from '../../attachment/marks.ts';
 import { NO_SUBNETS, redirectOperations, rootOperations } from './bandwidth-queues.ts';
 import { completeQueues, type WantedQueues } from './bandwidth-repair.ts';
 import { type BandwidthShape, shapeOf } from './bandwidth-shape.ts';
-import type { Attachment, Feature, FeatureHost } from '../feature.ts';
+import type { AttachedInterface, ConnectedAttachment } from '../../attachment/attachment.ts';
+import type { Feature, FeatureHost } from '../feature.ts';
 
 export const bandwidthFeature: Feature = {
   name: 'bandwidth',
@@ -35,12 +35,12 @@ export const bandwidthFeature: Feature = {
       return undefined;
     }
     return {
-      objects: (_host, _sandbox, attachment) => {
+      objects: (attachment) => {
         hostInterfaceOf(attachment, mode);
         return limits.egress ? { ifb: ifbName(key) } : {};
       },
-      apply: (host, _sandbox, attachment) => limit(host, key, hostInterfaceOf(attachment, mode), limits),
-      check: (host, _sandbox, attachment) => checkLimits(host, key, hostInterfaceOf(attachment, mode), limits),
+      apply: (attachment) => limit(attachment, hostInterfaceOf(attachment, mode), limits),
+      check: (attachment) => checkLimits(attachment, hostInterfaceOf(attachment, mode), limits),
     };
   },
 
@@ -55,7 +55,7 @@ export const bandwidthFeature: Feature = {
   },
 };
 
-function limit(host: FeatureHost, key: AttachmentKey, hostInterface: string, config: BandwidthConfig): void {
+function limit({ host, key }: ConnectedAttachment, hostInterface: string, config: BandwidthConfig): void {
   const hostEnd = findLink(host.route, hostInterface);
   if (!hostEnd) {
     throw new CniError(ERR_KERNEL_REFUSED, `Cannot limit the bandwidth of "${hostInterface}": the interface is gone`);
@@ -100,7 +100,7 @@ function queueOperations({ route }: FeatureHost, wanted: WantedQueues): Operatio
   return operations;
 }
 
-function checkLimits(host: FeatureHost, key: AttachmentKey, hostInterface: string, limits: BandwidthConfig): string[] {
+function checkLimits({ host, key }: ConnectedAttachment, hostInterface: string, limits: BandwidthConfig): string[] {
   const { route } = host;
   const { ingress, egress } = limits;
   const hostEnd = findLink(route, hostInterface);
@@ -109,12 +109,12 @@ function checkLimits(host: FeatureHost, key: AttachmentKey, hostInterface: strin
   const shape = (limit: BandwidthLimit): BandwidthShape => shapeOf(limit, hostEnd.mtu, () => undefined);
   return [
     ...(ingress ? checkRoot(route, hostEnd, shape(ingress), limits) : []),
-    ...(egress ? checkEgress(route, hostEnd, ifbName(key), shape(egress), limits) : []),
+    ...(egress ? checkEgress(route, { link: hostEnd, ifbName: ifbName(key) }, shape(egress), limits) : []),
   ];
 }
 
 /** Throws CniError 2 in a mode whose interfaces have no other end on the host. */
-function hostInterfaceOf({ hostInterface }: Attachment, mode: string): string {
+function hostInterfaceOf({ hostInterface }: AttachedInterface, mode: string): string {
   if (hostInterface !== undefined) return hostInterface;
   throw new CniError(ERR_UNSUPPORTED_FIELD, `Unsupported in mode "${mode}": bandwidth limits, which need a veth pair`);
 }

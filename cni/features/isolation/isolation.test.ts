@@ -2,14 +2,15 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { describeElement } from '../../kernel/nftables/element.ts';
 import { parseNetworkConfig } from '../../protocol/config.ts';
-import type { Attachment, Feature, NftablesState } from '../feature.ts';
+import type { AttachedInterface } from '../../attachment/attachment.ts';
+import type { Feature, NftablesState } from '../feature.ts';
 import { isolationFeature } from './isolation.ts';
 import { ISOLATION_RULESET } from './isolation-ruleset.ts';
 import { macspoofFeature } from './macspoof.ts';
 import { MACSPOOF_RULESET } from './macspoof-ruleset.ts';
 
 const test = suite('isolation');
-const ATTACHMENT: Attachment = {
+const ATTACHMENT: AttachedInterface = {
   key: { network: 'pods', containerId: 'c1', ifname: 'eth0' },
   bridge: 'cni0',
   gateway: 'cni0',

@@ -17,7 +17,8 @@ import type { Element } from '../../kernel/nftables/element.ts';
 import { encodeInterfaceName, encodeKey } from '../../kernel/nftables/key.ts';
 import type { NamedSet } from '../../kernel/nftables/set.ts';
 import { FieldError, type Fields } from '../../protocol/fields.ts';
-import type { Attachment, Feature, FeatureRequest } from '../feature.ts';
+import type { AttachedInterface } from '../../attachment/attachment.ts';
+import type { Feature, FeatureRequest } from '../feature.ts';
 import { INTERNAL_MACS, ISOLATION_RULESET, ISOLATION_V4, ISOLATION_V6 } from './isolation-ruleset.ts';
 
 export interface Isolation {
@@ -69,7 +70,7 @@ function warnOfFutility({ config, warn }: FeatureRequest): void {
 }
 
 /** The elements of an attachment. Throws TypeError for one that is on no bridge. */
-export function isolationElements(attachment: Attachment, { withoutIcc, internal }: Isolation): Element[] {
+export function isolationElements(attachment: AttachedInterface, { withoutIcc, internal }: Isolation): Element[] {
   const { mac, addresses } = attachment;
   if (attachment.gateway === undefined || mac === undefined) {
     throw new TypeError('Cannot isolate an attachment without a bridge');

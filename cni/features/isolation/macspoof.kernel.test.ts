@@ -13,6 +13,7 @@ import { macspoofElements, macspoofFeature } from './macspoof.ts';
 import { MACSPOOF_RULESET } from './macspoof-ruleset.ts';
 import { applyElements, checkElements, ownedBy, removeElements } from '../elements/owned-elements.ts';
 import { type Machine, PODS, withWorld, type World } from '../testing/bridged-world.ts';
+import { connected } from '../testing/connected.ts';
 
 const test = suite('macspoof in the kernel');
 
@@ -29,10 +30,10 @@ function check(world: World): void {
   });
   const sandbox = openNetns(`/run/netns/${world.a.name}`);
   try {
-    const host = { route: world.route, runDir: '', warn: () => undefined };
-    assert.is(plan?.check?.(host, sandbox, attachment).length, 1);
-    plan?.apply?.(host, sandbox, attachment, {});
-    assert.equal(plan?.check?.(host, sandbox, attachment), []);
+    const made = connected(attachment, { route: world.route, runDir: '', warn: () => undefined }, sandbox);
+    assert.is(plan?.check?.(made).length, 1);
+    plan?.apply?.(made, {});
+    assert.equal(plan?.check?.(made), []);
   } finally {
     sandbox.close();
   }

@@ -9,7 +9,8 @@ import type { Element } from '../../kernel/nftables/element.ts';
 import { encodeInterfaceName, encodeKey } from '../../kernel/nftables/key.ts';
 import { hasLinkLocalLearning, setLinkLocalLearning } from '../../kernel/rtnetlink/link/bridge-learning.ts';
 import { findLink } from '../../kernel/rtnetlink/link/link.ts';
-import type { Attachment, Feature } from '../feature.ts';
+import type { AttachedInterface } from '../../attachment/attachment.ts';
+import type { Feature } from '../feature.ts';
 import { parseIsolation, requireBridgeMode } from './isolation.ts';
 import { MACSPOOF_MACS, MACSPOOF_PORTS, MACSPOOF_RULESET } from './macspoof-ruleset.ts';
 
@@ -23,12 +24,12 @@ export const macspoofFeature: Feature = {
     if (!request.hasOwnInterface || !(isAskedFor || internal)) return undefined;
     requireBridgeMode(request, isAskedFor ? 'macspoofchk' : 'internal');
     return {
-      apply: ({ route }, _, { bridge }) => {
-        const link = findLink(route, bridge ?? '');
-        if (link && hasLinkLocalLearning(link)) setLinkLocalLearning(route, link, false);
+      apply: ({ host, bridge }) => {
+        const link = findLink(host.route, bridge ?? '');
+        if (link && hasLinkLocalLearning(link)) setLinkLocalLearning(host.route, link, false);
       },
-      check: ({ route }, _, { bridge }) => {
-        const link = findLink(route, bridge ?? '');
+      check: ({ host, bridge }) => {
+        const link = findLink(host.route, bridge ?? '');
         return link && hasLinkLocalLearning(link)
           ? [`bridge "${link.name}" learns MAC addresses from link-local frames, which pass by "macspoofchk"`]
           : [];
@@ -39,7 +40,7 @@ export const macspoofFeature: Feature = {
 };
 
 /** The elements of an attachment. Throws TypeError for one that is on no bridge. */
-export function macspoofElements({ hostInterface, mac }: Attachment): Element[] {
+export function macspoofElements({ hostInterface, mac }: AttachedInterface): Element[] {
   if (hostInterface === undefined || mac === undefined) {
     throw new TypeError('Cannot check the MAC of an attachment without a port');
   }

@@ -8,13 +8,13 @@ import { checkRuleset, hasAllRules } from '../../kernel/nftables/ruleset.ts';
 import { findLink } from '../../kernel/rtnetlink/link/link.ts';
 import { bridgedGatewayElements } from './bridged-gateway.ts';
 import { BRIDGED_GATEWAY_RULESET } from './bridged-gateway-ruleset.ts';
-import type { Attachment } from '../feature.ts';
+import type { AttachedInterface } from '../../attachment/attachment.ts';
 import { applyElements, checkElements, ownedBy, removeElements } from '../elements/owned-elements.ts';
 import { addressesOf, OUTSIDE, withWorld, type World } from '../testing/bridged-world.ts';
 
 const test = suite('bridged gateway in the kernel');
 
-function attachmentOf({ route, attachment }: World): Attachment {
+function attachmentOf({ route, attachment }: World): AttachedInterface {
   const gateway = findLink(route, 'br0');
   if (!gateway) throw new Error('no bridge');
   return { ...attachment('a'), gatewayMac: gateway.mac };

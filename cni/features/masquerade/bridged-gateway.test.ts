@@ -3,10 +3,10 @@ import * as assert from 'uvu/assert';
 import { describeElement } from '../../kernel/nftables/element.ts';
 import { parseNetworkConfig } from '../../protocol/config.ts';
 import { bridgedGatewayFeature } from './bridged-gateway.ts';
-import type { Attachment } from '../feature.ts';
+import type { AttachedInterface } from '../../attachment/attachment.ts';
 
 const test = suite('bridged gateway');
-const ATTACHMENT: Attachment = {
+const ATTACHMENT: AttachedInterface = {
   key: { network: 'pods', containerId: 'c1', ifname: 'eth0' },
   bridge: 'cni0',
   gateway: 'cni0.100',

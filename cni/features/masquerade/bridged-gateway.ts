@@ -6,7 +6,8 @@ import { encodeMac } from '../../kernel/netlink/address-bytes.ts';
 import type { Element } from '../../kernel/nftables/element.ts';
 import { encodeInterfaceName, encodeKey } from '../../kernel/nftables/key.ts';
 import { BRIDGED_GATEWAY, BRIDGED_GATEWAY_RULESET } from './bridged-gateway-ruleset.ts';
-import type { Attachment, Feature } from '../feature.ts';
+import type { AttachedInterface } from '../../attachment/attachment.ts';
+import type { Feature } from '../feature.ts';
 
 const MAX_VLAN_ID = 4094;
 
@@ -27,7 +28,7 @@ export const bridgedGatewayFeature: Feature = {
 };
 
 /** The elements of an attachment; none when an address is not known. */
-export function bridgedGatewayElements({ bridge, mac, gatewayMac }: Attachment): Element[] {
+export function bridgedGatewayElements({ bridge, mac, gatewayMac }: AttachedInterface): Element[] {
   if (bridge === undefined || mac === undefined || gatewayMac === undefined) return [];
   const fields = [encodeInterfaceName(bridge), encodeMac(mac), encodeMac(gatewayMac)];
   return [{ set: BRIDGED_GATEWAY, key: encodeKey(BRIDGED_GATEWAY.key, fields) }];

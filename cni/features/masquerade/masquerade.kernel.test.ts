@@ -227,10 +227,10 @@ test('adding and removing 500 attachments leaves no element', (world) => {
 function contender(i: number): string {
   return `
     import { readFileSync } from 'node:fs';
-    import { openNftables } from '${import.meta.resolve('../kernel/nftables/connection.ts')}';
+    import { openNftables } from '${import.meta.resolve('../../kernel/nftables/connection.ts')}';
     import { masqueradeElements } from '${import.meta.resolve('./masquerade-elements.ts')}';
     import { MASQUERADE_RULESET } from '${import.meta.resolve('./masquerade-ruleset.ts')}';
-    import { applyElements, ownedBy, removeElements } from '${import.meta.resolve('./owned-elements.ts')}';
+    import { applyElements, ownedBy, removeElements } from '${import.meta.resolve('../elements/owned-elements.ts')}';
     const owner = { network: 'pods', containerId: 'c${i}', ifname: 'eth0' };
     const nft = openNftables();
     console.log('ready');

@@ -1,7 +1,7 @@
 // Masquerading (`ipMasq`): what a container sends to other networks carries an address of the host.
 
 import type { Fields } from '../../protocol/fields.ts';
-import type { Attachment, Feature } from '../feature.ts';
+import type { Feature } from '../feature.ts';
 import { masqueradeElements, parseMasqueradeExclusions } from './masquerade-elements.ts';
 import { MASQUERADE_RULESET } from './masquerade-ruleset.ts';
 
@@ -15,7 +15,7 @@ export const masqueradeFeature: Feature = {
     if (isRandom && !isWanted) warn('"masqueradeRandom" has no effect without "ipMasq": true');
     if (!isWanted || !hasOwnInterface) return undefined;
     return {
-      nftables: ({ addresses }: Attachment) => ({
+      nftables: ({ addresses }) => ({
         rulesets: [MASQUERADE_RULESET],
         elements: masqueradeElements(addresses, { excluded, isRandom }),
       }),

@@ -14,10 +14,12 @@ import { testUnless } from '../../kernel/testing/skip.ts';
 import { thrownOf } from '../../kernel/testing/thrown.ts';
 import { parseNetworkConfig } from '../../protocol/config.ts';
 import { CniError } from '../../protocol/errors.ts';
-import type { Attachment, FeatureHost, FeatureObjects, FeaturePlan } from '../feature.ts';
+import type { AttachedInterface } from '../../attachment/attachment.ts';
+import type { FeatureHost, FeatureObjects, FeaturePlan } from '../feature.ts';
 import { applyElements, checkElements, ownedBy, removeElements } from '../elements/owned-elements.ts';
 import { portmapFeature } from './portmap.ts';
 import { type Machine, withWorld, type World } from '../testing/bridged-world.ts';
+import { connected } from '../testing/connected.ts';
 
 const test = suite('portmap in the kernel');
 
@@ -69,7 +71,7 @@ interface Mapping {
 
 interface Node {
   /** Take an ADD's steps with the feature alone, as cni/verbs does. */
-  attach(attachment: Attachment, portMappings: readonly Mapping[], config?: object): Attached;
+  attach(attachment: AttachedInterface, portMappings: readonly Mapping[], config?: object): Attached;
 }
 
 /** Run a test in a new world with the container's server on ports 80 and 8000 to 8003. */
@@ -88,25 +90,23 @@ async function withNode(world: World, work: (node: Node) => void | Promise<void>
   const hostNetns = openNetns(`/run/netns/${world.host.name}`);
   const route = openRtnetlink(hostNetns);
   const runDir = mkdtempSync(join(tmpdir(), 'podlink-portmap-'));
-  const attach = (attachment: Attachment, portMappings: readonly Mapping[], config: object = {}): Attached =>
+  const attach = (attachment: AttachedInterface, portMappings: readonly Mapping[], config: object = {}): Attached =>
     inNetns(hostNetns, () => {
       const warnings: string[] = [];
       const warn = (message: string) => warnings.push(message);
       const plan = planOf(attachment, { hairpinMode: true, ...config, runtimeConfig: { portMappings } }, warn);
       const host: FeatureHost = { route, runDir, warn };
-      const objects = plan.objects?.(host, hostNetns, attachment) ?? {};
-      plan.apply?.(host, hostNetns, attachment, objects);
+      const made = connected(attachment, host, hostNetns);
+      const objects = plan.objects?.(made) ?? {};
+      plan.apply?.(made, objects);
       const state = plan.nftables?.(attachment);
       if (!state) throw new Error('Cannot find what the plan wants in nftables');
-      plan.settle?.(host, attachment, applyElements(world.nft, attachment.key, state));
+      plan.settle?.(made, applyElements(world.nft, attachment.key, state));
       return {
         plan,
         warnings,
         problems: () =>
-          inNetns(hostNetns, () => [
-            ...(plan.check?.(host, hostNetns, attachment) ?? []),
-            ...checkElements(world.nft, attachment.key, state),
-          ]),
+          inNetns(hostNetns, () => [...(plan.check?.(made) ?? []), ...checkElements(world.nft, attachment.key, state)]),
         remove: () => {
           removeElements(world.nft, ownedBy(attachment.key, state.elements));
           // From the record, as DEL has it.
@@ -123,11 +123,16 @@ async function withNode(world: World, work: (node: Node) => void | Promise<void>
   }
 }
 
-function removeFromRecord(hostNetns: Netns, host: FeatureHost, { key }: Attachment, objects: FeatureObjects): void {
+function removeFromRecord(
+  hostNetns: Netns,
+  host: FeatureHost,
+  { key }: AttachedInterface,
+  objects: FeatureObjects,
+): void {
   inNetns(hostNetns, () => portmapFeature.remove?.(host, { key, objects, sandbox: undefined }));
 }
 
-function planOf({ key }: Attachment, config: object, warn: (message: string) => void): FeaturePlan {
+function planOf({ key }: AttachedInterface, config: object, warn: (message: string) => void): FeaturePlan {
   const text = JSON.stringify({ cniVersion: '1.1.0', name: key.network, type: 'podlink', ...config });
   const plan = portmapFeature.plan({
     key,

@@ -4,11 +4,13 @@ import { describeElement } from '../../kernel/nftables/element.ts';
 import { thrownOf } from '../../kernel/testing/thrown.ts';
 import { parseNetworkConfig } from '../../protocol/config.ts';
 import { FieldError } from '../../protocol/fields.ts';
-import type { Attachment, FeatureHost, FeaturePlan } from '../feature.ts';
+import type { AttachedInterface } from '../../attachment/attachment.ts';
+import type { FeatureHost, FeaturePlan } from '../feature.ts';
 import { portmapFeature } from './portmap.ts';
 import { describePorts } from './portmap-claim.ts';
 import { parsePortmap } from './portmap-config.ts';
 import { recordedPorts } from './portmap-flows.ts';
+import { connected } from '../testing/connected.ts';
 
 const test = suite('portmap');
 
@@ -243,19 +245,17 @@ function planOf(use: Case, hasOwnInterface = true): FeaturePlan | undefined {
   });
 }
 
-function attachmentOf(containerId: string, addresses: readonly string[], bridge?: string): Attachment {
+function attachmentOf(containerId: string, addresses: readonly string[], bridge?: string): AttachedInterface {
   const key = { network: 'pods', containerId, ifname: 'eth0' };
   return { key, bridge, gateway: bridge, hostInterface: 'veth0', mac: '02:00:00:00:00:05', addresses };
 }
-
-const SANDBOX = { path: '', fd: -1, device: 0n, inode: 0n, close: () => undefined };
 
 /** What objects() says, and its warnings. Of the host it asks nothing. */
 function objectsOf(use: Case, addresses: readonly string[]) {
   const warnings: string[] = [];
   const host = { warn: (message: string) => warnings.push(message) } as unknown as FeatureHost;
   const config = { hairpinMode: true, ...use.config };
-  const objects = planOf({ ...use, config })?.objects?.(host, SANDBOX, attachmentOf('c', addresses, 'br0'));
+  const objects = planOf({ ...use, config })?.objects?.(connected(attachmentOf('c', addresses, 'br0'), host));
   return { objects, warnings };
 }
 

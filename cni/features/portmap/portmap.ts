@@ -16,7 +16,9 @@ import {
 } from '../../kernel/netlink/address-bytes.ts';
 import { findSysctl } from '../../kernel/sysctl.ts';
 import type { Fields } from '../../protocol/fields.ts';
-import type { Attachment, Feature, FeatureHost, FeaturePlan, NftablesState } from '../feature.ts';
+import type { AttachedInterface, ConnectedAttachment } from '../../attachment/attachment.ts';
+import type { AttachmentKey } from '../../protocol/config.ts';
+import type { Feature, FeatureHost, FeaturePlan, NftablesState } from '../feature.ts';
 import { describeUnmapped } from './portmap-claim.ts';
 import { parsePortmap, type PortmapConfig } from './portmap-config.ts';
 import { type ClaimWithElement, claimPorts } from './portmap-conflict.ts';
@@ -42,29 +44,28 @@ export const portmapFeature: Feature = {
 function planPortmap(portmap: PortmapConfig, fields: Fields): FeaturePlan {
   const hasHairpin = fields.boolean('hairpinMode') ?? false;
   // Each step of an ADD asks for them: parsing the addresses anew took 0.4 ms.
-  const known = new WeakMap<Attachment, ServedClaim[]>();
-  const servedOf = (attachment: Attachment): ServedClaim[] => {
+  const known = new WeakMap<AttachedInterface, ServedClaim[]>();
+  const servedOf = (attachment: AttachedInterface): ServedClaim[] => {
     const served = known.get(attachment) ?? servedClaims(portmap, attachment);
     known.set(attachment, served);
     return served;
   };
   return {
-    objects(host, _sandbox, attachment) {
+    objects(attachment) {
       const ports = servedOf(attachment);
-      warnOfUnserved(host, portmap, attachment);
-      if (portmap.snat && !hasHairpin) warnOfHairpin(host, attachment, ports);
+      warnOfUnserved(portmap, attachment);
+      if (portmap.snat && !hasHairpin) warnOfHairpin(attachment, ports);
       return { ports: ports.filter(needsFlush).map(flowsOf) };
     },
     nftables: (attachment) => stateOf(portmap, attachment, servedOf(attachment)),
     // Not before: the rules that guard the host's 127.0.0.1 are in place by now.
-    settle(host, attachment, waiting) {
-      const { gateway } = attachment;
-      if (gateway !== undefined && needsLocalhost(portmap, servedOf(attachment)))
-        openLocalhost(host, gateway, attachment);
+    settle(attachment, waiting) {
+      const { gateway, host } = attachment;
+      if (gateway !== undefined && needsLocalhost(portmap, servedOf(attachment))) openLocalhost(attachment, gateway);
       const led = servedOf(attachment).filter(({ element }) => !waiting.has(element));
       flushForAdd(host.route, led.filter(needsFlush).map(flowsOf));
     },
-    check(_host, _sandbox, attachment) {
+    check(attachment) {
       const { gateway } = attachment;
       if (gateway === undefined || !needsLocalhost(portmap, servedOf(attachment))) return [];
       const value = findSysctl(routeLocalnetKey(gateway));
@@ -80,7 +81,7 @@ interface ServedClaim extends ClaimWithElement {
 }
 
 /** The claims of families of which the container has an address. Of several, the first is the one that ports lead to. */
-function servedClaims({ claims }: PortmapConfig, attachment: Attachment): ServedClaim[] {
+function servedClaims({ claims }: PortmapConfig, attachment: AttachedInterface): ServedClaim[] {
   const targets = new Map(
     [AF_INET, AF_INET6].flatMap((family) => {
       const ip = canonicalAddresses(attachment).find(isOf(family));
@@ -94,7 +95,7 @@ function servedClaims({ claims }: PortmapConfig, attachment: Attachment): Served
 }
 
 /** A container without an address of the right family starts all the same, as with the reference. */
-function warnOfUnserved(host: FeatureHost, { claims }: PortmapConfig, { addresses }: Attachment): void {
+function warnOfUnserved({ claims }: PortmapConfig, { host, addresses }: ConnectedAttachment): void {
   if (addresses.length === 0) {
     host.warn(describeUnmapped(claims, 'the container has no address'));
     return;
@@ -111,11 +112,11 @@ function isOf(family: number): (address: string) => boolean {
   return (address) => familyOf(address) === family;
 }
 
-function canonicalAddresses({ addresses }: Attachment): string[] {
+function canonicalAddresses({ addresses }: AttachedInterface): string[] {
   return addresses.map((cidr) => canonicalAddress(splitCidr(cidr).address));
 }
 
-function stateOf(portmap: PortmapConfig, attachment: Attachment, served: readonly ServedClaim[]): NftablesState {
+function stateOf(portmap: PortmapConfig, attachment: AttachedInterface, served: readonly ServedClaim[]): NftablesState {
   const byAddress = new Map(served.map(({ containerIp, family }) => [containerIp, family]));
   return {
     rulesets: [PORTMAP_RULESET],
@@ -148,8 +149,7 @@ function seesBridgedPackets(family: IpFamily): boolean {
  * Where bridged packets pass the hooks of IP, those of a container to its own mapped port are bridged, and turned back
  * to the port they came from only with `hairpinMode`.
  */
-function warnOfHairpin(host: FeatureHost, attachment: Attachment, served: readonly ServedClaim[]): void {
-  const { key, gatewayMac } = attachment;
+function warnOfHairpin({ host, key, gatewayMac }: ConnectedAttachment, served: readonly ServedClaim[]): void {
   // In a VLAN they are translated behind the bridge (bridged-gateway-ruleset.ts).
   if (gatewayMac !== undefined) return;
   if (!served.some(({ family }) => seesBridgedPackets(family))) return;
@@ -163,13 +163,13 @@ function needsLocalhost(portmap: PortmapConfig, served: readonly ServedClaim[]):
 }
 
 /** Let connections from 127.0.0.1 in: a container starts without them, too. */
-function openLocalhost(host: FeatureHost, gateway: string, { key }: Attachment): void {
+function openLocalhost({ host, key }: ConnectedAttachment, gateway: string): void {
   const problem = attemptClaim(host, gateway, key);
   if (problem !== undefined) host.warn(`Mapped ports are not reached from 127.0.0.1: ${problem}`);
 }
 
 /** Undefined once it is claimed, else the reason why it cannot be. */
-function attemptClaim(host: FeatureHost, gateway: string, key: Attachment['key']): string | undefined {
+function attemptClaim(host: FeatureHost, gateway: string, key: AttachmentKey): string | undefined {
   try {
     return claimRouteLocalnet(host, gateway, key) ? undefined : `there is no interface "${gateway}" on the host`;
   } catch (error) {

@@ -16,7 +16,8 @@ import { findLink } from '../../kernel/rtnetlink/link/link.ts';
 import { ensureSysctl, findSysctl, setSysctl, type SysctlKey } from '../../kernel/sysctl.ts';
 import type { AttachmentKey } from '../../protocol/config.ts';
 import { digestOf } from '../../protocol/digest.ts';
-import type { Attachment, FeatureHost, NftablesState } from '../feature.ts';
+import type { AttachedInterface } from '../../attachment/attachment.ts';
+import type { FeatureHost, NftablesState } from '../feature.ts';
 import { PORTMAP_RULESET } from './portmap-ruleset.ts';
 
 /** The lock is held for a few system calls: whoever waits longer waits for a stopped process. */
@@ -26,7 +27,7 @@ const LOCK_TIMEOUT_MS = 10_000;
  * The rules that must stand because packets for 127.0.0.0/8 come in by the attachment's bridge, whether it publishes a
  * port itself or not. Undefined where none do.
  */
-export function guardOfLocalnet({ gateway }: Attachment): NftablesState | undefined {
+export function guardOfLocalnet({ gateway }: AttachedInterface): NftablesState | undefined {
   if (gateway === undefined || !hasRouteLocalnet(gateway)) return undefined;
   return { rulesets: [PORTMAP_RULESET], elements: [] };
 }

@@ -15,7 +15,7 @@ import type { NetlinkConnection } from '../../kernel/netlink/connection.ts';
 import { type NftablesConnection, openNftables } from '../../kernel/nftables/connection.ts';
 import { type Netns, openNetns } from '../../kernel/netns.ts';
 import { openRtnetlink } from '../../kernel/rtnetlink/socket.ts';
-import type { Attachment } from '../feature.ts';
+import type { AttachedInterface } from '../../attachment/attachment.ts';
 
 export class Machine {
   readonly name: string;
@@ -93,7 +93,7 @@ export interface World {
   /** nftables and rtnetlink of the host. */
   readonly nft: NftablesConnection;
   readonly route: NetlinkConnection;
-  attachment(name: 'a' | 'b' | 'c'): Attachment;
+  attachment(name: 'a' | 'b' | 'c'): AttachedInterface;
 }
 
 /** Addresses of the outside machine, both families. */
@@ -144,7 +144,7 @@ export async function withWorld(work: (world: World) => void | Promise<void>): P
   }
 }
 
-function attachment(name: 'a' | 'b' | 'c'): Attachment {
+function attachment(name: 'a' | 'b' | 'c'): AttachedInterface {
   const { bridge, mac, cidrs } = PODS[name];
   const key = { network: bridge, containerId: name, ifname: 'eth0' };
   return { key, bridge, gateway: bridge, hostInterface: `veth${name}`, mac, addresses: cidrs };

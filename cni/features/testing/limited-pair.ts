@@ -6,6 +6,7 @@ import { type TestNamespace, withHostAndSandbox } from '../../kernel/testing/nam
 import { parseNetworkConfig } from '../../protocol/config.ts';
 import { bandwidthFeature } from '../bandwidth/bandwidth.ts';
 import type { FeatureObjects } from '../feature.ts';
+import { connected } from './connected.ts';
 
 /** Run tc(8) in a namespace, and return what it prints. */
 export function tc(ns: TestNamespace, ...args: readonly string[]): string {
@@ -46,14 +47,15 @@ export function limit(
   });
   if (!plan?.objects || !plan.apply) throw new Error('Cannot find a limit in the configuration');
   const featureHost = { route: host.route, runDir: '', warn };
-  const attachment = { key, bridge: undefined, gateway: undefined, hostInterface, mac: undefined, addresses: [] };
-  const objects = plan.objects(featureHost, pod.netns, attachment);
-  const apply = (): void => plan.apply?.(featureHost, pod.netns, attachment, objects);
+  const own = { key, bridge: undefined, gateway: undefined, hostInterface, mac: undefined, addresses: [] };
+  const attachment = connected(own, featureHost, pod.netns);
+  const objects = plan.objects(attachment);
+  const apply = (): void => plan.apply?.(attachment, objects);
   apply();
   return {
     objects,
     warnings,
-    check: () => plan.check?.(featureHost, pod.netns, attachment) ?? ['has no check'],
+    check: () => plan.check?.(attachment) ?? ['has no check'],
     remove: (known = objects) => bandwidthFeature.remove?.(featureHost, { key, objects: known, sandbox: undefined }),
     repeat: apply,
   };

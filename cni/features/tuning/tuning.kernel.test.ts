@@ -8,14 +8,15 @@ import { type TestNamespace, withHostAndSandbox } from '../../kernel/testing/nam
 import { thrown } from '../../kernel/testing/thrown.ts';
 import { type AttachmentKey, parseNetworkConfig } from '../../protocol/config.ts';
 import { toCniError } from '../../protocol/errors.ts';
-import type { Attachment, FeatureHost, FeatureObjects, FeaturePlan } from '../feature.ts';
+import type { AttachedInterface } from '../../attachment/attachment.ts';
+import type { FeatureHost, FeatureObjects, FeaturePlan } from '../feature.ts';
 import { planTuning, tuningFeature } from './tuning.ts';
 import { setSysctls } from './tuning-sysctl.ts';
 
 const test = suite('tuning in the kernel');
 
 const KEY = { network: 'n', containerId: 'c', ifname: 'eth0' };
-const ATTACHMENT: Attachment = {
+const ATTACHMENT: AttachedInterface = {
   key: KEY,
   bridge: undefined,
   gateway: undefined,
@@ -58,16 +59,17 @@ function withTuning(json: Readonly<Record<string, unknown>>, work: (tuned: Tuned
     sandbox.ip('link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'peer0');
     const plan = planOf(KEY, json);
     const featureHost: FeatureHost = { route: host.route, runDir: '', warn: () => undefined };
+    const attachment = connected(ATTACHMENT, featureHost, sandbox.netns);
     return work({
       host,
       sandbox,
       plan,
       add() {
-        const objects = plan.objects?.(featureHost, sandbox.netns, ATTACHMENT) ?? {};
-        plan.apply?.(featureHost, sandbox.netns, ATTACHMENT, objects);
+        const objects = plan.objects?.(attachment) ?? {};
+        plan.apply?.(attachment, objects);
         return JSON.parse(JSON.stringify(objects)) as FeatureObjects;
       },
-      check: () => plan.check?.(featureHost, sandbox.netns, ATTACHMENT) ?? [],
+      check: () => plan.check?.(attachment) ?? [],
       remove: (objects) => tuningFeature.remove?.(featureHost, { key: KEY, objects, sandbox: sandbox.netns }),
     });
   });
@@ -180,10 +182,10 @@ function withSiblings(
     const others = () => recorded.filter((objects) => objects !== undefined);
     for (const [i, sysctls] of settings.entries()) {
       const key = { network: `n${i}`, containerId: 'c', ifname: `eth${i}` };
-      const attachment = { ...ATTACHMENT, key };
+      const attachment = connected({ ...ATTACHMENT, key }, featureHost, sandbox.netns);
       const plan = planOf(key, { sysctl: sysctls });
-      const objects = plan.objects?.(featureHost, sandbox.netns, attachment, others) ?? {};
-      plan.apply?.(featureHost, sandbox.netns, attachment, objects);
+      const objects = plan.objects?.(attachment, others) ?? {};
+      plan.apply?.(attachment, objects);
       recorded.push(JSON.parse(JSON.stringify(objects)) as FeatureObjects);
     }
     work(sandbox, (i) => {
@@ -291,7 +293,7 @@ test('objects() takes for the original what somebody else has set after the othe
     const featureHost: FeatureHost = { route: host.route, runDir: '', warn: () => undefined };
     const key = ['core', 'somaxconn'];
     const others = () => [{ sysctls: [{ key, value: '77', original: '4096' }] }, { sysctls: 'damaged' }];
-    const objects = () => plan.objects?.(featureHost, sandbox.netns, ATTACHMENT, others);
+    const objects = () => plan.objects?.(connected(ATTACHMENT, featureHost, sandbox.netns), others);
     for (const [current, original] of [
       ['600', '600'],
       ['77', '4096'],
@@ -312,7 +314,10 @@ for (const names of [
       setBy(sandbox, 'net.ipv4.ip_forward=1');
       setBy(sandbox, 'net.ipv4.conf.eth0.forwarding=0');
       const apply = () =>
-        plan.apply?.({ route: sandbox.route, runDir: '', warn: () => undefined }, sandbox.netns, ATTACHMENT, {});
+        plan.apply?.(
+          connected(ATTACHMENT, { route: sandbox.route, runDir: '', warn: () => undefined }, sandbox.netns),
+          {},
+        );
       const says = 'must be a value that lasts: another sysctl, set with it, makes "0" of "1"';
       assert.is(refusal(apply), `7 Invalid "sysctl.${names[0]}": ${says}`);
       assert.is(sysctl(sandbox, 'net.core.somaxconn'), '4096');
@@ -360,10 +365,10 @@ for (const [key, value, addresses, isRefused, before] of SWITCHES) {
       sandbox.ip('link', 'set', 'eth0', 'up');
       for (const address of addresses) sandbox.ip('address', 'add', address, 'dev', 'eth0');
       const featureHost: FeatureHost = { route: host.route, runDir: '', warn: () => undefined };
-      const attachment = { ...ATTACHMENT, addresses };
+      const attachment = connected({ ...ATTACHMENT, addresses }, featureHost, sandbox.netns);
       const add = () => {
-        const objects = plan.objects?.(featureHost, sandbox.netns, attachment) ?? {};
-        plan.apply?.(featureHost, sandbox.netns, attachment, objects);
+        const objects = plan.objects?.(attachment) ?? {};
+        plan.apply?.(attachment, objects);
       };
       if (isRefused) {
         const says = 'must be "0" for interface "eth0" to keep its address fd00::2/64, is ';
@@ -371,7 +376,7 @@ for (const [key, value, addresses, isRefused, before] of SWITCHES) {
         assert.is(sysctl(sandbox, 'net.core.somaxconn'), '4096');
       } else {
         add();
-        assert.equal(plan.check?.(featureHost, sandbox.netns, attachment), []);
+        assert.equal(plan.check?.(attachment), []);
       }
       const shown = sandbox.ip('address', 'show', 'dev', 'eth0');
       for (const address of addresses) assert.ok(shown.includes(` ${address} `), shown);
@@ -401,7 +406,10 @@ for (const [key, value, message] of BAD) {
       assert.ok(text.startsWith(`7 Invalid "sysctl.${key}": `), text);
       // apply() itself does so: it needs no record for it.
       const apply = () =>
-        plan.apply?.({ route: sandbox.route, runDir: '', warn: () => undefined }, sandbox.netns, ATTACHMENT, {});
+        plan.apply?.(
+          connected(ATTACHMENT, { route: sandbox.route, runDir: '', warn: () => undefined }, sandbox.netns),
+          {},
+        );
       assert.match(refusal(apply), message);
       assert.is(sysctl(sandbox, 'net.ipv4.ip_default_ttl'), '64');
     }));
@@ -453,6 +461,7 @@ s.setsockopt(263, 1, __import__('struct').pack('iHH8s', socket.if_nametoindex('e
 print('capturing', flush=True)
 sys.stdin.read()
 `;
+import { connected } from '../testing/connected.ts';
 /** include/uapi/linux/if_packet.h */
 const PACKET_MR_PROMISC = '1';
 

@@ -69,25 +69,25 @@ export function planTuning(request: FeatureRequest, allowlistPath?: string): Fea
           }),
       },
     }),
-    objects(_host, sandbox, { addresses }, listOthers) {
+    objects({ sandbox: { netns }, addresses }, listOthers) {
       if (config.sysctls.length === 0) return { sysctls: [] };
       const others = changesOfOthers(listOthers);
       // Those that have been set early do not tell any more what they were.
       const late = early ? config.sysctls.filter((setting) => !inherited.includes(setting)) : config.sysctls;
-      const changes = inNetns(sandbox, () => {
+      const changes = inNetns(netns, () => {
         requireAddressesKept(late, ifname, addresses);
         values = readSysctls(config.sysctls);
         return changesOf(late, others, values);
       });
       return { sysctls: [...(early ?? []), ...changes.filter(({ key }) => !isOfLink(key, ifname))] };
     },
-    apply(_host, sandbox) {
-      tuneLink(sandbox, ifname, config);
-      if (config.sysctls.length > 0) inNetns(sandbox, () => setSysctls(config.sysctls, values));
+    apply({ sandbox: { netns } }) {
+      tuneLink(netns, ifname, config);
+      if (config.sysctls.length > 0) inNetns(netns, () => setSysctls(config.sysctls, values));
     },
-    check: (_host, sandbox) => [
-      ...checkLink(sandbox, ifname, config),
-      ...inNetns(sandbox, () => checkSysctls(config.sysctls)),
+    check: ({ sandbox: { netns } }) => [
+      ...checkLink(netns, ifname, config),
+      ...inNetns(netns, () => checkSysctls(config.sysctls)),
     ],
   };
 }

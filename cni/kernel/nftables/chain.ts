@@ -46,17 +46,17 @@ export function describeChain({ table, name }: Pick<Chain, 'table' | 'name'>): s
 
 /** Add a chain; nothing changes when the same one is there. Refused when it is there with another hook. */
 export function addChain(chain: Chain): Operation {
-  return operation('add', NFT_MSG_NEWCHAIN, chain, encodeChain(chain), NLM_F_CREATE);
+  return operation({ verb: 'add', type: NFT_MSG_NEWCHAIN, flags: NLM_F_CREATE }, chain, encodeChain(chain));
 }
 
 /** Delete a chain without rules. EBUSY while a rule or element points to it, ENOENT when it is not there. */
 export function deleteChain(chain: Chain): Operation {
-  return operation('delete', NFT_MSG_DELCHAIN, chain, encodeName(chain));
+  return operation({ verb: 'delete', type: NFT_MSG_DELCHAIN }, chain, encodeName(chain));
 }
 
 /** Ask for a chain. ENOENT when it is not there. */
 export function getChain(chain: Chain): Operation {
-  return operation('get', NFT_MSG_GETCHAIN, chain, encodeName(chain));
+  return operation({ verb: 'get', type: NFT_MSG_GETCHAIN }, chain, encodeName(chain));
 }
 
 /** Delete all rules of a chain, if it has any. ENOENT when the chain is not there. */
@@ -65,7 +65,7 @@ export function flushChain(chain: Chain): Operation {
     .attributeString(NFTA_RULE_TABLE, chain.table.name)
     .attributeString(NFTA_RULE_CHAIN, chain.name)
     .finish();
-  return operation('flush', NFT_MSG_DELRULE, chain, payload);
+  return operation({ verb: 'flush', type: NFT_MSG_DELRULE }, chain, payload);
 }
 
 /** The definition of a chain: what addChain() asks for and what the kernel must answer to getChain(). */
@@ -94,6 +94,10 @@ function encodeName({ table, name }: Chain): Uint8Array {
     .finish();
 }
 
-function operation(verb: string, message: number, chain: Chain, payload: Uint8Array, flags = 0): Operation {
-  return { operation: `${verb} ${describeChain(chain)}`, type: nftType(message), flags, payload };
+function operation(
+  { verb, type, flags = 0 }: { readonly verb: string; readonly type: number; readonly flags?: number },
+  chain: Chain,
+  payload: Uint8Array,
+): Operation {
+  return { operation: `${verb} ${describeChain(chain)}`, type: nftType(type), flags, payload };
 }

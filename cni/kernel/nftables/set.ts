@@ -56,12 +56,12 @@ export function describeSet({ table, name }: NamedSet): string {
  * `id` is any number that no other set of the batch has: the kernel insists on one, for sets whose name it chooses.
  */
 export function addSet(set: NamedSet, id: number): Operation {
-  return operation('add', NFT_MSG_NEWSET, set, encodeSet(set, id), NLM_F_CREATE);
+  return operation({ verb: 'add', type: NFT_MSG_NEWSET, flags: NLM_F_CREATE }, set, encodeSet(set, id));
 }
 
 /** Do nothing to a set that is there, and fail the batch with ENOENT when it is not. */
 export function expectSet(set: NamedSet, id: number): Operation {
-  return operation('find', NFT_MSG_NEWSET, set, encodeSet(set, id));
+  return operation({ verb: 'find', type: NFT_MSG_NEWSET }, set, encodeSet(set, id));
 }
 
 /** Ask for a set, without its elements. ENOENT when it is not there. */
@@ -70,7 +70,7 @@ export function getSet(set: NamedSet): Operation {
     .attributeString(NFTA_SET_TABLE, set.table.name)
     .attributeString(NFTA_SET_NAME, set.name)
     .finish();
-  return operation('get', NFT_MSG_GETSET, set, payload);
+  return operation({ verb: 'get', type: NFT_MSG_GETSET }, set, payload);
 }
 
 /**
@@ -152,6 +152,10 @@ function writeDefinition(set: NamedSet, id?: number): MessageWriter {
   return writer;
 }
 
-function operation(verb: string, message: number, set: NamedSet, payload: Uint8Array, flags = 0): Operation {
-  return { operation: `${verb} ${describeSet(set)}`, type: nftType(message), flags, payload };
+function operation(
+  { verb, type, flags = 0 }: { readonly verb: string; readonly type: number; readonly flags?: number },
+  set: NamedSet,
+  payload: Uint8Array,
+): Operation {
+  return { operation: `${verb} ${describeSet(set)}`, type: nftType(type), flags, payload };
 }

@@ -57,7 +57,7 @@ const CASES: readonly (readonly [string, (message: Message) => unknown, readonly
   [
     'decodeTrafficClass',
     decodeTrafficClass,
-    [encodeHtbClass(2, 0x10000, 0x10001, { bytesPerSecond: 1_000_000, burstBytes: 20_000 }, 64)],
+    [encodeHtbClass(2, { parent: 0x10000, handle: 0x10001 }, { bytesPerSecond: 1_000_000, burstBytes: 20_000 }, 64)],
   ],
   [
     'decodeFilter',

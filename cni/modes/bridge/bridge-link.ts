@@ -25,7 +25,7 @@ import { CniError, ERR_ALREADY_EXISTS, ERR_KERNEL_REFUSED } from '../../protocol
 import { FieldError } from '../../protocol/fields.ts';
 import type { BridgeConfig } from './config.ts';
 import { familiesOf } from '../interface/gateway.ts';
-import type { Host, Undo } from '../../attachment/attachment.ts';
+import type { Host, HostWork, Undo } from '../../attachment/attachment.ts';
 import { examineConflicts } from '../interface/network-conflict.ts';
 import { trySysctl } from '../interface/sandbox-interface.ts';
 
@@ -50,9 +50,10 @@ export function lockBridge(host: Host, bridge: string, kind: 'shared' | 'exclusi
  *
  * Throws CniError 102 when another kind of link has the name.
  */
-export function ensureBridge(host: Host, config: BridgeConfig, undo: Undo): Link {
+export function ensureBridge(work: HostWork, config: BridgeConfig): Link {
+  const { host } = work;
   const needsVlans = config.vlan !== 0 || config.vlanTrunk.length > 0;
-  const bridge = findBridge(host.route, config.bridge) ?? createBridge(host, config, needsVlans, undo);
+  const bridge = findBridge(host.route, config.bridge) ?? createBridge(work, config, needsVlans);
   if (needsVlans && !isVlanFiltering(bridge)) {
     throw new CniError(
       ERR_KERNEL_REFUSED,
@@ -89,7 +90,7 @@ export function describeOtherName({ name }: Link, alternative: string): string {
   return `must be the interface's own name, "${name}": "${alternative}" is an alternative name of it`;
 }
 
-function createBridge(host: Host, config: BridgeConfig, needsVlans: boolean, undo: Undo): Link {
+function createBridge({ host, undo }: HostWork, config: BridgeConfig, needsVlans: boolean): Link {
   undo.push(`delete bridge "${config.bridge}"`, () => deleteUnusedBridge(host, config.bridge));
   try {
     addBridge(host.route, {
@@ -186,7 +187,8 @@ export interface Gateway {
  *
  * Throws CniError 102 on a conflict.
  */
-export function ensureGatewayAddresses(host: Host, { link, cidrs }: Gateway, config: BridgeConfig, undo: Undo): void {
+export function ensureGatewayAddresses(work: HostWork, { link, cidrs }: Gateway, config: BridgeConfig): void {
+  const { host, undo } = work;
   const [family, ...otherFamilies] = familiesOf(cidrs);
   // IPv6 addresses, the link-local one above all, are not asked for where none is needed: they take long to spell.
   const present = listAddresses(host.route, link.index, otherFamilies.length === 0 ? family : AF_UNSPEC)
@@ -214,7 +216,7 @@ export function ensureGatewayAddresses(host: Host, { link, cidrs }: Gateway, con
       if (conflicts.length > 0) takeBack();
       else whileUnused(host, config, takeBack);
     });
-    addGatewayAddress(host, link, gateway, undo);
+    addGatewayAddress(work, link, gateway);
   }
   // When the address is there and not before: of two bridges that get it at once, one at least sees the other.
   if (missing.length > 0) examineConflicts(host, link, missing);
@@ -228,7 +230,7 @@ function isConflict(gateway: string, present: string, gateways: readonly string[
   return familyOf(gateway) === AF_INET || overlaps(networkOf(gateway), networkOf(present));
 }
 
-function addGatewayAddress(host: Host, link: Link, gateway: string, undo: Undo): void {
+function addGatewayAddress({ host, undo }: HostWork, link: Link, gateway: string): void {
   try {
     addAddress(host.route, link.index, gateway, IFA_F_NODAD);
   } catch (error) {

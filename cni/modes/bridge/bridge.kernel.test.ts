@@ -11,11 +11,11 @@ import { deleteLinks } from '../../kernel/rtnetlink/link/link-group.ts';
 import { openRtnetlink } from '../../kernel/rtnetlink/socket.ts';
 import { parseNetworkConfig } from '../../protocol/config.ts';
 import { CniError } from '../../protocol/errors.ts';
-import { UndoStack } from '../../attachment/undo-stack.ts';
+import { NO_UNDO, UndoStack } from '../../attachment/undo-stack.ts';
 import { bridgeMode } from './bridge.ts';
 import { hostInterfaceName } from '../../attachment/marks.ts';
 import type { ModePlan } from '../mode.ts';
-import type { Addressing, Attached, Host, Sandbox } from '../../attachment/attachment.ts';
+import type { Addressing, Attached, Attachment, Host, Sandbox } from '../../attachment/attachment.ts';
 
 interface World {
   names: string[];
@@ -68,8 +68,16 @@ function planOf(containerId: string, config: object, hasIpam = true): ModePlan {
   });
 }
 
-function attachPlan(host: Host, plan: ModePlan, sandbox: Sandbox, addressing: Addressing, undo: UndoStack): Attached {
-  return plan.attach(host, sandbox, addressing, undo, plan.objects());
+function attachmentOf(world: World, containerId: string, plan: ModePlan, i = 0): Attachment {
+  const sandbox = world.sandboxes[i];
+  if (!sandbox) throw new Error('no sandbox');
+  return { key: keyOf(containerId), host: world.host, sandbox, objects: plan.objects(), undo: NO_UNDO };
+}
+
+/** What is wrong with an attachment, looked at from the host's namespace. */
+function check(world: World, containerId: string, config: object, attached: Attached): string[] {
+  const plan = planOf(containerId, config);
+  return inNetns(world.hostNetns, () => plan.check(attachmentOf(world, containerId, plan), attached));
 }
 
 /** As the verbs do: first the links, then the rest. */
@@ -106,9 +114,10 @@ function attach(
   addressing = ADDRESSING,
   undo = new UndoStack(),
 ): Attached {
-  const sandbox = world.sandboxes[i];
-  if (!sandbox) throw new Error('no sandbox');
-  return inNetns(world.hostNetns, () => attachPlan(world.host, planOf(containerId, config), sandbox, addressing, undo));
+  const plan = planOf(containerId, config);
+  return inNetns(world.hostNetns, () =>
+    plan.attach({ ...attachmentOf(world, containerId, plan, i), undo }, addressing),
+  );
 }
 
 function ipJson(world: World, i: number, ...args: string[]): Record<string, unknown>[] {
@@ -261,10 +270,8 @@ test('check() finds nothing wrong after attach(), and each damage after it', (wo
   const attached = attach(world, 'c1', 0, config);
   const [host = '', pod = ''] = world.names;
   const name = hostInterfaceName(keyOf('c1'));
-  const sandbox = world.sandboxes[0];
-  if (!sandbox) throw new Error('no sandbox');
-  const check = () => inNetns(world.hostNetns, () => planOf('c1', config).check(world.host, sandbox, attached));
-  assert.equal(check(), []);
+  const checkNow = () => check(world, 'c1', config, attached);
+  assert.equal(checkNow(), []);
   const damages: [damage: string[], repair: string[] | undefined, problem: RegExp][] = [
     [
       ['-n', host, 'link', 'set', name, 'nomaster'],
@@ -310,23 +317,21 @@ test('check() finds nothing wrong after attach(), and each damage after it', (wo
   ];
   for (const [damage, repair, problem] of damages) {
     execFileSync('ip', damage);
-    assert.match(check().join('; '), problem);
+    assert.match(checkNow().join('; '), problem);
     if (!repair) continue;
     execFileSync('ip', repair);
     // Bringing the port back resets its flags, as an operator who does it by hand would find.
     if (repair.includes('master'))
       execFileSync('ip', ['-n', host, 'link', 'set', name, 'type', 'bridge_slave', 'hairpin', 'on']);
-    assert.equal(check(), []);
+    assert.equal(checkNow(), []);
   }
 });
 
 test('check() sees a port that is blocked', (world) => {
   const attached = attach(world, 'c1', 0, {});
-  const sandbox = world.sandboxes[0];
-  if (!sandbox) throw new Error('no sandbox');
   const name = hostInterfaceName(keyOf('c1'));
   execFileSync('bridge', ['-n', world.names[0] ?? '', 'link', 'set', 'dev', name, 'state', '0']);
-  const problems = inNetns(world.hostNetns, () => planOf('c1', {}).check(world.host, sandbox, attached));
+  const problems = check(world, 'c1', {}, attached);
   assert.equal(problems, [`bridge port "${name}" does not forward`]);
 });
 
@@ -335,12 +340,7 @@ test('attach() does not wait for the spanning tree of an adopted bridge, and che
   const started = performance.now();
   const attached = attach(world, 'c1', 0, {});
   assert.ok(performance.now() - started < 2000);
-  const sandbox = world.sandboxes[0];
-  if (!sandbox) throw new Error('no sandbox');
-  assert.equal(
-    inNetns(world.hostNetns, () => planOf('c1', {}).check(world.host, sandbox, attached)),
-    [],
-  );
+  assert.equal(check(world, 'c1', {}, attached), []);
 });
 
 test('detach() leaves the interface of another attachment alone, whatever its name', (world) => {
@@ -363,13 +363,8 @@ test('detach() leaves the interface of another attachment alone, whatever its na
 
 test('check() does not mind a packet capture, which makes the bridge promiscuous', (world) => {
   const attached = attach(world, 'c1', 0, {});
-  const sandbox = world.sandboxes[0];
-  if (!sandbox) throw new Error('no sandbox');
   execFileSync('ip', ['-n', world.names[0] ?? '', 'link', 'set', 'cni0', 'promisc', 'on']);
-  assert.equal(
-    inNetns(world.hostNetns, () => planOf('c1', {}).check(world.host, sandbox, attached)),
-    [],
-  );
+  assert.equal(check(world, 'c1', {}, attached), []);
 });
 
 test.run();

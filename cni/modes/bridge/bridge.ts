@@ -31,7 +31,7 @@ import { familiesOf, gatewayCidrs } from '../interface/gateway.ts';
 import { hostInterfaceAlias, hostInterfaceName } from '../../attachment/marks.ts';
 import { requireIpv6Support } from '../interface/ipv6-support.ts';
 import type { Detachment, Mode, ModeRequest } from '../mode.ts';
-import type { Addressing, Attached, Host, Sandbox, Undo } from '../../attachment/attachment.ts';
+import type { Addressing, Attached, Attachment, Host, HostWork } from '../../attachment/attachment.ts';
 import { waitForPort } from './port-state.ts';
 import { placeRoutes } from '../interface/route-placement.ts';
 import {
@@ -57,10 +57,10 @@ export const bridgeMode: Mode = {
         ...gatewayObject(config),
         hostInterface: hostInterfaceName(key),
       }),
-      attach: (host, sandbox, addressing, undo) => attachToBridge(host, sandbox, key, config, addressing, undo),
+      attach: (attachment, addressing) => attachToBridge(attachment, config, addressing),
       status: (host) => void findBridge(host.route, config.bridge),
-      check: (host, sandbox, expected) => checkBridgeAttachment(host, sandbox, key, config, expected),
-      repair: (host, sandbox, expected) => repairBridgeAttachment(host, { sandbox, key, config, expected }),
+      check: (attachment, expected) => checkBridgeAttachment(attachment, config, expected),
+      repair: (attachment, expected) => repairBridgeAttachment(attachment, config, expected),
     };
   },
 
@@ -87,27 +87,21 @@ function deleteByMarks(host: Host, route: NetlinkConnection, { key, reported }: 
   if (hostEnd.alias === hostInterfaceAlias(key) || reported.includes(hostEnd.name)) deleteLink(route, link.index);
 }
 
-function attachToBridge(
-  host: Host,
-  sandbox: Sandbox,
-  key: AttachmentKey,
-  config: BridgeConfig,
-  addressing: Addressing,
-  undo: Undo,
-): Attached {
+function attachToBridge(attachment: Attachment, config: BridgeConfig, addressing: Addressing): Attached {
+  const { key, host, sandbox } = attachment;
   requireIpv6Support(addressing, key);
   return withRtnetlink(sandbox.netns, (route) => {
     const links = listLinks(route);
     // The kernel would refuse it, too, but only when the host has been changed.
-    if (links.some(({ name }) => name === key.ifname)) throw alreadyInSandbox(key, sandbox);
+    if (links.some(({ name }) => name === key.ifname)) throw alreadyInSandbox(attachment);
     const complete = completeAddressing(addressing, config);
     const isFurther = links.some(({ flags }) => !(flags & IFF_LOOPBACK));
     complete.routes = placeRoutes(complete.routes, isFurther ? listRivals(route, complete.routes) : [], config);
-    const { bridge, hostEnd, sandboxEnd, gateway } = connect(host, sandbox, key, config, complete, undo);
+    const { bridge, hostEnd, sandboxEnd, gateway } = connect(attachment, config, complete);
     host.mark('link');
     trySysctl(['ipv6', 'conf', hostEnd.name, 'accept_ra'], '0');
     if (!config.disableContainerInterface) {
-      configureSandboxInterface(route, sandbox, sandboxEnd, complete, { ...config, isFurther });
+      configureSandboxInterface({ sandbox, route }, sandboxEnd, complete, { ...config, isFurther });
       const state = waitForPort(host.route, hostEnd);
       if (state === BR_STATE_FORWARDING) announceAddresses(route, sandboxEnd);
       else host.warn(describePortDelay(bridge, hostEnd, key));
@@ -145,29 +139,32 @@ function gatewayObject(config: BridgeConfig): { readonly gateway?: string } {
   return gateway === undefined ? {} : { gateway };
 }
 
-/** Everything that needs the bridge to stay: from finding or making it until the container's port is on it. */
-function connect(
-  host: Host,
-  sandbox: Sandbox,
-  key: AttachmentKey,
-  config: BridgeConfig,
-  addressing: Addressing,
-  undo: Undo,
-): { bridge: Link; hostEnd: Link; sandboxEnd: SandboxEnd; gateway: Link | undefined } {
+/** The links of an attachment that is connected. */
+interface Connection {
+  readonly bridge: Link;
+  /** Holds the gateway's addresses: the bridge, or the interface of its VLAN; undefined where nothing does. */
+  readonly gateway: Link | undefined;
+  readonly hostEnd: Link;
+  readonly sandboxEnd: SandboxEnd;
+}
+
+/** Do everything that needs the bridge to stay: from finding or making it until the container's port is on it. */
+function connect(attachment: Attachment, config: BridgeConfig, addressing: Addressing): Connection {
+  const { key, host } = attachment;
   const name = hostInterfaceName(key);
   // Chosen here and not by the kernel, so that nobody has to ask for it.
   const mac = config.mac ?? randomMac();
   const lock = lockBridge(host, config.bridge, 'shared');
   try {
-    const bridge = ensureBridge(host, config, undo);
+    const bridge = ensureBridge(attachment, config);
     // Before the pair, so that when both are taken back the port is gone before the addresses' turn comes.
-    const gateway = config.isGateway ? setUpGateway(host, bridge, config, gatewayCidrs(addressing), undo) : undefined;
-    addContainerPair(host, sandbox, key, { ...config, mac }, bridge, undo);
+    const gateway = config.isGateway ? setUpGateway(attachment, bridge, config, gatewayCidrs(addressing)) : undefined;
+    addContainerPair(attachment, { ...config, mac }, bridge);
     const flags = { hairpin: config.hairpinMode, isolated: config.portIsolation };
     const query = linkQuery(name);
     const [, reply = []] = host.route.executeAll([portChange({ name }, flags, hostInterfaceAlias(key)), query]);
     const hostEnd = readLink(query, reply);
-    if (hostEnd?.peerIndex === undefined) throw vanished(key, sandbox);
+    if (hostEnd?.peerIndex === undefined) throw vanished(attachment);
     const vlans = wantedVlansOf(config);
     if (vlans) setVlansOfNewPort(host.route, bridge, hostEnd, vlans);
     return {
@@ -183,21 +180,15 @@ function connect(
 }
 
 /** Make the host the network's gateway. Returns the link that holds the addresses. */
-function setUpGateway(host: Host, bridge: Link, config: BridgeConfig, cidrs: readonly string[], undo: Undo): Link {
-  const link = config.vlan === 0 ? bridge : ensureVlanGateway(host, bridge, config, undo);
-  ensureGatewayAddresses(host, { link, cidrs }, config, undo);
+export function setUpGateway(work: HostWork, bridge: Link, config: BridgeConfig, cidrs: readonly string[]): Link {
+  const link = config.vlan === 0 ? bridge : ensureVlanGateway(work, bridge, config);
+  ensureGatewayAddresses(work, { link, cidrs }, config);
   for (const family of familiesOf(cidrs)) ensureForwarding(family);
   return link;
 }
 
-function addContainerPair(
-  host: Host,
-  sandbox: Sandbox,
-  key: AttachmentKey,
-  config: BridgeConfig,
-  bridge: Link,
-  undo: Undo,
-): void {
+function addContainerPair(attachment: Attachment, config: BridgeConfig, bridge: Link): void {
+  const { key, host, sandbox, undo } = attachment;
   const name = hostInterfaceName(key);
   const mtu = config.mtu === undefined ? {} : { mtu: config.mtu };
   const takeBack = (): void => undo.push(`delete veth "${name}"`, () => deleteLink(host.route, name));
@@ -211,7 +202,7 @@ function addContainerPair(
     );
   } catch (error) {
     // One of the two names was there before, and stays.
-    if (isErrno(error, 'EEXIST')) throw alreadyThere(host, key, sandbox, name, error);
+    if (isErrno(error, 'EEXIST')) throw alreadyThere(attachment, name, error);
     // Nothing was made unless the answer got lost.
     if (isErrno(error, 'ETIMEDOUT', 'EBADMSG', 'ENOBUFS')) takeBack();
     throw error;
@@ -257,9 +248,10 @@ function describeInterface({ name, mac, mtu }: SandboxEnd): Interface {
   return { name, mac, mtu };
 }
 
-/** Which of the two names is taken, for want of a word of the kernel's. */
-function alreadyThere(host: Host, key: AttachmentKey, sandbox: Sandbox, name: string, cause: unknown): CniError {
-  if (!findLink(host.route, name)) return alreadyInSandbox(key, sandbox, cause);
+/** Tell which of the two names is taken, since the kernel does not. */
+function alreadyThere(attachment: Attachment, name: string, cause: unknown): CniError {
+  const { key, host } = attachment;
+  if (!findLink(host.route, name)) return alreadyInSandbox(attachment, cause);
   return new CniError(
     ERR_ALREADY_EXISTS,
     `Cannot attach container "${key.containerId}" to network "${key.network}" as "${key.ifname}": it is attached already, by "${name}" on the host (run DEL first)`,
@@ -268,7 +260,7 @@ function alreadyThere(host: Host, key: AttachmentKey, sandbox: Sandbox, name: st
   );
 }
 
-function alreadyInSandbox(key: AttachmentKey, sandbox: Sandbox, cause?: unknown): CniError {
+function alreadyInSandbox({ key, sandbox }: Attachment, cause?: unknown): CniError {
   return new CniError(
     ERR_ALREADY_EXISTS,
     `Cannot attach container "${key.containerId}" to network "${key.network}": interface "${key.ifname}" already exists in ${sandbox.path}`,
@@ -277,7 +269,7 @@ function alreadyInSandbox(key: AttachmentKey, sandbox: Sandbox, cause?: unknown)
   );
 }
 
-function vanished(key: AttachmentKey, sandbox: Sandbox): CniError {
+function vanished({ key, sandbox }: Attachment): CniError {
   return new CniError(
     ERR_KERNEL_REFUSED,
     `Interface "${key.ifname}" of container "${key.containerId}" vanished from ${sandbox.path} while it was being set up`,

@@ -17,25 +17,34 @@ import type { BridgeConfig } from './config.ts';
 import { describeOtherName } from './bridge-link.ts';
 import { checkPortVlans, wantedVlansOf } from './vlan.ts';
 import { hostInterfaceName } from '../../attachment/marks.ts';
-import type { Attached, Expected, Host, Sandbox } from '../../attachment/attachment.ts';
+import type { Attached, Attachment, Expected } from '../../attachment/attachment.ts';
 import { metricOf } from '../interface/route-placement.ts';
 import { kernelRoutes } from '../interface/sandbox-interface.ts';
 import { checkVlanGateway, vlanGatewayName } from './vlan-gateway.ts';
 
-/** What is wrong with a bridge attachment, one sentence each. */
-export function checkBridgeAttachment(
-  host: Host,
-  sandbox: Sandbox,
-  key: AttachmentKey,
-  config: BridgeConfig,
-  expected: Expected,
-): string[] {
-  const bridge = findLink(host.route, config.bridge);
-  const hostEnd = findLink(host.route, expectedHostInterface(key, expected));
+/** A bridge attachment that is looked at: as it must be, and the links of the host as they are. */
+interface Examined {
+  readonly attachment: Attachment;
+  readonly config: BridgeConfig;
+  readonly expected: Expected;
+  readonly bridge: Link | undefined;
+  readonly hostEnd: Link | undefined;
+}
+
+/** Say what is wrong with a bridge attachment, one sentence each. */
+export function checkBridgeAttachment(attachment: Attachment, config: BridgeConfig, expected: Expected): string[] {
+  const { key, host, sandbox } = attachment;
+  const examined: Examined = {
+    attachment,
+    config,
+    expected,
+    bridge: findLink(host.route, config.bridge),
+    hostEnd: findLink(host.route, expectedHostInterface(key, expected)),
+  };
   return withRtnetlink(sandbox.netns, (route) => [
-    ...checkBridge(host, key, config, bridge, expected),
-    ...checkPort(host, config, bridge, hostEnd ?? expectedHostInterface(key, expected)),
-    ...checkSandboxEnd(route, sandbox, key, config, hostEnd, expected),
+    ...checkBridge(examined),
+    ...checkPort(examined),
+    ...checkSandboxEnd(route, examined),
   ]);
 }
 
@@ -47,13 +56,8 @@ function expectedHostInterface(key: AttachmentKey, expected: Attached): string {
   return reported.find((name) => /^veth[0-9a-f]{8}$/.test(name)) ?? own;
 }
 
-function checkBridge(
-  host: Host,
-  key: AttachmentKey,
-  config: BridgeConfig,
-  bridge: Link | undefined,
-  expected: Attached,
-): string[] {
+function checkBridge(examined: Examined): string[] {
+  const { config, bridge, expected } = examined;
   if (!bridge) return [`bridge "${config.bridge}" is gone`];
   if (bridge.name !== config.bridge) return [`"bridge" ${describeOtherName(bridge, config.bridge)}`];
   if (bridge.kind !== 'bridge') return [`"${config.bridge}" is no longer a bridge`];
@@ -67,16 +71,11 @@ function checkBridge(
   if (wantedVlansOf(config) && !isVlanFiltering(bridge)) {
     problems.push(`bridge "${bridge.name}" does not filter by VLAN: its containers see each other's VLANs, or nothing`);
   }
-  return config.isGateway ? [...problems, ...checkGateway(host, key, config, bridge, expected)] : problems;
+  return config.isGateway ? [...problems, ...checkGateway(examined, bridge)] : problems;
 }
 
-function checkGateway(
-  host: Host,
-  key: AttachmentKey,
-  config: BridgeConfig,
-  bridge: Link,
-  expected: Attached,
-): string[] {
+function checkGateway({ attachment, config, expected }: Examined, bridge: Link): string[] {
+  const { key, host } = attachment;
   const name = config.vlan === 0 ? bridge.name : vlanGatewayName(config);
   const holder = config.vlan === 0 ? bridge : findLink(host.route, name);
   const ofVlan = config.vlan === 0 ? [] : checkVlanGateway(host.route, bridge, config, reportedMac(expected, name));
@@ -98,9 +97,8 @@ function reportedMac({ interfaces }: Attached, link: string): string | undefined
   return interfaces.find(({ name, sandbox }) => name === link && !sandbox)?.mac;
 }
 
-/** `hostEnd`: its name when there is none. */
-function checkPort(host: Host, config: BridgeConfig, bridge: Link | undefined, hostEnd: Link | string): string[] {
-  if (typeof hostEnd === 'string') return [`host interface "${hostEnd}" is gone`];
+function checkPort({ attachment: { key, host }, config, expected, bridge, hostEnd }: Examined): string[] {
+  if (!hostEnd) return [`host interface "${expectedHostInterface(key, expected)}" is gone`];
   const { name } = hostEnd;
   const problems: string[] = [];
   if (config.mtu !== undefined && hostEnd.mtu !== config.mtu) {
@@ -117,12 +115,12 @@ function checkPort(host: Host, config: BridgeConfig, bridge: Link | undefined, h
   if (mustForward && bridgePortState(hostEnd) !== BR_STATE_FORWARDING) {
     problems.push(`bridge port "${name}" does not forward`);
   }
-  for (const [key, isSet, isWanted] of [
+  for (const [setting, isSet, isWanted] of [
     ['hairpinMode', flags.hairpin, config.hairpinMode],
     ['portIsolation', flags.isolated, config.portIsolation],
   ] as const) {
     if (isSet !== isWanted)
-      problems.push(`bridge port "${name}" has ${key} ${isSet}, the configuration says ${isWanted}`);
+      problems.push(`bridge port "${name}" has ${setting} ${isSet}, the configuration says ${isWanted}`);
   }
   const vlans = wantedVlansOf(config);
   if (!vlans) return problems;
@@ -130,14 +128,8 @@ function checkPort(host: Host, config: BridgeConfig, bridge: Link | undefined, h
   return [...problems, ...checkPortVlans(host.route, { bridge, port: hostEnd, subject }, vlans)];
 }
 
-function checkSandboxEnd(
-  route: NetlinkConnection,
-  sandbox: Sandbox,
-  key: AttachmentKey,
-  config: BridgeConfig,
-  hostEnd: Link | undefined,
-  expected: Expected,
-): string[] {
+function checkSandboxEnd(route: NetlinkConnection, { attachment, config, expected, hostEnd }: Examined): string[] {
+  const { key, sandbox } = attachment;
   const { ifname } = key;
   const link = findLink(route, ifname);
   if (!link) return [`interface "${ifname}" is gone from ${sandbox.path}`];

@@ -11,7 +11,6 @@ import { findLink, type Link, setLink } from '../../kernel/rtnetlink/link/link.t
 import { deleteNeighbour, listNeighbours } from '../../kernel/rtnetlink/neighbour.ts';
 import { addRoute } from '../../kernel/rtnetlink/route.ts';
 import { withRtnetlink } from '../../kernel/rtnetlink/socket.ts';
-import type { AttachmentKey } from '../../protocol/config.ts';
 import { canonicalMac } from '../../protocol/mac.ts';
 import { CniError, ERR_ALREADY_EXISTS } from '../../protocol/errors.ts';
 import { type Interface, type Ip, ipsOf } from '../../protocol/result/result.ts';
@@ -21,43 +20,46 @@ import { mendPortVlans, wantedVlansOf } from './vlan.ts';
 import { familiesOf, gatewayCidrs } from '../interface/gateway.ts';
 import { ensureForwarding } from '../interface/forwarding.ts';
 import { hostInterfaceAlias, hostInterfaceName } from '../../attachment/marks.ts';
-import type { Attached, Host, Sandbox, Undo } from '../../attachment/attachment.ts';
+import type { Attached, Attachment, Host } from '../../attachment/attachment.ts';
 import { kernelRoutes } from '../interface/sandbox-interface.ts';
 import { ensureVlanGateway, vlanGatewayName } from './vlan-gateway.ts';
 
-/** What a repair has made is there to stay. */
-const NO_UNDO: Undo = { push: () => undefined };
-
 /** An attachment that is repaired. */
-export interface BridgeRepair {
-  readonly sandbox: Sandbox;
-  readonly key: AttachmentKey;
+interface BridgeRepair {
+  readonly attachment: Attachment;
   readonly config: BridgeConfig;
-  /** What ADD has made, or the last repair. */
   readonly expected: Attached;
 }
 
 /**
  * Make what is missing. Does nothing for an attachment whose veth pair is gone. Returns what the attachment is now if that
  * is not what was expected: the gateway has the MAC address it has, see repairBridge(). Throws NetlinkError or CniError.
+ *
+ * `expected`: what ADD has made, or the last repair.
  */
-export function repairBridgeAttachment(host: Host, repair: BridgeRepair): Attached | undefined {
-  const hostEnd = findLink(host.route, hostInterfaceName(repair.key));
+export function repairBridgeAttachment(
+  attachment: Attachment,
+  config: BridgeConfig,
+  expected: Attached,
+): Attached | undefined {
+  const hostEnd = findLink(attachment.host.route, hostInterfaceName(attachment.key));
   if (!hostEnd) return undefined;
-  const gateway = repairHostSide(host, repair, hostEnd);
+  const repair: BridgeRepair = { attachment, config, expected };
+  const gateway = repairHostSide(repair, hostEnd);
   repairSandboxSide(repair, hostEnd, gateway);
-  return gateway && withMacOf(gateway, repair.expected);
+  return gateway && withMacOf(gateway, expected);
 }
 
-function repairHostSide(host: Host, repair: BridgeRepair, hostEnd: Link): Link | undefined {
-  const { key, config } = repair;
+function repairHostSide(repair: BridgeRepair, hostEnd: Link): Link | undefined {
+  const { attachment, config } = repair;
+  const { key, host } = attachment;
   const lock = lockBridge(host, config.bridge, 'shared');
   try {
     const vlans = wantedVlansOf(config);
     const present = findBridge(host.route, config.bridge);
     if (!present) refuseRenamed(host, config, hostEnd);
     if (vlans && present && !isVlanFiltering(present)) turnOnVlanFiltering(host.route, present);
-    const { bridge, gateway } = repairBridge(host, repair);
+    const { bridge, gateway } = repairBridge(repair);
     const mtu = config.mtu === undefined ? {} : { mtu: config.mtu };
     setLink(host.route, hostEnd, { masterIndex: bridge.index, isUp: true, ...mtu });
     const flags = { hairpin: config.hairpinMode, isolated: config.portIsolation };
@@ -91,20 +93,18 @@ function refuseRenamed(host: Host, { bridge }: BridgeConfig, { masterIndex }: Li
  * keeps its own: it is another ADD's by now, or an operator's, and to change it would take the gateway from other
  * containers. The record follows then.
  */
-function repairBridge(
-  host: Host,
-  { key, config, expected }: BridgeRepair,
-): { bridge: Link; gateway: Link | undefined } {
+function repairBridge({ attachment, config, expected }: BridgeRepair): { bridge: Link; gateway: Link | undefined } {
+  const { key, host } = attachment;
   const gatewayName = config.vlan === 0 ? config.bridge : vlanGatewayName(config);
   const isMissing = config.isGateway && findLink(host.route, gatewayName) === undefined;
-  const bridge = ensureBridge(host, config, NO_UNDO);
+  const bridge = ensureBridge(attachment, config);
   if (!config.isGateway) return { bridge, gateway: undefined };
-  const link = config.vlan === 0 ? bridge : ensureVlanGateway(host, bridge, config, NO_UNDO);
+  const link = config.vlan === 0 ? bridge : ensureVlanGateway(attachment, bridge, config);
   const mac = canonicalMac(reportedLink(expected, link)?.mac ?? '');
   if (isMissing && mac !== undefined && mac !== link.mac) setLink(host.route, link, { mac });
   const gateway = findLink(host.route, link.index) ?? link;
   const cidrs = gatewayCidrs({ ...expected, ips: ipsOf(expected, key.ifname) });
-  ensureGatewayAddresses(host, { link: gateway, cidrs }, config, NO_UNDO);
+  ensureGatewayAddresses(attachment, { link: gateway, cidrs }, config);
   for (const family of familiesOf(cidrs)) ensureForwarding(family);
   return { bridge, gateway };
 }
@@ -120,7 +120,8 @@ function withMacOf(gateway: Link, expected: Attached): Attached | undefined {
   return { ...expected, interfaces };
 }
 
-function repairSandboxSide({ sandbox, key, config, expected }: BridgeRepair, hostEnd: Link, gateway?: Link): void {
+function repairSandboxSide({ attachment, config, expected }: BridgeRepair, hostEnd: Link, gateway?: Link): void {
+  const { key, sandbox } = attachment;
   if (config.disableContainerInterface) return;
   const ips = ipsOf(expected, key.ifname);
   withRtnetlink(sandbox.netns, (route) => {

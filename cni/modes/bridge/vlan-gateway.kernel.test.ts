@@ -10,11 +10,11 @@ import { inNetns } from '../../kernel/netns.ts';
 import { type TestNamespace, withNamespace } from '../../kernel/testing/namespaces.ts';
 import { testUnless } from '../../kernel/testing/skip.ts';
 import { hasVlanFiltering, refereedVlans } from '../../kernel/testing/vlan-filtering.ts';
-import { parseNetworkConfig } from '../../protocol/config.ts';
+import { type AttachmentKey, parseNetworkConfig } from '../../protocol/config.ts';
 import { bridgeMode } from './bridge.ts';
 import type { ModePlan } from '../mode.ts';
-import type { Attached, Host, Sandbox } from '../../attachment/attachment.ts';
-import { UndoStack } from '../../attachment/undo-stack.ts';
+import type { Attached, Attachment, Undo, Host, Sandbox } from '../../attachment/attachment.ts';
+import { NO_UNDO, UndoStack } from '../../attachment/undo-stack.ts';
 
 const test = suite('gateway of a VLAN');
 const without = (await hasVlanFiltering()) ? undefined : 'the kernel has no bridge VLAN filtering';
@@ -38,15 +38,17 @@ class World {
       dns: {},
     };
     const plan = this.#plan(i, config);
-    return this.#onHost(() => plan.attach(this.host, this.sandbox(i), addressing, undo, plan.objects()));
+    return this.#onHost(() => plan.attach(this.#attachment(i, plan, undo), addressing));
   }
 
   check(i: number, config: object, attached: Attached): string[] {
-    return this.#onHost(() => this.#plan(i, config).check(this.host, this.sandbox(i), attached));
+    const plan = this.#plan(i, config);
+    return this.#onHost(() => plan.check(this.#attachment(i, plan), attached));
   }
 
   repair(i: number, config: object, attached: Attached): void {
-    this.#onHost(() => this.#plan(i, config).repair?.(this.host, this.sandbox(i), attached));
+    const plan = this.#plan(i, config);
+    this.#onHost(() => plan.repair?.(this.#attachment(i, plan), attached));
   }
 
   /** As the verbs do when an ADD has failed. */
@@ -66,10 +68,14 @@ class World {
     return (shown?.addr_info ?? []).filter(({ scope }) => scope === 'global').map(({ local }) => local);
   }
 
+  #attachment(i: number, plan: ModePlan, undo: Undo = NO_UNDO): Attachment {
+    return { key: keyOf(i), host: this.host, sandbox: this.sandbox(i), objects: plan.objects(), undo };
+  }
+
   #plan(i: number, config: object): ModePlan {
     const text = JSON.stringify({ cniVersion: '1.1.0', name: 'pods', type: 'podlink', isGateway: true, ...config });
     return bridgeMode.plan({
-      key: { network: 'pods', containerId: `c${i}`, ifname: 'eth0' },
+      key: keyOf(i),
       config: parseNetworkConfig(text),
       cniArgs: new Map(),
       hasIpam: true,
@@ -81,6 +87,10 @@ class World {
   #onHost<Result>(work: () => Result): Result {
     return inNetns(this.ns.netns, work);
   }
+}
+
+function keyOf(i: number): AttachmentKey {
+  return { network: 'pods', containerId: `c${i}`, ifname: 'eth0' };
 }
 
 function vlanTest(title: string, work: (world: World) => void | Promise<void>): void {

@@ -24,7 +24,7 @@ import type { BridgeConfig } from './config.ts';
 import { randomMac, whileUnused } from './bridge-link.ts';
 import { checkPortVlans, mendPortVlans, setVlansOfNewPort, untagged, type WantedVlans } from './vlan.ts';
 import { waitForPort } from './port-state.ts';
-import type { Host, Undo } from '../../attachment/attachment.ts';
+import type { HostWork } from '../../attachment/attachment.ts';
 import { trySysctl } from '../interface/sandbox-interface.ts';
 
 /** Both ends of the pair: the gateway, and its port on the bridge. */
@@ -59,8 +59,9 @@ function gatewayPortName({ bridge, vlan }: BridgeConfig): string {
  *
  * Throws CniError 102 when something else has its name.
  */
-export function ensureVlanGateway(host: Host, bridge: Link, config: BridgeConfig, undo: Undo): Link {
-  const pair = findGatewayPair(host.route, bridge, config) ?? makeGatewayPair(host, bridge, config, undo);
+export function ensureVlanGateway(work: HostWork, bridge: Link, config: BridgeConfig): Link {
+  const { host } = work;
+  const pair = findGatewayPair(host.route, bridge, config) ?? makeGatewayPair(work, bridge, config);
   mendGatewayPair(host.route, bridge, pair, config.vlan);
   return pair.gateway;
 }
@@ -132,7 +133,7 @@ function notOurs(config: BridgeConfig, reason: string): CniError {
   );
 }
 
-function makeGatewayPair(host: Host, bridge: Link, config: BridgeConfig, undo: Undo): GatewayPair {
+function makeGatewayPair({ host, undo }: HostWork, bridge: Link, config: BridgeConfig): GatewayPair {
   const name = vlanGatewayName(config);
   const portName = gatewayPortName(config);
   const mtu = config.mtu === undefined ? {} : { mtu: config.mtu };

@@ -23,6 +23,12 @@ import type { Addressing, Sandbox } from '../../attachment/attachment.ts';
 const DAD_TIMEOUT_MS = 5_000;
 const DAD_POLL_MS = 20;
 
+/** The container's side of an operation: its namespace, and rtnetlink in it. */
+export interface SandboxWork {
+  readonly sandbox: Sandbox;
+  readonly route: NetlinkConnection;
+}
+
 type LinkRef = Pick<Link, 'index' | 'name'>;
 
 export interface SandboxOptions {
@@ -33,8 +39,7 @@ export interface SandboxOptions {
 
 /** Configure the interface: it is up with its addresses and routes when this returns. Waits for nothing, unless `enabledad`. */
 export function configureSandboxInterface(
-  route: NetlinkConnection,
-  sandbox: Sandbox,
+  { sandbox, route }: SandboxWork,
   link: LinkRef,
   addressing: Addressing,
   options: SandboxOptions,

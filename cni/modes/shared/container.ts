@@ -23,21 +23,23 @@ export const containerMode: Mode = {
     const target = parseTarget(request);
     return {
       objects: () => withNamespace(target, (shared) => ({ sharedNetns: identityOf(shared), target: target.text })),
-      attach: (_host, sandbox, _addressing, undo, objects) =>
+      attach: (attachment) =>
         withNamespace(target, (shared) => {
-          if (identityOf(shared) !== objects.sharedNetns) {
+          if (identityOf(shared) !== attachment.objects.sharedNetns) {
             throw new CniError(ERR_TRY_AGAIN_LATER, `Target "${target.text}" has just got another network namespace`);
           }
-          shareNamespace(sandbox, shared, undo);
+          shareNamespace(attachment, shared);
           return describeShared(shared, DUMMY_IP);
         }),
       status: () => undefined,
-      check: (_host, sandbox) => checkTarget(target, sandbox),
+      check: ({ sandbox }) => checkTarget(target, sandbox),
       hasLostTarget: ({ sharedNetns }) => identityOfTarget(target) !== sharedNetns,
     };
   },
 
   links: () => [],
+
+  mayHaveMounted: (_identity, isOnRecord) => isOnRecord(),
 
   detach: (_host, { netnsPath, objects }) => unshareNamespace(netnsPath, objects.sharedNetns),
 };

@@ -3,7 +3,6 @@
 
 import { identityOf, openOwnNetns } from '../../kernel/netns.ts';
 import type { Mode, ModeRequest } from '../mode.ts';
-import type { Sandbox } from '../../attachment/attachment.ts';
 import { describeShared, publishesPorts, refuseOwnSettings, shareNamespace, unshareNamespace } from './sharing.ts';
 import { LOOPBACK_IP } from './shared-address.ts';
 
@@ -17,19 +16,19 @@ export const hostMode: Mode = {
     own.close();
     return {
       objects: () => ({ sharedNetns: identityOf(own), target: 'host' }),
-      attach(host, sandbox, _addressing, undo) {
+      attach(attachment) {
         // Docker's words, which people know what to do with.
-        if (publishesPorts(request)) host.warn('Published ports are discarded when using host network mode');
+        if (publishesPorts(request)) attachment.host.warn('Published ports are discarded when using host network mode');
         const shared = openOwnNetns();
         try {
-          shareNamespace(sandbox, shared, undo);
+          shareNamespace(attachment, shared);
           return describeShared(shared, LOOPBACK_IP);
         } finally {
           shared.close();
         }
       },
       status: () => undefined,
-      check: (_host, sandbox: Sandbox) =>
+      check: ({ sandbox }) =>
         identityOf(sandbox.netns) === identityOf(own)
           ? []
           : [`${sandbox.path} does not show the host's namespace any more`],
@@ -37,6 +36,12 @@ export const hostMode: Mode = {
   },
 
   links: () => [],
+
+  mayHaveMounted(identity) {
+    const own = openOwnNetns();
+    own.close();
+    return identity === identityOf(own);
+  },
 
   detach: (_host, { netnsPath, objects }) => unshareNamespace(netnsPath, objects.sharedNetns),
 };

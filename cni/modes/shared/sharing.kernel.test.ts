@@ -11,7 +11,7 @@ import { ErrnoError } from '../../kernel/errno.ts';
 import { MNT_DETACH, unmount, unshare } from '../../kernel/syscalls.ts';
 import { thrownOf } from '../../kernel/testing/thrown.ts';
 import { CniError } from '../../protocol/errors.ts';
-import { UndoStack } from '../../attachment/undo-stack.ts';
+import { NO_UNDO, UndoStack } from '../../attachment/undo-stack.ts';
 import type { Sandbox } from '../../attachment/attachment.ts';
 import { shareNamespace, unshareNamespace } from './sharing.ts';
 
@@ -61,7 +61,7 @@ test('shareNamespace() shows the shared namespace at the path, unshareNamespace(
   sandbox,
 }) => {
   const before = countMounts(sandbox.path);
-  shareNamespace(sandbox, shared.netns, new UndoStack());
+  shareNamespace({ sandbox, undo: NO_UNDO }, shared.netns);
   assert.is(identityAt(sandbox.path), identityOf(shared.netns));
   assert.is(countMounts(sandbox.path), before + 1);
   unshareNamespace(sandbox.path, identityOf(shared.netns));
@@ -70,7 +70,7 @@ test('shareNamespace() shows the shared namespace at the path, unshareNamespace(
 });
 
 test('unshareNamespace() takes nothing off a second time', ({ shared, sandbox }) => {
-  shareNamespace(sandbox, shared.netns, new UndoStack());
+  shareNamespace({ sandbox, undo: NO_UNDO }, shared.netns);
   for (let i = 0; i < 3; i++) unshareNamespace(sandbox.path, identityOf(shared.netns));
   assert.is(identityAt(sandbox.path), identityOf(sandbox.netns));
   assert.is(countMounts(sandbox.path), 1);
@@ -80,7 +80,7 @@ test('unshareNamespace() leaves a mount alone that shows another namespace than 
   shared,
   sandbox,
 }) => {
-  shareNamespace(sandbox, shared.netns, new UndoStack());
+  shareNamespace({ sandbox, undo: NO_UNDO }, shared.netns);
   unshareNamespace(sandbox.path, '4:1');
   assert.is(identityAt(sandbox.path), identityOf(shared.netns));
   unshareNamespace(sandbox.path, identityOf(shared.netns));
@@ -104,9 +104,9 @@ test('unshareNamespace() is fine with a path that is gone, empty, or a plain fil
 });
 
 test('shareNamespace() refuses a path that shows the namespace already', ({ shared, sandbox }) => {
-  shareNamespace(sandbox, shared.netns, new UndoStack());
+  shareNamespace({ sandbox, undo: NO_UNDO }, shared.netns);
   assert.throws(
-    () => shareNamespace(sandbox, shared.netns, new UndoStack()),
+    () => shareNamespace({ sandbox, undo: NO_UNDO }, shared.netns),
     (error: unknown) => error instanceof CniError && error.code === 102,
   );
   assert.is(countMounts(sandbox.path), 2);
@@ -118,7 +118,7 @@ test('shareNamespace() refuses a path that nothing is mounted on', ({ shared }) 
   const netns = openNetns(path);
   try {
     assert.throws(
-      () => shareNamespace({ path, netns }, shared.netns, new UndoStack()),
+      () => shareNamespace({ sandbox: { path, netns }, undo: NO_UNDO }, shared.netns),
       (error: unknown) => error instanceof CniError && error.code === 4 && error.message.includes(path),
     );
   } finally {
@@ -128,7 +128,7 @@ test('shareNamespace() refuses a path that nothing is mounted on', ({ shared }) 
 
 test('undo takes the mount off again', async ({ shared, sandbox }) => {
   const undo = new UndoStack();
-  shareNamespace(sandbox, shared.netns, undo);
+  shareNamespace({ sandbox, undo }, shared.netns);
   assert.equal(await undo.run(), []);
   assert.is(countMounts(sandbox.path), 1);
 });
@@ -141,7 +141,7 @@ test('shareNamespace() mounts where the path led when it was looked at, through 
   try {
     const path = join(dir, 'link');
     symlinkSync(sandbox.path, path);
-    shareNamespace({ ...sandbox, path }, shared.netns, new UndoStack());
+    shareNamespace({ sandbox: { ...sandbox, path }, undo: NO_UNDO }, shared.netns);
     assert.is(countMounts(sandbox.path), 2);
     unshareNamespace(path, identityOf(shared.netns));
     assert.is(countMounts(sandbox.path), 1);
@@ -158,7 +158,7 @@ test('shareNamespace() refuses a path that shows another namespace than the one 
   const own = openOwnNetns();
   try {
     const moved = { path: sandbox.path, netns: shared.netns };
-    const error = thrownOf(CniError, () => shareNamespace(moved, own, new UndoStack()));
+    const error = thrownOf(CniError, () => shareNamespace({ sandbox: moved, undo: NO_UNDO }, own));
     assert.is(error.code, 4);
     assert.match(error.message, /another namespace is at/);
   } finally {
@@ -175,7 +175,7 @@ test('shareNamespace() refuses a namespace that a process is in already, and nam
   try {
     child.stdin.write('inside');
     await once(child.stdout, 'data');
-    const error = thrownOf(CniError, () => shareNamespace(sandbox, shared.netns, new UndoStack()));
+    const error = thrownOf(CniError, () => shareNamespace({ sandbox, undo: NO_UNDO }, shared.netns));
     assert.is(error.code, 4);
     assert.ok(error.message.includes(`process ${child.pid} (cat)`), error.message);
     assert.is(countMounts(sandbox.path), 1);
@@ -183,12 +183,12 @@ test('shareNamespace() refuses a namespace that a process is in already, and nam
     child.kill('SIGKILL');
     await once(child, 'exit');
   }
-  shareNamespace(sandbox, shared.netns, new UndoStack());
+  shareNamespace({ sandbox, undo: NO_UNDO }, shared.netns);
   unshareNamespace(sandbox.path, identityOf(shared.netns));
 });
 
 test('unshareNamespace() takes no other mount off when ours goes at the same time', ({ shared, sandbox }) => {
-  shareNamespace(sandbox, shared.netns, new UndoStack());
+  shareNamespace({ sandbox, undo: NO_UNDO }, shared.netns);
   const place = openSync(sandbox.path, O_PATH);
   // The runtime takes ours off, as it would take off its own, just after it was looked at.
   execFileSync('umount', ['--lazy', sandbox.path]);
@@ -200,7 +200,7 @@ test('unshareNamespace() takes no other mount off when ours goes at the same tim
 });
 
 test('a path shared by another process’s eyes: the mount is the whole mount namespace’s', ({ shared, sandbox }) => {
-  shareNamespace(sandbox, shared.netns, new UndoStack());
+  shareNamespace({ sandbox, undo: NO_UNDO }, shared.netns);
   const seen = execFileSync('stat', ['-L', '-c', '%d:%i', sandbox.path], { encoding: 'utf8' }).trim();
   assert.is(seen, identityOf(shared.netns));
   const entered = openNetns(sandbox.path);

@@ -19,7 +19,7 @@ import {
 } from '../../protocol/errors.ts';
 import type { Ip } from '../../protocol/result/result.ts';
 import type { ModeRequest } from '../mode.ts';
-import type { Attached, Sandbox, Undo } from '../../attachment/attachment.ts';
+import type { Attached, Attachment, Sandbox } from '../../attachment/attachment.ts';
 import { findOwnAddresses } from './shared-address.ts';
 
 /** include/uapi/asm-generic/fcntl.h: an open file that stands for a place in the file system, and for nothing to read. */
@@ -34,7 +34,7 @@ const MAX_PORT = 65535;
  * is in the sandbox's namespace already, 7 when the container has a user namespace that keeps it from entering `shared`,
  * 100 when the mount cannot be made or seen.
  */
-export function shareNamespace(sandbox: Sandbox, shared: Netns, undo: Undo): void {
+export function shareNamespace({ sandbox, undo }: Pick<Attachment, 'sandbox' | 'undo'>, shared: Netns): void {
   const wanted = identityOf(shared);
   // By descriptor from here on: the place that is looked at is the one that is mounted on, whatever its path means by then.
   const place = openIfThere(sandbox.path);

@@ -37,7 +37,7 @@ export async function runCommand(args: readonly string[], surroundings: Surround
       return { exitCode: 0, stdout: `${formatCommandHelp(command, style)}\n`, stderr: '' };
     }
     checkArguments(command, positionals);
-    const report = await run(command, surroundings, values, positionals, (message) => {
+    const report = await run(command, surroundings, { values, args: positionals }, (message) => {
       // Several attachments have the same to say of the node.
       if (!warnings.includes(message)) warnings.push(message);
     });
@@ -130,8 +130,7 @@ function checkArguments(command: Command, positionals: readonly string[]): void 
 async function run(
   command: Command,
   surroundings: Surroundings,
-  values: Values,
-  args: readonly string[],
+  { values, args }: { readonly values: Values; readonly args: readonly string[] },
   warn: (message: string) => void,
 ): Promise<Report> {
   const context = new Context(surroundings.env, warn);

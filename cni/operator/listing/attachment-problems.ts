@@ -2,10 +2,8 @@
 
 import { describeKey } from '../../attachment/key.ts';
 import type { AttachmentRecord } from '../../attachment/record.ts';
-import { findProblems } from '../../verbs/check.ts';
+import { findProblemsOnRecord } from '../../verbs/check.ts';
 import { Context } from '../../verbs/context.ts';
-import { planOfRecord } from '../../verbs/recorded-plan.ts';
-import { closeSandbox, openRecordedSandbox } from '../../verbs/sandbox.ts';
 
 /**
  * All that is wrong, one sentence each; empty when all is well, and for one that ADD is still about. Changes nothing.
@@ -20,14 +18,7 @@ export async function findAttachmentProblems(
   if (record.state === 'adding') return [];
   const context = new Context(env, warn);
   try {
-    const sandbox = openRecordedSandbox(record);
-    if (!sandbox) return [`its network namespace ${record.netns} is gone, or another is at this path`];
-    try {
-      const { key, plan, expected } = planOfRecord(record, context, path);
-      return await findProblems(context, key, plan, sandbox, expected);
-    } finally {
-      closeSandbox(sandbox);
-    }
+    return await findProblemsOnRecord(record, context, path);
   } catch (error) {
     return [`cannot look at ${describeKey(record)}: ${error instanceof Error ? error.message : String(error)}`];
   } finally {

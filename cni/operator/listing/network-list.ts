@@ -81,7 +81,8 @@ export function listNetworks(call: Call): Network[] {
     const plugin = configured.get(name);
     const ofNetwork = records.get(name) ?? [];
     const youngest = ofNetwork.toSorted((a, b) => (a.created < b.created ? 1 : -1))[0];
-    return describeNetwork(name, plugin?.config ?? youngest?.config ?? {}, plugin?.file, ofNetwork, call.warn);
+    const { config = youngest?.config ?? {}, file } = plugin ?? {};
+    return describeNetwork({ name, raw: config, file }, ofNetwork, call.warn);
   });
 }
 
@@ -95,10 +96,15 @@ function listTrustedRecords({ context, warn }: Call): AttachmentRecord[] {
   }
 }
 
+/** A network by its configuration: in a file, or as an attachment was made with. */
+interface Configured {
+  readonly name: string;
+  readonly raw: Readonly<Record<string, unknown>>;
+  readonly file: string | undefined;
+}
+
 function describeNetwork(
-  name: string,
-  raw: Readonly<Record<string, unknown>>,
-  file: string | undefined,
+  { name, raw, file }: Configured,
   records: readonly AttachmentRecord[],
   warn: (message: string) => void,
 ): Network {

@@ -5,7 +5,7 @@ import { IpamError } from '../../../ipam/errors.ts';
 import { findIpamDriver } from '../../../ipam/registry.ts';
 import { refuseUnservedProtection } from '../../features/firewall/unserved-protection.ts';
 import { MODE_NAMES } from '../../modes/mode-selection.ts';
-import { type NetworkConfig, parseNetworkConfig } from '../../protocol/config.ts';
+import { type NetworkConfig, networkConfigOf } from '../../protocol/config.ts';
 import { FieldError, isObject } from '../../protocol/fields.ts';
 import type { Environment } from '../../protocol/request.ts';
 import { parseLogPath } from '../../verbs/log/call-log.ts';
@@ -165,14 +165,14 @@ function mayFollow(error: unknown, removed: readonly string[]): boolean {
 
 /** As ADD does before it changes anything. Throws what that throws. */
 function tryPlan(raw: RawConfig, env: Environment, warn: (message: string) => void): void {
-  const stdin = JSON.stringify(raw);
-  const config = parseNetworkConfig(stdin);
+  const config = networkConfigOf(raw);
   parseLogPath(config.fields);
   refuseUnservedProtection(config.fields);
   const key = { network: config.name, containerId: 'validate', ifname: 'eth0' };
   const context = new Context(env, warn);
   try {
-    const { ipam } = planRequest({ key, config, args: new Map(), path: [], stdin }, context);
+    const input = (): string => JSON.stringify(raw);
+    const { ipam } = planRequest({ key, config, cniArgs: new Map(), path: [], env, warn, input }, context);
     // Another plugin may not be installed on the machine that validates, and has to see to its section itself.
     if (ipam && isOwnIpam(config) && !isFilledByRuntime(config)) ipam.prepare();
   } finally {

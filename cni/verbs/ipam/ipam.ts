@@ -6,35 +6,24 @@ import { lockFile } from '../../kernel/flock.ts';
 import { canonicalAddress, canonicalCidr, familyOf } from '../../kernel/netlink/address-bytes.ts';
 import { identityAt } from '../../kernel/netns.ts';
 import type { Addressing } from '../../attachment/attachment.ts';
-import type { AttachmentKey, NetworkConfig } from '../../protocol/config.ts';
 import { CniError, ERR_DELEGATE_FAILED } from '../../protocol/errors.ts';
 import { FieldError, type Fields } from '../../protocol/fields.ts';
 import { parseJson } from '../../protocol/json/json.ts';
-import type { Environment } from '../../protocol/request.ts';
 import { decodeResult } from '../../protocol/result/result-codec.ts';
 import type { Ip } from '../../protocol/result/result.ts';
+import type { PlanSource } from '../plan-source.ts';
 import { findPlugin, runPlugin } from './delegate.ts';
 import { findRoleRow } from '../../roles/role-names.ts';
 
-/** What an IPAM is asked on behalf of. */
-export interface IpamCaller {
-  readonly key: AttachmentKey;
-  readonly config: NetworkConfig;
-  readonly cniArgs: ReadonlyMap<string, string>;
-  /** CNI_NETNS; undefined where the question is about the network alone. */
-  readonly netns?: string;
-  readonly path: readonly string[];
-  readonly env: Environment;
-  /** Tell the operator what is no error. */
-  readonly warn: (message: string) => void;
-  /** The request as it came, which a foreign plugin gets unchanged. */
-  readonly stdin: string;
+/** An ADD's addresses, which the configuration permits to be taken. */
+export interface PreparedIpam {
+  allocate(): Addressing | Promise<Addressing>;
 }
 
 /** One network's address management. */
 export interface Ipam {
   /** Accept or refuse the configuration; `allocate` then takes the addresses. */
-  prepare(): { allocate(): Addressing | Promise<Addressing> };
+  prepare(): PreparedIpam;
   release(): void | Promise<void>;
   check(ips: readonly Ip[]): void | Promise<void>;
   status(): void | Promise<void>;
@@ -42,7 +31,7 @@ export interface Ipam {
 }
 
 /** The network's IPAM; undefined when it has none. Throws FieldError when the configuration's section has the wrong shape. */
-export function findIpam(caller: IpamCaller): Ipam | undefined {
+export function findIpam(caller: PlanSource): Ipam | undefined {
   const section = caller.config.fields.object('ipam');
   const type = section?.string('type') || undefined;
   if (!section || type === undefined) {
@@ -61,7 +50,7 @@ export function findIpam(caller: IpamCaller): Ipam | undefined {
 }
 
 /** The terms in which our own IPAM drivers are asked. */
-export function ipamRequest(caller: Omit<IpamCaller, 'path' | 'env' | 'stdin'>, section: Fields): IpamRequest {
+export function ipamRequest(caller: Omit<PlanSource, 'path' | 'env' | 'input'>, section: Fields): IpamRequest {
   const { config, netns } = caller;
   const netnsIdentity = netns ? identityAt(netns) : undefined;
   return {
@@ -80,10 +69,7 @@ export function ipamRequest(caller: Omit<IpamCaller, 'path' | 'env' | 'stdin'>, 
 
 function ownIpam(driver: IpamDriver, request: IpamRequest): Ipam {
   return {
-    prepare() {
-      const prepared = driver.prepare(request);
-      return { allocate: () => prepared.allocate() };
-    },
+    prepare: () => driver.prepare(request),
     release: () => driver.release(request),
     check: (ips) => driver.check(request, ips),
     status: () => driver.status(request),
@@ -93,10 +79,10 @@ function ownIpam(driver: IpamDriver, request: IpamRequest): Ipam {
   };
 }
 
-function foreignIpam(type: string, caller: IpamCaller): Ipam {
-  const { env, stdin, config } = caller;
+function foreignIpam(type: string, caller: PlanSource): Ipam {
+  const { env, config } = caller;
   const run = (command: Parameters<typeof runPlugin>[1]) =>
-    runPlugin(findPlugin(type, caller.path), command, env, stdin);
+    runPlugin(findPlugin(type, caller.path), command, env, caller.input());
   return {
     prepare() {
       const plugin = findPlugin(type, caller.path);
@@ -132,9 +118,9 @@ function canonicalAddressing({ ips, routes, dns }: Addressing): Addressing {
 }
 
 /** ADD by a foreign plugin. When it fails, or answers something we cannot use, its DEL is called (CNI spec, section 4). */
-function allocateByPlugin(plugin: string, caller: IpamCaller): Addressing {
+function allocateByPlugin(plugin: string, caller: PlanSource): Addressing {
   try {
-    const stdout = runPlugin(plugin, 'ADD', caller.env, caller.stdin);
+    const stdout = runPlugin(plugin, 'ADD', caller.env, caller.input());
     const result = decodeReply(plugin, stdout, caller.config.cniVersion);
     if (result.ips.length === 0) {
       throw new CniError(
@@ -145,7 +131,7 @@ function allocateByPlugin(plugin: string, caller: IpamCaller): Addressing {
     return result;
   } catch (error) {
     try {
-      runPlugin(plugin, 'DEL', caller.env, caller.stdin);
+      runPlugin(plugin, 'DEL', caller.env, caller.input());
     } catch {
       // The first failure is the one to report; the runtime's DEL tries this again.
     }

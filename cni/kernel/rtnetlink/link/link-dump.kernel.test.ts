@@ -14,10 +14,10 @@ const PERMANENT = 300;
 
 /** A source of changes: adds and deletes veth pairs until it is killed. */
 const churn = (path: string, farPath: string) => `
-  import { openNetns } from ${JSON.stringify(import.meta.resolve('../netns.ts'))};
-  import { sleep } from ${JSON.stringify(import.meta.resolve('../syscalls.ts'))};
+  import { openNetns } from ${JSON.stringify(import.meta.resolve('../../netns.ts'))};
+  import { sleep } from ${JSON.stringify(import.meta.resolve('../../syscalls.ts'))};
   import { deleteLink } from ${JSON.stringify(import.meta.resolve('./link.ts'))};
-  import { openRtnetlink } from ${JSON.stringify(import.meta.resolve('./socket.ts'))};
+  import { openRtnetlink } from ${JSON.stringify(import.meta.resolve('../socket.ts'))};
   import { addVethPair } from ${JSON.stringify(import.meta.resolve('./veth.ts'))};
   const near = openNetns(${JSON.stringify(path)});
   const far = openNetns(${JSON.stringify(farPath)});

@@ -36,7 +36,7 @@ const MBIT_8 = bytes(`
 
 test('addHtbClass() writes a class as tc does, whose ceiling is its rate', () => {
   const htb = { bytesPerSecond: 1_000_000, burstBytes: 32_768 };
-  const { operation, type, flags, payload } = addHtbClass(LINK, ROOT, CLASS, htb, TICK_NS);
+  const { operation, type, flags, payload } = addHtbClass(LINK, { parent: ROOT, handle: CLASS }, htb, TICK_NS);
   assert.equal([operation, type, flags], ['add htb class 1:1 of "ifb9"', 40, 0x600]);
   assertBytes(payload, MBIT_8);
 });
@@ -54,7 +54,7 @@ test('decodeTrafficClass() reads the request back', () => {
 test('addHtbClass() tells a rate of more than 32 bits whole', () => {
   const htb = { bytesPerSecond: 5e9, burstBytes: 33_554_432 };
   assertBytes(
-    addHtbClass(LINK, ROOT, CLASS, htb, TICK_NS).payload,
+    addHtbClass(LINK, { parent: ROOT, handle: CLASS }, htb, TICK_NS).payload,
     bytes(`
       00 00 00 00 04 00 00 00 01 00 01 00 00 00 01 00 00 00 00 00  ; struct tcmsg
       08 00 01 00 68 74 62 00  ; TCA_KIND "htb"

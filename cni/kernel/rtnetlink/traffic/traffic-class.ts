@@ -50,11 +50,16 @@ export interface TrafficClass {
   readonly burstTicks: number | undefined;
 }
 
+/** Where a class is: its own handle, and that of the class or qdisc above it. */
+export interface ClassPlace {
+  readonly parent: number;
+  readonly handle: number;
+}
+
 /** Write a class that may never send faster than its rate. */
 export function encodeHtbClass(
   linkIndex: number,
-  parent: number,
-  handle: number,
+  { parent, handle }: ClassPlace,
   htb: HtbClass,
   tickNs: number,
 ): Uint8Array {
@@ -87,25 +92,20 @@ export function decodeTrafficClass(message: Message): TrafficClass {
 }
 
 /** Add a class of an htb qdisc. `tickNs` is nanosecondsPerTick()'s. */
-export function addHtbClass(link: QueueLink, parent: number, handle: number, htb: HtbClass, tickNs: number): Operation {
+export function addHtbClass(link: QueueLink, place: ClassPlace, htb: HtbClass, tickNs: number): Operation {
   return {
-    operation: `add htb class ${formatHandle(handle)} of "${link.name}"`,
+    operation: `add htb class ${formatHandle(place.handle)} of "${link.name}"`,
     type: RTM_NEWTCLASS,
     flags: NLM_F_CREATE | NLM_F_EXCL,
-    payload: encodeHtbClass(link.index, parent, handle, htb, tickNs),
+    payload: encodeHtbClass(link.index, place, htb, tickNs),
   };
 }
 
 /** Give a class of an htb qdisc these numbers, or add it. `tickNs` is nanosecondsPerTick()'s. */
-export function replaceHtbClass(
-  link: QueueLink,
-  ids: { readonly parent: number; readonly handle: number },
-  htb: HtbClass,
-  tickNs: number,
-): Operation {
+export function replaceHtbClass(link: QueueLink, place: ClassPlace, htb: HtbClass, tickNs: number): Operation {
   return {
-    ...addHtbClass(link, ids.parent, ids.handle, htb, tickNs),
-    operation: `replace htb class ${formatHandle(ids.handle)} of "${link.name}"`,
+    ...addHtbClass(link, place, htb, tickNs),
+    operation: `replace htb class ${formatHandle(place.handle)} of "${link.name}"`,
     flags: NLM_F_CREATE | NLM_F_REPLACE,
   };
 }
