@@ -52,11 +52,9 @@ export function cidrFamily(text: string): Family | undefined {
  * Throws FieldError.
  */
 export function nameserversAt(fields: Fields, key: string): string[] | undefined {
-  const servers = fields.strings(key);
-  servers?.forEach((text, i) => {
+  return fields.strings(key, (text, path) => {
     const hint = mappedHint(text);
-    if (hint !== '')
-      throw new FieldError(`${fields.at(key)}[${i}]`, `must be an address, is ${describeValue(text)}${hint}`);
+    if (hint === '') return text;
+    throw new FieldError(path, `must be an address, is ${describeValue(text)}${hint}`);
   });
-  return servers;
 }
