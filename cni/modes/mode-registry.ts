@@ -1,4 +1,4 @@
-// The modes by name.
+// The modes by name, in the order in which they are told of.
 
 import { bridgeMode } from './bridge/bridge.ts';
 import { containerMode } from './shared/container.ts';

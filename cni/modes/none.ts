@@ -16,6 +16,8 @@ import { DUMMY_IP } from './shared/shared-address.ts';
 export const noneMode: Mode = {
   name: 'none',
   hasOwnInterface: false,
+  hasBridge: false,
+  sharesNamespace: false,
 
   plan(request: ModeRequest) {
     refuseOwnSettings(request, 'none');

@@ -10,6 +10,8 @@ import { LOOPBACK_IP } from './shared-address.ts';
 export const hostMode: Mode = {
   name: 'host',
   hasOwnInterface: false,
+  hasBridge: false,
+  sharesNamespace: true,
 
   plan(request: ModeRequest) {
     refuseOwnSettings(request, 'host');
