@@ -134,7 +134,10 @@ function planOf({ key }: Attachment, config: object, warn: (message: string) => 
     config: parseNetworkConfig(text),
     cniArgs: new Map(),
     mode: 'bridge',
+    isConfigured: true,
     hasOwnInterface: true,
+    hasBridge: true,
+    sharesNamespace: false,
     warn,
   });
   if (!plan) throw new Error('Cannot find a plan for the ports');
