@@ -2,6 +2,7 @@
 // (mtu, advmss, priority, table, scope; SPEC.md "ADD Success").
 
 import { FieldError, type Fields } from '../../cni/protocol/fields.ts';
+import { type KeyNotes, type KeyRows, readKey } from '../../cni/protocol/schema.ts';
 import { firstNumberOf, formatAddress, formatCidr, formatNumber, parseAddressAt, parseCidrAt } from '../address.ts';
 
 export interface IpamRoute {
@@ -18,9 +19,35 @@ export interface IpamRoute {
 
 const UINT32_MAX = 0xffff_ffff;
 
+const NUMBER = { type: 'integer', min: 0, max: UINT32_MAX } as const;
+
+export const ROUTE_KEYS = {
+  dst: { type: 'string' },
+  gw: { type: 'string' },
+  mtu: NUMBER,
+  advmss: NUMBER,
+  priority: NUMBER,
+  table: NUMBER,
+  scope: { type: 'integer', min: 0, max: 255 },
+} as const satisfies KeyRows;
+
+export const ROUTE_NOTES = (): KeyNotes<typeof ROUTE_KEYS> => ({
+  dst: 'A CIDR whose host bits are 0.',
+  gw: { about: 'The address that it goes by.', otherwise: 'the gateway of the address' },
+  mtu: { about: 'Of packets by this route; 0 for none of its own.', unit: 'bytes' },
+  advmss: { about: 'The largest segment to announce to TCP; 0 for none of its own.', unit: 'bytes' },
+  priority: 'The metric; 0 for none of its own.',
+  table: { about: 'The routing table.', otherwise: 'the main one' },
+  scope: '253 for a route to the link itself, without a gateway.',
+});
+
+/** The row `routes` of an IPAM section. */
+export const ROUTES_ROW = { type: 'objects', keys: ROUTE_KEYS } as const;
+export const ROUTES_NOTE = () => ({ about: "The container's routes.", keys: ROUTE_NOTES() });
+
 /** Parse the `routes` of an IPAM section; an empty list when there are none. Throws FieldError naming the key. */
 export function parseRoutes(ipam: Fields): IpamRoute[] {
-  return (ipam.objects('routes') ?? []).map(parseRoute);
+  return ipam.items(ipam.objects('routes') ?? [], ipam.at('routes'), parseRoute);
 }
 
 /**
@@ -50,19 +77,21 @@ function parseRoute(fields: Fields): IpamRoute {
 
   const gateway = fields.get('gw');
   if (gateway !== undefined && gateway !== '') {
-    const gw = parseAddressAt(fields.at('gw'), gateway);
-    if (gw.family !== dst.family)
-      throw new FieldError(fields.at('gw'), `${formatAddress(gw)} is not of the family of dst ${route.dst}`);
-    route.gw = formatAddress(gw);
+    fields.part(() => {
+      const gw = parseAddressAt(fields.at('gw'), gateway);
+      if (gw.family !== dst.family)
+        throw new FieldError(fields.at('gw'), `${formatAddress(gw)} is not of the family of dst ${route.dst}`);
+      route.gw = formatAddress(gw);
+    });
   }
   // 0 is "not set" for these three, as in the reference's types; table and scope have a meaning for it.
   for (const key of ['mtu', 'advmss', 'priority'] as const) {
-    const value = fields.integer(key, 0, UINT32_MAX);
+    const value = readKey(fields, ROUTE_KEYS, key);
     if (value) route[key] = value;
   }
-  const table = fields.integer('table', 0, UINT32_MAX);
+  const table = readKey(fields, ROUTE_KEYS, 'table');
   if (table !== undefined) route.table = table;
-  const scope = fields.integer('scope', 0, 255);
+  const scope = readKey(fields, ROUTE_KEYS, 'scope');
   if (scope !== undefined) route.scope = scope;
   return route;
 }
