@@ -84,8 +84,8 @@ export const LIST_TABLE = keyTable(
       loadOnlyInlinedPlugins: 'Have the runtime read no plugins from a folder beside the file.',
       plugins: 'The plugins, in the order in which ADD runs them.',
       args: "Podman's, for the labels of its network.",
-      nerdctlID: "nerdctl's.",
-      nerdctlLabels: "nerdctl's.",
+      nerdctlID: 'Of nerdctl.',
+      nerdctlLabels: 'Of nerdctl.',
     },
   }),
 );

@@ -5,7 +5,7 @@
 
 import { nameserversAt } from './address.ts';
 import { CniError, ERR_DECODING_FAILURE, toCniError } from './errors.ts';
-import { describeValue, FieldError, Fields, isObject } from './fields.ts';
+import { describeValue, type FaultList, FieldError, Fields, isObject } from './fields.ts';
 import { parseJson } from './json/json.ts';
 import { isInterfaceName, isName, validateNetworkName } from './name.ts';
 import type { Dns, Result } from './result/result.ts';
@@ -116,22 +116,22 @@ class StdinConfig implements NetworkConfig {
  * Throws CniError 6 when it is not a JSON object or name or cniVersion is not a string, CniError 7 when the name is
  * missing or not one.
  */
-export function parseNetworkConfig(stdin: string): NetworkConfig {
-  const fields = parseObject(stdin);
+export function parseNetworkConfig(stdin: string, faults?: FaultList): NetworkConfig {
+  const fields = parseObject(stdin, faults);
   const name = decodeString(fields, 'name', 'error unmarshall network config');
   validateNetworkName(name);
   const cniVersion = decodeString(fields, 'cniVersion', 'decoding version from network config');
   return new StdinConfig(fields, name, cniVersion || DEFAULT_VERSION);
 }
 
-function parseObject(stdin: string): Fields {
+function parseObject(stdin: string, faults: FaultList | undefined): Fields {
   const value = parseJson(stdin, 'error unmarshall network config');
   if (!isObject(value))
     throw new CniError(
       ERR_DECODING_FAILURE,
       `error unmarshall network config: must be a JSON object, is ${describeValue(value)}`,
     );
-  return new Fields(value);
+  return new Fields(value, '', faults);
 }
 
 function decodeString(fields: Fields, key: string, action: string): string {

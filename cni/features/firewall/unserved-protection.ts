@@ -34,13 +34,16 @@ export const UNSERVED_TABLE = keyTable(UNSERVED_KEYS, () => {
     title: 'Keys that are refused',
     notes: {
       ingressPolicy: {
-        about: "firewall's; `open` is let pass. Keep `firewall` behind podlink in the list.",
+        about: "The plugin firewall's; `open` is let pass. Keep `firewall` behind podlink in the list.",
         isRefused,
       },
-      iptablesAdminChainName: { about: "firewall's. Keep `firewall` behind podlink in the list.", isRefused },
-      firewalldZone: { about: "firewall's. Keep `firewall` behind podlink in the list.", isRefused },
-      vrfname: { about: "vrf's. Keep `vrf` behind podlink in the list.", isRefused },
-      spoofchk: { about: "sriov's; `off` is let pass. Use `macspoofchk`.", isRefused },
+      iptablesAdminChainName: {
+        about: "The plugin firewall's. Keep `firewall` behind podlink in the list.",
+        isRefused,
+      },
+      firewalldZone: { about: "The plugin firewall's. Keep `firewall` behind podlink in the list.", isRefused },
+      vrfname: { about: "The plugin vrf's. Keep `vrf` behind podlink in the list.", isRefused },
+      spoofchk: { about: "The plugin sriov's; `off` is let pass. Use `macspoofchk`.", isRefused },
       isolate: { about: "Podman's; false is let pass. `internal` and `icc` are near to it.", isRefused },
     },
   };

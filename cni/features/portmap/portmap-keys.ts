@@ -28,6 +28,9 @@ export const MAPPING_KEYS = {
   containerPort: { type: 'integer', min: 1, max: MAX_PORT },
 } as const satisfies KeyRows;
 
+const AS_REFERENCE = 'Taken as the reference portmap knows it';
+const NO_CONDITIONS = 'Refused: a condition keeps somebody out, and without it they would get in.';
+
 export const PORTMAP_TABLE = keyTable({ ...BINDING_KEYS, ...PORTMAP_KEYS }, () => ({
   title: 'Published ports',
   needs: 'hasOwnInterface',
@@ -39,11 +42,11 @@ export const PORTMAP_TABLE = keyTable({ ...BINDING_KEYS, ...PORTMAP_KEYS }, () =
     },
     snat: { about: 'Let localhost and the container itself use the ports.', capability: 'portMappings' },
     masqAll: { about: 'Show the container the host as every client.', capability: 'portMappings' },
-    conditionsV4: 'Refused with the first port: a condition keeps somebody out, and without it they would get in.',
-    conditionsV6: 'As `conditionsV4`.',
-    backend: 'Taken as the reference portmap knows it; nftables does the work whatever it says.',
-    markMasqBit: 'Taken as the reference portmap knows it, and without meaning here.',
-    externalSetMarkChain: 'Taken as the reference portmap knows it, and without meaning here.',
+    conditionsV4: { about: NO_CONDITIONS, capability: 'portMappings' },
+    conditionsV6: { about: NO_CONDITIONS, capability: 'portMappings' },
+    backend: { about: `${AS_REFERENCE}; nftables does the work whatever it says.`, capability: 'portMappings' },
+    markMasqBit: { about: `${AS_REFERENCE}, and without meaning here.`, capability: 'portMappings' },
+    externalSetMarkChain: { about: `${AS_REFERENCE}, and without meaning here.`, capability: 'portMappings' },
   },
   capabilities: {
     portMappings: {
