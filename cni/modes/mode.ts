@@ -87,6 +87,10 @@ export interface Detachment {
 
 export interface Mode extends ModeTraits {
   readonly name: string;
+  /** Whether the namespace that it shares is the host's. */
+  readonly sharesHost?: true;
+  /** What Docker calls the driver of such a network, where that is not the mode's name. */
+  readonly dockerDriver?: string;
   /** The keys of the configuration that are this mode's; absent when it has none. */
   readonly keys?: KeyTable;
   /** Accept or refuse a configuration. Touches nothing. Throws FieldError or CniError. */

@@ -18,6 +18,7 @@ export const noneMode: Mode = {
   hasOwnInterface: false,
   hasBridge: false,
   sharesNamespace: false,
+  dockerDriver: 'null',
 
   plan(request: ModeRequest) {
     refuseOwnSettings(request, 'none');

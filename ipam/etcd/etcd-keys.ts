@@ -5,7 +5,7 @@ import { isAbsolute } from 'node:path';
 import { mappedHint } from '../../cni/protocol/address.ts';
 import { describeValue, FieldError, type Fields } from '../../cni/protocol/fields.ts';
 import { type KeyRows, keyTable } from '../../cni/protocol/schema.ts';
-import { HOST_LOCAL_KEYS, HOST_LOCAL_NOTES } from '../local/host-local-keys.ts';
+import { POOL_KEYS, POOL_NOTES } from '../local/host-local-keys.ts';
 import { type BlockSizes, SHORTEST_PREFIX } from './block.ts';
 
 const DEFAULT_PREFIX = '/podlink';
@@ -26,7 +26,7 @@ export const ETCD_KEYS = {
   blockSizeIPv6: { type: 'integer', min: SHORTEST_PREFIX[6], max: LONGEST_PREFIX[6] },
 } as const satisfies KeyRows;
 
-export const ETCD_TABLE = keyTable({ ...ETCD_KEYS, ...HOST_LOCAL_KEYS }, () => ({
+export const ETCD_TABLE = keyTable({ ...ETCD_KEYS, ...POOL_KEYS }, () => ({
   title: 'IPAM podlink-etcd',
   notes: {
     endpoints: 'URLs of etcd, tried in order.',
@@ -38,7 +38,7 @@ export const ETCD_TABLE = keyTable({ ...ETCD_KEYS, ...HOST_LOCAL_KEYS }, () => (
     node: { about: 'Must be unique in the cluster, and stay the same.', otherwise: 'the host name' },
     blockSize: { about: 'The prefix length of a block of IPv4 addresses.', unit: 'bits', otherwise: '26' },
     blockSizeIPv6: { about: 'The prefix length of a block of IPv6 addresses.', unit: 'bits', otherwise: '122' },
-    ...HOST_LOCAL_NOTES(),
+    ...POOL_NOTES(),
   },
 }));
 

@@ -10,16 +10,21 @@ import { ROUTES_NOTE, ROUTES_ROW } from '../range/route.ts';
 const MAX_PATH_BYTES = 3500;
 const MAX_NAME_BYTES = 255;
 
-export const HOST_LOCAL_KEYS = {
+/** Those of a pool of addresses, kept in files of this node. */
+export const POOL_KEYS = {
   ranges: { type: 'lists', keys: RANGE_KEYS },
   ...RANGE_KEYS,
   routes: ROUTES_ROW,
   resolvConf: { type: 'string' },
   dataDir: { type: 'string', default: '/var/lib/cni/networks', read: dataDirAt },
+} as const satisfies KeyRows;
+
+export const HOST_LOCAL_KEYS = {
+  ...POOL_KEYS,
   statusThresholdPercent: { type: 'integer', min: 1, max: 100 },
 } as const satisfies KeyRows;
 
-export const HOST_LOCAL_NOTES = (): KeyNotes<typeof HOST_LOCAL_KEYS> => ({
+export const POOL_NOTES = (): KeyNotes<typeof POOL_KEYS> => ({
   ranges: {
     about: 'A list of sets, each a list of ranges; a container gets one address of each set.',
     keys: RANGE_NOTES(),
@@ -30,16 +35,18 @@ export const HOST_LOCAL_NOTES = (): KeyNotes<typeof HOST_LOCAL_KEYS> => ({
   routes: ROUTES_NOTE(),
   resolvConf: 'A file in the form of resolv.conf(5), for the DNS of the result.',
   dataDir: 'An absolute path: the directory of the reservations.',
-  statusThresholdPercent: {
-    about: 'From how many percent of taken addresses on STATUS calls the pool exhausted.',
-    unit: 'percent',
-    otherwise: '100',
-  },
 });
 
 export const HOST_LOCAL_TABLE = keyTable(HOST_LOCAL_KEYS, () => ({
   title: 'IPAM host-local',
-  notes: HOST_LOCAL_NOTES(),
+  notes: {
+    ...POOL_NOTES(),
+    statusThresholdPercent: {
+      about: 'From how many percent of taken addresses on STATUS calls the pool exhausted.',
+      unit: 'percent',
+      otherwise: '100',
+    },
+  },
   capabilities: {
     ipRanges: { about: 'Sets of ranges, before those of `ranges`.' },
     ips: { about: 'The addresses that the container is to get; with `static` in the place of `addresses`.' },

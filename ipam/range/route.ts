@@ -3,7 +3,15 @@
 
 import { FieldError, type Fields } from '../../cni/protocol/fields.ts';
 import { type KeyNotes, type KeyRows, readKey } from '../../cni/protocol/schema.ts';
-import { firstNumberOf, formatAddress, formatCidr, formatNumber, parseAddressAt, parseCidrAt } from '../address.ts';
+import {
+  firstNumberOf,
+  formatAddress,
+  formatCidr,
+  formatNumber,
+  type IpAddress,
+  parseAddressAt,
+  parseCidrAt,
+} from '../address.ts';
 
 export interface IpamRoute {
   /** CIDR. In IPv6 with the host bits as written, which the kernel ignores. */
@@ -22,8 +30,8 @@ const UINT32_MAX = 0xffff_ffff;
 const NUMBER = { type: 'integer', min: 0, max: UINT32_MAX } as const;
 
 export const ROUTE_KEYS = {
-  dst: { type: 'string' },
-  gw: { type: 'string' },
+  dst: { type: 'string', read: destinationAt },
+  gw: { type: 'string', read: gatewayAt },
   mtu: NUMBER,
   advmss: NUMBER,
   priority: NUMBER,
@@ -67,23 +75,13 @@ export function refuseInexpressibleRoutes(ipam: Fields, cniVersion: string): voi
 }
 
 function parseRoute(fields: Fields): IpamRoute {
-  const dst = parseCidrAt(fields.at('dst'), fields.get('dst'));
-  // The kernel refuses such a route in IPv4 (fib_table_insert) and masks it silently in IPv6.
-  if (dst.family === 4 && firstNumberOf(dst) !== dst.number) {
-    const network = `${formatNumber(dst.family, firstNumberOf(dst))}/${dst.prefixLength}`;
-    throw new FieldError(fields.at('dst'), `${formatCidr(dst)} has host bits set, the network is ${network}`);
-  }
+  const dst = destinationAt(fields, 'dst');
   const route: IpamRoute = { dst: formatCidr(dst) };
 
-  const gateway = fields.get('gw');
-  if (gateway !== undefined && gateway !== '') {
-    fields.part(() => {
-      const gw = parseAddressAt(fields.at('gw'), gateway);
-      if (gw.family !== dst.family)
-        throw new FieldError(fields.at('gw'), `${formatAddress(gw)} is not of the family of dst ${route.dst}`);
-      route.gw = formatAddress(gw);
-    });
-  }
+  const gw = readKey(fields, ROUTE_KEYS, 'gw');
+  if (gw && gw.family !== dst.family)
+    fields.refuse('gw', `${formatAddress(gw)} is not of the family of dst ${route.dst}`);
+  else if (gw) route.gw = formatAddress(gw);
   // 0 is "not set" for these three, as in the reference's types; table and scope have a meaning for it.
   for (const key of ['mtu', 'advmss', 'priority'] as const) {
     const value = readKey(fields, ROUTE_KEYS, key);
@@ -94,4 +92,20 @@ function parseRoute(fields: Fields): IpamRoute {
   const scope = readKey(fields, ROUTE_KEYS, 'scope');
   if (scope !== undefined) route.scope = scope;
   return route;
+}
+
+/** Throws FieldError also when it is missing. */
+function destinationAt(fields: Fields, key: string): IpAddress {
+  const dst = parseCidrAt(fields.at(key), fields.get(key));
+  // The kernel refuses such a route in IPv4 (fib_table_insert) and masks it silently in IPv6.
+  if (dst.family === 4 && firstNumberOf(dst) !== dst.number) {
+    const network = `${formatNumber(dst.family, firstNumberOf(dst))}/${dst.prefixLength}`;
+    throw new FieldError(fields.at(key), `${formatCidr(dst)} has host bits set, the network is ${network}`);
+  }
+  return dst;
+}
+
+function gatewayAt(fields: Fields, key: string): IpAddress | undefined {
+  const gateway = fields.get(key);
+  return gateway === undefined || gateway === '' ? undefined : parseAddressAt(fields.at(key), gateway);
 }

@@ -2,7 +2,8 @@
 // unchanged, and Docker's bridge options.
 
 import { CniError, ERR_INVALID_ENVIRONMENT_VARIABLES } from '../../protocol/errors.ts';
-import { type KeyValues, read } from '../../protocol/schema.ts';
+import type { Fields } from '../../protocol/fields.ts';
+import { type KeyValues, read, readKey } from '../../protocol/schema.ts';
 import type { ModeRequest } from '../mode.ts';
 import { publishesPorts } from '../shared/sharing.ts';
 import { wantedMac, wantedMtu } from '../interface/interface-keys.ts';
@@ -42,6 +43,16 @@ export function parseBridgeConfig(request: ModeRequest): BridgeConfig {
   }
   validateIfname(request.key.ifname);
   return config;
+}
+
+/** The name of a configuration's bridge. Throws FieldError. */
+export function bridgeNameOf(fields: Fields): string {
+  return readKey(fields, BRIDGE_KEYS, 'bridge');
+}
+
+/** Whether the host has an address of the network, which the configuration's containers reach it by. Throws FieldError. */
+export function hasGateway(fields: Fields): boolean {
+  return readKey(fields, BRIDGE_KEYS, 'isGateway') || readKey(fields, BRIDGE_KEYS, 'isDefaultGateway');
 }
 
 /** The container's interface is made here, beside its `lo`. */

@@ -12,6 +12,7 @@ export const hostMode: Mode = {
   hasOwnInterface: false,
   hasBridge: false,
   sharesNamespace: true,
+  sharesHost: true,
 
   plan(request: ModeRequest) {
     refuseOwnSettings(request, 'host');

@@ -85,10 +85,12 @@ function otherModesOf(config: RawConfig, base: unknown): PossibleMode[] {
 /** A pod that may choose the host's network is past everything that asks who may have `hostNetwork`. */
 function checkAllowedModes(config: RawConfig): Fault[] {
   const allowed = valueAt(config, 'allowModes');
-  if (!Array.isArray(allowed) || !allowed.includes('host')) return [];
+  const modes = (Array.isArray(allowed) ? allowed : []).map((name: unknown) => findMode(String(name)));
+  const host = modes.find((mode) => mode?.sharesHost);
+  if (!host) return [];
   return [
     warning(
-      '"allowModes" has "host": whoever may create a pod can put it into the network of the node by an annotation, past Pod Security, NetworkPolicy and quotas, which see an ordinary pod ("overrides" does it for single pods)',
+      `"allowModes" has "${host.name}": whoever may create a pod can put it into the network of the node by an annotation, past Pod Security, NetworkPolicy and quotas, which see an ordinary pod ("overrides" does it for single pods)`,
     ),
   ];
 }
