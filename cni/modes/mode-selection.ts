@@ -48,8 +48,12 @@ export const SELECTION_TABLE = keyTable(SELECTION_KEYS, () => ({
     overrides: {
       about: 'The modes of single pods, by the operator; the first entry that matches holds, before all else.',
       keys: {
-        pod: 'A pattern `NAMESPACE/NAME` in which `*` and `?` stand for characters but "/".',
-        mode: 'The mode of the pods that match.',
+        pod: {
+          about: 'A pattern `NAMESPACE/NAME` in which `*` and `?` stand for characters but "/".',
+          isRequired: true,
+          pattern: '/',
+        },
+        mode: { about: 'The mode of the pods that match.', isRequired: true },
         target: 'As the key `target`.',
       },
     },

@@ -3,6 +3,7 @@
 
 import { nameserversAt } from './address.ts';
 import { type KeyNotes, type KeyRows, keyTable } from './schema.ts';
+import { SUPPORTED_VERSIONS } from './version.ts';
 
 const DNS_KEYS = {
   nameservers: { type: 'strings', read: nameserversAt },
@@ -23,7 +24,8 @@ export const DNS_NOTES = (): KeyNotes<typeof DNS_KEYS> => ({
 
 export const ENTRY_TABLE = keyTable(
   {
-    cniVersion: { type: 'string' },
+    $schema: { type: 'any' },
+    cniVersion: { type: 'string', words: SUPPORTED_VERSIONS },
     name: { type: 'string' },
     type: { type: 'string' },
     capabilities: { type: 'object' },
@@ -36,10 +38,14 @@ export const ENTRY_TABLE = keyTable(
   () => ({
     title: 'Every plugin',
     notes: {
+      $schema: 'Where an editor finds the schema of the file; nobody else reads it.',
       cniVersion: { about: 'The version of the protocol; in a list it stands beside `plugins`.', otherwise: '`0.1.0`' },
       name: 'The name of the network; in a list it stands beside `plugins`.',
-      type: 'The plugin: `podlink`.',
-      capabilities: 'The arguments that the runtime is to hand over, each as `NAME: true`.',
+      type: { about: 'The plugin: `podlink`.', isRequired: true, allowed: ['podlink'] },
+      capabilities: {
+        about: 'The arguments that the runtime is to hand over, each as `NAME: true`.',
+        values: 'boolean',
+      },
       runtimeConfig: 'The arguments for the capabilities; the runtime fills it in.',
       args: 'Further arguments, as `cni`; before the keys of the entry, behind those of the capabilities.',
       prevResult: 'The result of the plugins before this one; the runtime fills it in.',
@@ -62,7 +68,8 @@ export const ENTRY_TABLE = keyTable(
 /** A list of plugins; runtimes read it, and what Podman (its labels) and nerdctl keep there for themselves. */
 export const LIST_TABLE = keyTable(
   {
-    cniVersion: { type: 'string' },
+    $schema: { type: 'any' },
+    cniVersion: { type: 'string', words: SUPPORTED_VERSIONS },
     cniVersions: { type: 'strings' },
     name: { type: 'string' },
     disableCheck: { type: 'any' },
@@ -76,13 +83,18 @@ export const LIST_TABLE = keyTable(
   () => ({
     title: 'List of plugins',
     notes: {
+      $schema: 'Where an editor finds the schema of the file; nobody else reads it.',
       cniVersion: { about: 'The version of the protocol.', otherwise: '`0.1.0`' },
       cniVersions: 'Versions of which the runtime takes the highest that it knows.',
-      name: 'The name of the network: letters, digits, "_", "." and "-", at most 255 of them.',
+      name: {
+        about: 'The name of the network: letters, digits, "_", "." and "-", at most 255 of them.',
+        isRequired: true,
+        pattern: '^[A-Za-z0-9][A-Za-z0-9_.-]{0,254}$',
+      },
       disableCheck: 'Have the runtime not call CHECK.',
       disableGC: 'Have the runtime not call GC.',
       loadOnlyInlinedPlugins: 'Have the runtime read no plugins from a folder beside the file.',
-      plugins: 'The plugins, in the order in which ADD runs them.',
+      plugins: { about: 'The plugins, in the order in which ADD runs them.', isRequired: true },
       args: "Podman's, for the labels of its network.",
       nerdctlID: 'Of nerdctl.',
       nerdctlLabels: 'Of nerdctl.',

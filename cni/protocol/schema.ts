@@ -130,8 +130,14 @@ export interface KeyNote {
   readonly needs?: keyof ModeTraits | 'nothing';
   /** What the kernel must have once the key says anything but its default. */
   readonly kernel?: KernelNeed;
-  /** Whether a value that asks for something is refused: the key promises what podlink does not do. */
-  readonly isRefused?: true;
+  /** Whether the object that it is in cannot be without it. */
+  readonly isRequired?: true;
+  /** All that the value may be, where the parser takes little of what the type has room for. */
+  readonly allowed?: readonly unknown[];
+  /** A regular expression that the text, or each of the list, matches if the parser takes it: editors go by it. */
+  readonly pattern?: string;
+  /** The type of all values of an object whose keys are anybody's. */
+  readonly values?: 'string' | 'boolean';
 }
 
 export type KeyNotes<Rows> = {

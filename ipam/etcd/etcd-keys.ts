@@ -29,12 +29,12 @@ export const ETCD_KEYS = {
 export const ETCD_TABLE = keyTable({ ...ETCD_KEYS, ...POOL_KEYS }, () => ({
   title: 'IPAM podlink-etcd',
   notes: {
-    endpoints: 'URLs of etcd, tried in order.',
-    caFile: 'The certificate of the authority that etcd is to be known by, as PEM.',
-    certFile: 'The certificate of this client, as PEM; together with `keyFile`.',
-    keyFile: 'Its key, as PEM.',
+    endpoints: { about: 'URLs of etcd, tried in order.', isRequired: true, pattern: '^https?://' },
+    caFile: { about: 'The certificate of the authority that etcd is to be known by, as PEM.', pattern: '^(/|$)' },
+    certFile: { about: 'The certificate of this client, as PEM; together with `keyFile`.', pattern: '^(/|$)' },
+    keyFile: { about: 'Its key, as PEM.', pattern: '^(/|$)' },
     timeoutMs: { about: 'For one answer of one endpoint.', unit: 'ms' },
-    prefix: 'Of all keys in etcd.',
+    prefix: { about: 'Of all keys in etcd.', pattern: '^((/[A-Za-z0-9._-]+)+)?$' },
     node: { about: 'Must be unique in the cluster, and stay the same.', otherwise: 'the host name' },
     blockSize: { about: 'The prefix length of a block of IPv4 addresses.', unit: 'bits', otherwise: '26' },
     blockSizeIPv6: { about: 'The prefix length of a block of IPv6 addresses.', unit: 'bits', otherwise: '122' },

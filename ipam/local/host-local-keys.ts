@@ -1,6 +1,7 @@
 // The keys of host-local, and those of its words that podlink-etcd takes over.
 
 import { isAbsolute } from 'node:path';
+import { CIDR_PATTERN } from '../../cni/protocol/address.ts';
 import { describeValue, FieldError, type Fields } from '../../cni/protocol/fields.ts';
 import { type KeyNotes, type KeyRows, keyTable } from '../../cni/protocol/schema.ts';
 import { RANGE_KEYS, RANGE_NOTES } from '../range/range.ts';
@@ -30,11 +31,11 @@ export const POOL_NOTES = (): KeyNotes<typeof POOL_KEYS> => ({
     keys: RANGE_NOTES(),
   },
   ...RANGE_NOTES(),
-  subnet: 'A single range, in the place of `ranges` or before them.',
+  subnet: { about: 'A single range, in the place of `ranges` or before them.', pattern: CIDR_PATTERN },
   exclude: 'Addresses, CIDRs or spans `a-b` of any range that are not handed out.',
   routes: ROUTES_NOTE(),
   resolvConf: 'A file in the form of resolv.conf(5), for the DNS of the result.',
-  dataDir: 'An absolute path: the directory of the reservations.',
+  dataDir: { about: 'An absolute path: the directory of the reservations.', pattern: '^(/|$)' },
 });
 
 export const HOST_LOCAL_TABLE = keyTable(HOST_LOCAL_KEYS, () => ({

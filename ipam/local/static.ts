@@ -3,7 +3,7 @@
 // `ipam.addresses`, then the list in CNI_ARGS `IP` (which adds) with `GATEWAY`; `args.cni.ips` replaces all of these, and
 // `runtimeConfig.ips` replaces that. All addresses are CIDRs.
 
-import { mappedHint } from '../../cni/protocol/address.ts';
+import { CIDR_PATTERN, mappedHint } from '../../cni/protocol/address.ts';
 import { DNS_NOTES, DNS_ROW } from '../../cni/protocol/config-keys.ts';
 import { FieldError, type Fields } from '../../cni/protocol/fields.ts';
 import { type KeyRows, keyTable } from '../../cni/protocol/schema.ts';
@@ -42,7 +42,10 @@ const STATIC_TABLE = keyTable(STATIC_KEYS, () => ({
     addresses: {
       about:
         'The addresses of the container; CNI_ARGS `IP` adds to them, `args.cni.ips` and the capability `ips` replace them.',
-      keys: { address: 'A CIDR.', gateway: 'The address of its gateway.' },
+      keys: {
+        address: { about: 'A CIDR.', isRequired: true, pattern: CIDR_PATTERN },
+        gateway: 'The address of its gateway.',
+      },
     },
     routes: ROUTES_NOTE(),
     dns: { about: 'What the result says of DNS.', keys: DNS_NOTES() },

@@ -10,6 +10,7 @@
 // Unlike the reference, a written start behind the implied end is refused instead of running past the subnet
 // (containernetworking/plugins#1292).
 
+import { CIDR_PATTERN } from '../../cni/protocol/address.ts';
 import { FieldError, type Fields } from '../../cni/protocol/fields.ts';
 import { type KeyNotes, type KeyRows, readKey } from '../../cni/protocol/schema.ts';
 import {
@@ -37,7 +38,11 @@ export const RANGE_KEYS = {
 } as const satisfies KeyRows;
 
 export const RANGE_NOTES = (): KeyNotes<typeof RANGE_KEYS> => ({
-  subnet: 'A CIDR whose host bits are 0; at most a /30, in IPv6 a /126.',
+  subnet: {
+    about: 'A CIDR whose host bits are 0; at most a /30, in IPv6 a /126.',
+    isRequired: true,
+    pattern: CIDR_PATTERN,
+  },
   rangeStart: { about: 'The first address to hand out, whatever it is.', otherwise: 'behind the network address' },
   rangeEnd: { about: 'The last address to hand out, whatever it is.', otherwise: 'before the broadcast address' },
   gateway: { about: 'The address of the gateway, which is never handed out.', otherwise: 'the first of the subnet' },

@@ -1,6 +1,7 @@
 // Routes of an IPAM section: `{ "dst": "10.9.0.0/16", "gw": "10.1.2.1", … }`, with the fields of CNI 1.1.0
 // (mtu, advmss, priority, table, scope; SPEC.md "ADD Success").
 
+import { CIDR_PATTERN } from '../../cni/protocol/address.ts';
 import { FieldError, type Fields } from '../../cni/protocol/fields.ts';
 import { type KeyNotes, type KeyRows, readKey } from '../../cni/protocol/schema.ts';
 import {
@@ -40,7 +41,7 @@ export const ROUTE_KEYS = {
 } as const satisfies KeyRows;
 
 export const ROUTE_NOTES = (): KeyNotes<typeof ROUTE_KEYS> => ({
-  dst: 'A CIDR whose host bits are 0.',
+  dst: { about: 'A CIDR; in IPv4 its host bits are 0.', isRequired: true, pattern: CIDR_PATTERN },
   gw: { about: 'The address that it goes by.', otherwise: 'the gateway of the address' },
   mtu: { about: 'Of packets by this route; 0 for none of its own.', unit: 'bytes' },
   advmss: { about: 'The largest segment to announce to TCP; 0 for none of its own.', unit: 'bytes' },

@@ -1,7 +1,7 @@
 // The keys of bandwidth limits: the reference bandwidth plugin's, at the top level and in `runtimeConfig.bandwidth`.
 
 import { networkOf } from '../../kernel/netlink/address-bytes.ts';
-import { cidrFamily, mappedHint } from '../../protocol/address.ts';
+import { CIDR_PATTERN, cidrFamily, mappedHint } from '../../protocol/address.ts';
 import { describeValue, FieldError, type Fields } from '../../protocol/fields.ts';
 import { type KeyRows, keyTable } from '../../protocol/schema.ts';
 
@@ -45,8 +45,14 @@ export const BANDWIDTH_TABLE = keyTable(BANDWIDTH_KEYS, () => ({
       kernel: 'egress limits',
     },
     egressBurst: { about: BURST_ABOUT, unit: 'bits', otherwise: BURST_OTHERWISE },
-    unshapedSubnets: 'CIDRs at the other end to which the limits do not apply; at most 256.',
-    shapedSubnets: 'CIDRs at the other end to which alone they apply; not together with `unshapedSubnets`.',
+    unshapedSubnets: {
+      about: 'CIDRs at the other end to which the limits do not apply; at most 256.',
+      pattern: CIDR_PATTERN,
+    },
+    shapedSubnets: {
+      about: 'CIDRs at the other end to which alone they apply; not together with `unshapedSubnets`.',
+      pattern: CIDR_PATTERN,
+    },
   },
   capabilities: {
     bandwidth: {

@@ -12,7 +12,7 @@ function unserved(harmless: readonly unknown[], remedy: string) {
     const value = fields.get(key);
     if (value !== undefined && !harmless.includes(value)) fields.refuse(key, `must not be here: ${remedy}`);
   };
-  return { type: 'any', read: refuse } as const;
+  return { type: 'any', read: refuse, harmless } as const;
 }
 
 const UNSERVED_KEYS = {
@@ -29,22 +29,25 @@ const UNSERVED_KEYS = {
 } as const satisfies KeyRows;
 
 export const UNSERVED_TABLE = keyTable(UNSERVED_KEYS, () => {
-  const isRefused = true;
+  const allowedOf = (key: keyof typeof UNSERVED_KEYS) => ({ allowed: UNSERVED_KEYS[key].harmless });
   return {
     title: 'Keys that are refused',
     notes: {
       ingressPolicy: {
         about: "The plugin firewall's; `open` is let pass. Keep `firewall` behind podlink in the list.",
-        isRefused,
+        ...allowedOf('ingressPolicy'),
       },
       iptablesAdminChainName: {
         about: "The plugin firewall's. Keep `firewall` behind podlink in the list.",
-        isRefused,
+        ...allowedOf('iptablesAdminChainName'),
       },
-      firewalldZone: { about: "The plugin firewall's. Keep `firewall` behind podlink in the list.", isRefused },
-      vrfname: { about: "The plugin vrf's. Keep `vrf` behind podlink in the list.", isRefused },
-      spoofchk: { about: "The plugin sriov's; `off` is let pass. Use `macspoofchk`.", isRefused },
-      isolate: { about: "Podman's; false is let pass. `internal` and `icc` are near to it.", isRefused },
+      firewalldZone: {
+        about: "The plugin firewall's. Keep `firewall` behind podlink in the list.",
+        ...allowedOf('firewalldZone'),
+      },
+      vrfname: { about: "The plugin vrf's. Keep `vrf` behind podlink in the list.", ...allowedOf('vrfname') },
+      spoofchk: { about: "The plugin sriov's; `off` is let pass. Use `macspoofchk`.", ...allowedOf('spoofchk') },
+      isolate: { about: "Podman's; false is let pass. `internal` and `icc` are near to it.", ...allowedOf('isolate') },
     },
   };
 });

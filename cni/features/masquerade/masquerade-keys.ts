@@ -1,6 +1,6 @@
 // The keys of masquerading.
 
-import { cidrFamily, mappedHint } from '../../protocol/address.ts';
+import { CIDR_PATTERN, cidrFamily, mappedHint } from '../../protocol/address.ts';
 import { describeValue, FieldError, type Fields } from '../../protocol/fields.ts';
 import { type KeyRows, keyTable } from '../../protocol/schema.ts';
 
@@ -19,7 +19,10 @@ export const MASQUERADE_TABLE = keyTable(MASQUERADE_KEYS, () => ({
       about: "Masquerade what leaves the container's own network, IPv4 and IPv6.",
       kernel: 'masquerading',
     },
-    ipMasqExclude: "CIDRs that are reached with the container's own address, such as other nodes' pods.",
+    ipMasqExclude: {
+      about: "CIDRs that are reached with the container's own address, such as other nodes' pods.",
+      pattern: CIDR_PATTERN,
+    },
     ipMasqBackend: 'Taken as the reference plugins know it; nftables does the work whatever it says.',
     masqueradeRandom:
       "Leave from a port chosen at random; else a connection keeps the container's port if it is free (SIP, WireGuard).",

@@ -41,8 +41,11 @@ const TUNING_KEYS = {
 export const TUNING_TABLE = keyTable(TUNING_KEYS, () => ({
   title: 'Tuning',
   notes: {
-    sysctl:
-      "Sysctls of the container's namespace, where `IFNAME` stands for its interface, as `{ NAME: VALUE }`; DEL puts them back.",
+    sysctl: {
+      about:
+        "Sysctls of the container's namespace, where `IFNAME` stands for its interface, as `{ NAME: VALUE }`; DEL puts them back.",
+      values: 'string',
+    },
     promisc: { about: "Make the container's interface promiscuous.", otherwise: 'false' },
     allmulti: { about: "Let the container's interface take all multicast packets.", otherwise: 'false' },
     txQLen: { about: 'Of its transmit queue.', unit: 'packets', otherwise: "the kernel's" },

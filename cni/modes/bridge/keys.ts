@@ -33,7 +33,10 @@ export const BRIDGE_TABLE = keyTable({ ...BRIDGE_KEYS, ...INTERFACE_KEYS }, () =
   title: 'Mode bridge',
   needs: 'hasBridge',
   notes: {
-    bridge: "The bridge's own name, no alternative one; it is made if it is not there, and else adopted as it is.",
+    bridge: {
+      about: "The bridge's own name, no alternative one; it is made if it is not there, and else adopted as it is.",
+      pattern: '^[^\\s/:%]{1,15}$',
+    },
     isGateway: "Give the bridge the gateway's addresses, and let the host forward.",
     isDefaultGateway: 'As `isGateway`, and give the container a default route of each family.',
     forceAddress: 'Replace an address of the bridge that is in the way.',

@@ -131,8 +131,8 @@ const pathsOf = (keys: readonly SchemaKey[], path = ''): string[] =>
 test('ADD asks for every key that the schema holds', () => {
   const plans = CONFIGS.map((config) => ({ config, asked: keysOfPlan(config) }));
   const asked = new Set(plans.flatMap((plan) => [...plan.asked]));
-  // Runtimes read the first, and ADD the second once it has a plan.
-  const others = ['capabilities', 'prevResult'];
+  // Editors read the first, runtimes the second, and ADD the third once it has a plan.
+  const others = ['$schema', 'capabilities', 'prevResult'];
   assert.equal(
     pathsOf(ENTRY_KEYS).filter((path) => !asked.has(path) && !others.includes(path)),
     [],

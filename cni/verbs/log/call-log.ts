@@ -13,7 +13,12 @@ const LOG_KEYS = { log: { type: 'string', read: logPathAt } } as const satisfies
 
 export const LOG_TABLE = keyTable(LOG_KEYS, () => ({
   title: 'Logs',
-  notes: { log: 'An absolute path: the file that gets one line of JSON for every call of this network.' },
+  notes: {
+    log: {
+      about: 'An absolute path: the file that gets one line of JSON for every call of this network.',
+      pattern: '^(/|$)',
+    },
+  },
 }));
 
 /** Where to log; undefined when the configuration does not ask for it. Throws FieldError. */
