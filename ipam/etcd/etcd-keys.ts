@@ -36,8 +36,8 @@ export const ETCD_TABLE = keyTable({ ...ETCD_KEYS, ...POOL_KEYS }, () => ({
     timeoutMs: { about: 'For one answer of one endpoint.', unit: 'ms' },
     prefix: { about: 'Of all keys in etcd.', pattern: '^((/[A-Za-z0-9._-]+)+)?$' },
     node: { about: 'Must be unique in the cluster, and stay the same.', otherwise: 'the host name' },
-    blockSize: { about: 'The prefix length of a block of IPv4 addresses.', unit: 'bits', otherwise: '26' },
-    blockSizeIPv6: { about: 'The prefix length of a block of IPv6 addresses.', unit: 'bits', otherwise: '122' },
+    blockSize: { about: 'The prefix length of a block of IPv4 addresses.', otherwise: '26' },
+    blockSizeIPv6: { about: 'The prefix length of a block of IPv6 addresses.', otherwise: '122' },
     ...POOL_NOTES(),
   },
 }));

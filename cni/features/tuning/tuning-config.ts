@@ -43,12 +43,22 @@ export const TUNING_TABLE = keyTable(TUNING_KEYS, () => ({
   notes: {
     sysctl: {
       about:
-        "Sysctls of the container's namespace, where `IFNAME` stands for its interface, as `{ NAME: VALUE }`; DEL puts them back.",
+        "Sysctls of the container's namespace, where `IFNAME` stands for its interface, as `{ NAME: VALUE }`; DEL puts them back. Refused where the namespace is shared.",
       values: 'string',
     },
-    promisc: { about: "Make the container's interface promiscuous.", otherwise: 'false' },
-    allmulti: { about: "Let the container's interface take all multicast packets.", otherwise: 'false' },
-    txQLen: { about: 'Of its transmit queue.', unit: 'packets', otherwise: "the kernel's" },
+    promisc: {
+      about: "Make the container's interface promiscuous; refused in a mode without one.",
+      otherwise: 'false',
+    },
+    allmulti: {
+      about: "Let the container's interface take all multicast packets; refused in a mode without one.",
+      otherwise: 'false',
+    },
+    txQLen: {
+      about: "Of the interface's transmit queue; refused in a mode without one.",
+      unit: 'packets',
+      otherwise: "the kernel's",
+    },
   },
 }));
 

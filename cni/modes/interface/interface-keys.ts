@@ -23,7 +23,7 @@ export const INTERFACE_NOTES = (): KeyNotes<typeof INTERFACE_KEYS> => ({
   },
   mac: {
     about:
-      "Of the container's interface. The capability `mac`, `args.cni.mac` and CNI_ARGS `MAC` come before it, in this order.",
+      "Of the container's interface, and refused in a mode without one. The capability `mac`, `args.cni.mac` and CNI_ARGS `MAC` come before it, in this order.",
     otherwise: "the kernel's choice",
     // Refused by cni/features/tuning where there is no such interface.
     needs: 'nothing',
