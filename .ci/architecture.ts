@@ -97,6 +97,8 @@ export const LAYERS: readonly Layer[] = [
       'cni/protocol/fields.ts',
       'cni/protocol/address.ts',
       'cni/protocol/mutation.ts',
+      'cni/protocol/schema.ts',
+      'cni/protocol/config-keys.ts',
       'cni/kernel/directory.ts',
     ],
     remedy: 'IPAM knows addresses only: what needs verbs or the kernel is injected by cni/verbs',

@@ -1,6 +1,7 @@
 // What the verbs ask of address management, whatever its kind.
 
 import type { Fields } from '../cni/protocol/fields.ts';
+import type { KeyTable } from '../cni/protocol/schema.ts';
 import type { IpamDns } from './local/dns.ts';
 import type { AttachmentOwner } from './errors.ts';
 import type { NetnsFacts } from './store/reservation.ts';
@@ -58,6 +59,8 @@ export interface CollectedReservation {
  */
 export interface IpamDriver {
   readonly type: string;
+  /** The keys of the `ipam` section, but for `type`. */
+  readonly keys: KeyTable;
   /** Parse and validate everything that allocate() will need. Changes nothing. */
   prepare(request: IpamRequest): PreparedIpam;
   /** Release all addresses of the owner. Success when there are none; needs no more than the owner and the store's place. */

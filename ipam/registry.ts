@@ -5,9 +5,9 @@ import { etcdIpam } from './etcd/etcd.ts';
 import { hostLocal } from './local/host-local.ts';
 import { staticIpam } from './local/static.ts';
 
-const DRIVERS: readonly IpamDriver[] = [hostLocal, staticIpam, etcdIpam];
+export const IPAM_DRIVERS: readonly IpamDriver[] = [hostLocal, staticIpam, etcdIpam];
 
 /** Find the driver of an `ipam.type`; undefined for one that is not ours. */
 export function findIpamDriver(type: string): IpamDriver | undefined {
-  return DRIVERS.find((driver) => driver.type === type);
+  return IPAM_DRIVERS.find((driver) => driver.type === type);
 }

@@ -25,14 +25,18 @@ import type { Element } from '../kernel/nftables/element.ts';
 import type { NftablesConnection } from '../kernel/nftables/connection.ts';
 import type { Ruleset } from '../kernel/nftables/ruleset.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
+import type { KeyTable, ModeTraits } from '../protocol/schema.ts';
 import type { ElementClaim, Owners } from './elements/element-owners.ts';
 
-/** What a feature may look at when it decides whether it can serve an ADD. */
-export interface FeatureRequest extends AttachmentRequestFacts {
+/**
+ * What a feature may look at when it decides whether it can serve an ADD. Without an interface of the container's own the
+ * namespace is nobody's to change.
+ */
+export interface FeatureRequest extends AttachmentRequestFacts, ModeTraits {
   /** The name of the mode. */
   readonly mode: string;
-  /** Whether the container gets an interface of its own: without one, the namespace is nobody's to change. */
-  readonly hasOwnInterface: boolean;
+  /** Whether that is the mode of the configuration itself, and not one of `overrides` or of the pod's choice. */
+  readonly isConfigured: boolean;
   /** Tell the operator something that is no error. */
   warn(message: string): void;
 }
@@ -110,6 +114,8 @@ export interface FeatureRemoval {
 
 export interface Feature {
   readonly name: string;
+  /** The keys of the configuration that are this feature's; absent when it has none. */
+  readonly keys?: KeyTable;
   /** The rules it may have put into nftables. */
   readonly rulesets: readonly Ruleset[];
   /** Accept or refuse the configuration; undefined when it asks for nothing. Touches nothing. Throws FieldError or CniError. */

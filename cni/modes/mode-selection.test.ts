@@ -3,7 +3,8 @@ import * as assert from 'uvu/assert';
 import { parseCniArgs } from '../protocol/args.ts';
 import { parseNetworkConfig } from '../protocol/config.ts';
 import { toCniError } from '../protocol/errors.ts';
-import { matchesGlob, selectMode } from './mode-selection.ts';
+import { matchesGlob } from './glob.ts';
+import { selectMode } from './mode-selection.ts';
 
 const test = suite('mode selection');
 const POD = 'K8S_POD_NAMESPACE=shop;K8S_POD_NAME=cart-1';

@@ -13,7 +13,8 @@ import type {
 } from '../attachment/attachment.ts';
 import type { Netns } from '../kernel/netns.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
-import type { ModeName, SelectedMode } from './mode-selection.ts';
+import type { KeyTable, ModeTraits } from '../protocol/schema.ts';
+import type { SelectedMode } from './mode-selection.ts';
 
 /** What a mode may look at when it decides whether it can serve an ADD. */
 export interface ModeRequest extends AttachmentRequestFacts {
@@ -74,10 +75,14 @@ export interface Detachment {
   readonly hadLinks: boolean;
 }
 
-export interface Mode {
-  readonly name: ModeName;
-  /** Whether a container of this mode has an interface of its own, with addresses, masquerading and all else. */
-  readonly hasOwnInterface: boolean;
+export interface Mode extends ModeTraits {
+  readonly name: string;
+  /** Whether the namespace that it shares is the host's. */
+  readonly sharesHost?: true;
+  /** What Docker calls the driver of such a network, where that is not the mode's name. */
+  readonly dockerDriver?: string;
+  /** The keys of the configuration that are this mode's; absent when it has none. */
+  readonly keys?: KeyTable;
   /** Accept or refuse a configuration. Touches nothing. Throws FieldError or CniError. */
   plan(request: ModeRequest): ModePlan;
   /** The links on the host that the attachment is made of: they are deleted first, together with those of features. */

@@ -16,6 +16,9 @@ import { DUMMY_IP } from './shared/shared-address.ts';
 export const noneMode: Mode = {
   name: 'none',
   hasOwnInterface: false,
+  hasBridge: false,
+  sharesNamespace: false,
+  dockerDriver: 'null',
 
   plan(request: ModeRequest) {
     refuseOwnSettings(request, 'none');

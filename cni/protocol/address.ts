@@ -8,6 +8,9 @@ import { describeValue, FieldError, type Fields } from './fields.ts';
 
 export type Family = 4 | 6;
 
+/** What every ADDRESS/PREFIXLENGTH matches, and some other texts: for editors. */
+export const CIDR_PATTERN = '^[0-9A-Fa-f:.]+/[0-9]+$';
+
 /** Tell the family of an IP address without prefix length and zone; undefined when the text is not one. */
 export function addressFamily(text: string): Family | undefined {
   if (/[/%]/.test(text)) return undefined;
@@ -52,11 +55,9 @@ export function cidrFamily(text: string): Family | undefined {
  * Throws FieldError.
  */
 export function nameserversAt(fields: Fields, key: string): string[] | undefined {
-  const servers = fields.strings(key);
-  servers?.forEach((text, i) => {
+  return fields.strings(key, (text, path) => {
     const hint = mappedHint(text);
-    if (hint !== '')
-      throw new FieldError(`${fields.at(key)}[${i}]`, `must be an address, is ${describeValue(text)}${hint}`);
+    if (hint === '') return text;
+    throw new FieldError(path, `must be an address, is ${describeValue(text)}${hint}`);
   });
-  return servers;
 }

@@ -5,7 +5,7 @@
 
 import { nameserversAt } from './address.ts';
 import { CniError, ERR_DECODING_FAILURE, toCniError } from './errors.ts';
-import { describeValue, FieldError, Fields, isObject } from './fields.ts';
+import { describeValue, type FaultList, FieldError, Fields, isObject } from './fields.ts';
 import { parseJson } from './json/json.ts';
 import { isInterfaceName, isName, validateNetworkName } from './name.ts';
 import type { Dns, Result } from './result/result.ts';
@@ -120,9 +120,13 @@ export function parseNetworkConfig(stdin: string): NetworkConfig {
   return networkConfigOf(parseObject(stdin));
 }
 
-/** Take a JSON object as a network configuration. Throws what parseNetworkConfig() throws. */
-export function networkConfigOf(json: Readonly<Record<string, unknown>>): NetworkConfig {
-  const fields = new Fields(json);
+/**
+ * Take a JSON object as a network configuration. Throws what parseNetworkConfig() throws.
+ *
+ * `faults`: collects what is wrong with single keys, in place of the exceptions that would be thrown for them.
+ */
+export function networkConfigOf(json: Readonly<Record<string, unknown>>, faults?: FaultList): NetworkConfig {
+  const fields = new Fields(json, '', faults);
   const name = decodeString(fields, 'name', 'error unmarshall network config');
   validateNetworkName(name);
   const cniVersion = decodeString(fields, 'cniVersion', 'decoding version from network config');

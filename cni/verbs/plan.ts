@@ -1,7 +1,7 @@
 // What a request amounts to: its mode, its IPAM and its features, each of which has accepted the configuration.
 
 import { DEFAULT_MODE, findMode } from '../modes/mode-registry.ts';
-import { selectMode } from '../modes/mode-selection.ts';
+import { configuredMode, selectMode } from '../modes/mode-selection.ts';
 import type { Mode, ModePlan, ModeRequest, Peer } from '../modes/mode.ts';
 import { parseCniArgs } from '../protocol/args.ts';
 import { FieldError } from '../protocol/fields.ts';
@@ -64,7 +64,10 @@ export function planRequest(source: PlanSource, { runDir }: Pick<Context, 'runDi
     config,
     cniArgs,
     mode: mode.name,
+    isConfigured: mode === configuredMode(config.fields),
     hasOwnInterface: mode.hasOwnInterface,
+    hasBridge: mode.hasBridge,
+    sharesNamespace: mode.sharesNamespace,
     warn,
   });
   return { mode, steps, ipam, features, dns: { configured: config.dns, requested: config.requestedDns } };

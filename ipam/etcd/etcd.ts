@@ -23,6 +23,7 @@ import {
   EtcdUnreachableError,
 } from './etcd-client.ts';
 import { type EtcdConfig, parseBlockSizes, parseEtcdConfig } from './etcd-config.ts';
+import { ETCD_TABLE } from './etcd-keys.ts';
 import { createHostLocal, directoryOf } from '../local/host-local.ts';
 import { findRange, formatRangeSet, parseRangeSets, type RangeSet } from '../range/range-set.ts';
 import { assignRequested } from '../range/requested-address.ts';
@@ -77,6 +78,7 @@ export function createEtcdIpam(openStore: OpenStore, connect: ConnectEtcd): Ipam
 
   return {
     type: 'podlink-etcd',
+    keys: ETCD_TABLE,
 
     prepare(request) {
       const pool = open(request);

@@ -22,10 +22,11 @@ export function readResolvConf(ipam: Fields): IpamDns {
   try {
     return parseResolvConf(readFileSync(path, 'utf8'));
   } catch (error) {
-    throw new FieldError(
-      ipam.at('resolvConf'),
-      `must be a file that can be read: ${error instanceof Error ? error.message : error}`,
-    );
+    const reason = error instanceof Error ? error.message : error;
+    const fault = new FieldError(ipam.at('resolvConf'), `must be a file that can be read: ${reason}`, {
+      isOfMachine: true,
+    });
+    return ipam.report(fault) ?? {};
   }
 }
 

@@ -3,12 +3,14 @@
 // More than the reference: CHECK looks for the very addresses of the attachment, STATUS and GC exist, and DEL needs
 // nothing of the configuration but `dataDir`.
 
-import { isAbsolute, join } from 'node:path';
-import { describeValue, FieldError } from '../../cni/protocol/fields.ts';
+import { join } from 'node:path';
+import { FieldError } from '../../cni/protocol/fields.ts';
+import { readKey } from '../../cni/protocol/schema.ts';
 import { formatAddress, parseAddressAt, parseCidr } from '../address.ts';
 import { allocate, ensureFreeAddress } from './allocator.ts';
 import { openDiskStore } from '../store/disk-store.ts';
 import { readResolvConf } from './dns.ts';
+import { HOST_LOCAL_KEYS, HOST_LOCAL_TABLE } from './host-local-keys.ts';
 import type { CollectedReservation, IpamAddress, IpamNetworkRequest, IpamRequest, LocalIpamDriver } from '../driver.ts';
 import { IpamError, throwCollected } from '../errors.ts';
 import { findRange, parseRangeSets, type RangeSet } from '../range/range-set.ts';
@@ -24,12 +26,6 @@ import { INDEX_DIRECTORY } from '../store/reservation-index.ts';
 import { parseRoutes } from '../range/route.ts';
 import type { OpenStore, Store } from '../store/store.ts';
 
-/** PATH_MAX and NAME_MAX (include/uapi/linux/limits.h), with room for the network's name and the file's. */
-const MAX_PATH_BYTES = 3500;
-const MAX_NAME_BYTES = 255;
-
-const DEFAULT_DATA_DIR = '/var/lib/cni/networks';
-
 export const hostLocal: LocalIpamDriver = createHostLocal(openDiskStore);
 
 /** Make the driver on another kind of store; the reservations of a network are in `<dataDir>/<network>`. */
@@ -38,6 +34,7 @@ export function createHostLocal(openStore: OpenStore): LocalIpamDriver {
 
   return {
     type: 'host-local',
+    keys: HOST_LOCAL_TABLE,
 
     prepare(request) {
       const sets = parseRangeSets(request);
@@ -104,7 +101,7 @@ export function createHostLocal(openStore: OpenStore): LocalIpamDriver {
 
 /** From how many percent of taken addresses on STATUS is to say that there are no more; undefined: only from 100. */
 function parseThreshold({ ipam }: IpamNetworkRequest): number | undefined {
-  return ipam.integer('statusThresholdPercent', 1, 100);
+  return readKey(ipam, HOST_LOCAL_KEYS, 'statusThresholdPercent');
 }
 
 function netnsFactsOf({ netnsPath, netnsIdentity }: NetnsFacts): NetnsFacts {
@@ -113,12 +110,7 @@ function netnsFactsOf({ netnsPath, netnsIdentity }: NetnsFacts): NetnsFacts {
 
 /** The directory that keeps all networks. Throws FieldError. */
 export function dataDirOf({ ipam }: Pick<IpamNetworkRequest, 'ipam'>): string {
-  const dataDir = ipam.string('dataDir') || DEFAULT_DATA_DIR;
-  const isPath = isAbsolute(dataDir) && !dataDir.includes('\0') && Buffer.byteLength(dataDir) < MAX_PATH_BYTES;
-  if (!isPath || dataDir.split('/').some((part) => Buffer.byteLength(part) > MAX_NAME_BYTES)) {
-    throw new FieldError(ipam.at('dataDir'), `must be an absolute path, is ${describeValue(dataDir)}`);
-  }
-  return dataDir;
+  return readKey(ipam, HOST_LOCAL_KEYS, 'dataDir');
 }
 
 /** The directory of one network. Throws FieldError. */

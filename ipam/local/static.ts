@@ -3,8 +3,10 @@
 // `ipam.addresses`, then the list in CNI_ARGS `IP` (which adds) with `GATEWAY`; `args.cni.ips` replaces all of these, and
 // `runtimeConfig.ips` replaces that. All addresses are CIDRs.
 
-import { mappedHint } from '../../cni/protocol/address.ts';
+import { CIDR_PATTERN, mappedHint } from '../../cni/protocol/address.ts';
+import { DNS_NOTES, DNS_ROW } from '../../cni/protocol/config-keys.ts';
 import { FieldError, type Fields } from '../../cni/protocol/fields.ts';
+import { type KeyRows, keyTable } from '../../cni/protocol/schema.ts';
 import {
   formatAddress,
   formatCidr,
@@ -19,15 +21,40 @@ import type { IpamAddress, IpamNetworkRequest, LocalIpamDriver } from '../driver
 import { IpamError } from '../errors.ts';
 import { checkAddressesPerFamily } from '../range/range-set.ts';
 import { describeHolder } from '../store/reservation.ts';
-import { parseRoutes } from '../range/route.ts';
+import { parseRoutes, ROUTES_NOTE, ROUTES_ROW } from '../range/route.ts';
 
 interface StaticAddress {
   readonly cidr: IpAddress;
   gateway?: string;
 }
 
+const ADDRESS_KEYS = { address: { type: 'string' }, gateway: { type: 'string' } } as const satisfies KeyRows;
+
+const STATIC_KEYS = {
+  addresses: { type: 'objects', keys: ADDRESS_KEYS },
+  routes: ROUTES_ROW,
+  dns: DNS_ROW,
+} as const satisfies KeyRows;
+
+const STATIC_TABLE = keyTable(STATIC_KEYS, () => ({
+  title: 'IPAM static',
+  notes: {
+    addresses: {
+      about:
+        'The addresses of the container; CNI_ARGS `IP` adds to them, `args.cni.ips` and the capability `ips` replace them.',
+      keys: {
+        address: { about: 'A CIDR.', isRequired: true, pattern: CIDR_PATTERN },
+        gateway: 'The address of its gateway.',
+      },
+    },
+    routes: ROUTES_NOTE(),
+    dns: { about: 'What the result says of DNS.', keys: DNS_NOTES() },
+  },
+}));
+
 export const staticIpam: LocalIpamDriver = {
   type: 'static',
+  keys: STATIC_TABLE,
 
   prepare(request) {
     const result = { ips: parseIps(request), routes: parseRoutes(request.ipam), dns: parseDns(request.ipam) };
@@ -84,7 +111,8 @@ function parseIps(request: IpamNetworkRequest): IpamAddress[] {
 }
 
 function configuredAddresses({ ipam, cniArgs, warn }: IpamNetworkRequest): StaticAddress[] {
-  const addresses = [...(ipam.objects('addresses') ?? []).map(parseEntry), ...cidrArgument(cniArgs.get('IP'))];
+  const entries = ipam.items(ipam.objects('addresses') ?? [], ipam.at('addresses'), parseEntry);
+  const addresses = [...entries, ...cidrArgument(cniArgs.get('IP'))];
   for (const gateway of listArgument(cniArgs.get('GATEWAY'))) {
     const parsed = parseAddress(gateway);
     if (parsed === undefined)
@@ -109,7 +137,8 @@ function parseEntry(fields: Fields): StaticAddress {
     );
   const gateway = fields.get('gateway');
   if (gateway === undefined || gateway === '') return { cidr };
-  const parsed = parseAddressAt(fields.at('gateway'), gateway);
+  const parsed = fields.part(() => parseAddressAt(fields.at('gateway'), gateway));
+  if (parsed === undefined) return { cidr };
   if (parsed.family !== cidr.family)
     throw new FieldError(fields.at('gateway'), `must be of the family of address ${formatCidr(cidr)}`);
   return { cidr, gateway: formatAddress(parsed) };
@@ -131,14 +160,15 @@ function cidrArgument(text: string | undefined): StaticAddress[] {
 }
 
 function cidrList(fields: Fields): StaticAddress[] {
-  return (fields.strings('ips') ?? []).map((text, i) => {
+  const list = fields.strings('ips', (text, path) => {
     const cidr = parseCidr(text);
     if (cidr) return { cidr };
     throw new FieldError(
-      `${fields.at('ips')}[${i}]`,
+      path,
       `an entry in the 'ips' field is NOT in CIDR notation, got: '${text}'${mappedHint(text)}`,
     );
   });
+  return list ?? [];
 }
 
 function normalize(text: string): string {

@@ -21,7 +21,8 @@ export interface ExcludedSpan extends AddressSpan {
 
 /** Parse the list `exclude`; an empty list when there is none. Throws FieldError naming the item. */
 export function parseExclude(fields: Fields): ExcludedSpan[] {
-  return (fields.list('exclude') ?? []).map((value, i) => parseSpan(`${fields.at('exclude')}[${i}]`, value));
+  const list = fields.list('exclude') ?? [];
+  return fields.items(list, fields.at('exclude'), (value, path) => parseSpan(path, value));
 }
 
 function parseSpan(path: string, value: unknown): ExcludedSpan {

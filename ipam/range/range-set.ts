@@ -4,7 +4,7 @@
 // single range in `ipam` itself (`subnet`, `rangeStart`, `rangeEnd`, `gateway`), and `ipam.ranges`. `ipam.exclude` holds
 // for the ranges of all three; several nodes may share it, so that it may name addresses of no range here.
 
-import { describeValue, FieldError, Fields } from '../../cni/protocol/fields.ts';
+import { describeValue, FieldError, type Fields } from '../../cni/protocol/fields.ts';
 import { firstNumberOf, formatCidr, type IpAddress, lastNumberOf } from '../address.ts';
 import { type ExcludedSpan, parseExclude } from './address-span.ts';
 import { IpamError } from '../errors.ts';
@@ -28,7 +28,7 @@ export function parseRangeSets({ ipam, runtimeConfig, cniVersion }: RangeSetSour
   const excluded = parseExclude(ipam);
   const sets = [
     ...parseListOfSets(runtimeConfig, 'ipRanges', excluded),
-    ...(hasSubnet ? [{ path: ipam.path || 'ipam', ranges: [parseRange(ipam, excluded)] }] : []),
+    ...(hasSubnet ? parseOldRange(ipam, excluded) : []),
     ...parseListOfSets(ipam, 'ranges', excluded),
   ];
   checkAddressesPerFamily(
@@ -37,33 +37,46 @@ export function parseRangeSets({ ipam, runtimeConfig, cniVersion }: RangeSetSour
   );
   sets.forEach((set, i) => {
     const other = sets.findIndex((earlier, j) => j < i && setsOverlap(earlier, set));
-    if (other >= 0) throw new FieldError(set.path, `range set ${other} overlaps with ${i}`);
+    if (other >= 0) ipam.report(new FieldError(set.path, `range set ${other} overlaps with ${i}`));
   });
   return sets;
 }
 
+/** The single range of `ipam` itself. */
+function parseOldRange(ipam: Fields, excluded: readonly ExcludedSpan[]): RangeSet[] {
+  const range = ipam.part(() => parseRange(ipam, excluded));
+  return range ? [{ path: ipam.path || 'ipam', ranges: [range] }] : [];
+}
+
 function parseListOfSets(fields: Fields, key: string, excluded: readonly ExcludedSpan[]): RangeSet[] {
-  return (fields.list(key) ?? []).map((value, i) => {
-    const path = `${fields.at(key)}[${i}]`;
+  return fields.items(fields.list(key) ?? [], fields.at(key), (value, path) => {
     if (!Array.isArray(value))
       throw new FieldError(path, `must be a list of ranges ([[{"subnet": …}]]), is ${describeValue(value)}`);
-    return parseSet(path, value, excluded);
+    if (value.length === 0) throw new FieldError(path, 'empty range set');
+    return { path, ranges: parseSet(fields, path, value, excluded) };
   });
 }
 
-function parseSet(path: string, values: readonly unknown[], excluded: readonly ExcludedSpan[]): RangeSet {
-  if (values.length === 0) throw new FieldError(path, 'empty range set');
-  const ranges = values.map((value, i) => parseEntry(new Fields(value, `${path}[${i}]`), excluded));
-  ranges.forEach((range, i) => {
-    if (range.family !== ranges[0]?.family) throw new FieldError(`${path}[${i}].subnet`, 'mixed address families');
-    const other = ranges.find((earlier, j) => j < i && rangesOverlap(earlier, range));
+function parseSet(
+  fields: Fields,
+  path: string,
+  values: readonly unknown[],
+  excluded: readonly ExcludedSpan[],
+): AddressRange[] {
+  const ranges: AddressRange[] = [];
+  fields.items(values, path, (value, at) => {
+    const range = parseEntry(fields.child(value, at), excluded);
+    const [first] = ranges;
+    if (first && range.family !== first.family) throw new FieldError(`${at}.subnet`, 'mixed address families');
+    const other = ranges.find((earlier) => rangesOverlap(earlier, range));
     if (other)
       throw new FieldError(
-        `${path}[${i}]`,
+        at,
         `subnets ${formatCidr(other.subnet)} and ${formatCidr(range.subnet)} overlap: ${formatRange(other)} and ${formatRange(range)}`,
       );
+    ranges.push(range);
   });
-  return { path, ranges };
+  return ranges;
 }
 
 function parseEntry(fields: Fields, excluded: readonly ExcludedSpan[]): AddressRange {
@@ -72,8 +85,8 @@ function parseEntry(fields: Fields, excluded: readonly ExcludedSpan[]): AddressR
   const { subnet, family } = range;
   const [first, last] = [firstNumberOf(subnet), lastNumberOf(subnet)];
   // In a range's own list that is a slip of the pen.
-  const stray = own.find((span) => span.family !== family || span.start > last || span.end < first);
-  if (stray) throw new FieldError(stray.path, `${stray.text} is not in network ${formatCidr(subnet)}`);
+  for (const stray of own.filter((span) => span.family !== family || span.start > last || span.end < first))
+    fields.report(new FieldError(stray.path, `${stray.text} is not in network ${formatCidr(subnet)}`));
   return range;
 }
 

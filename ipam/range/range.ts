@@ -10,7 +10,9 @@
 // Unlike the reference, a written start behind the implied end is refused instead of running past the subnet
 // (containernetworking/plugins#1292).
 
+import { CIDR_PATTERN } from '../../cni/protocol/address.ts';
 import { FieldError, type Fields } from '../../cni/protocol/fields.ts';
+import { type KeyNotes, type KeyRows, readKey } from '../../cni/protocol/schema.ts';
 import {
   firstNumberOf,
   formatAddress,
@@ -23,9 +25,33 @@ import {
   parseAddressAt,
   parseCidrAt,
 } from '../address.ts';
-import { type AddressSpan, type ExcludedSpan, subtractSpans } from './address-span.ts';
+import { type AddressSpan, type ExcludedSpan, parseExclude, subtractSpans } from './address-span.ts';
+
+const RANGE_END = { type: 'string', read: optionalAddressAt } as const;
+
+export const RANGE_KEYS = {
+  subnet: { type: 'string', read: subnetAt },
+  rangeStart: RANGE_END,
+  rangeEnd: RANGE_END,
+  gateway: RANGE_END,
+  exclude: { type: 'strings', read: parseExclude },
+} as const satisfies KeyRows;
+
+export const RANGE_NOTES = (): KeyNotes<typeof RANGE_KEYS> => ({
+  subnet: {
+    about: 'A CIDR whose host bits are 0; at most a /30, in IPv6 a /126.',
+    isRequired: true,
+    pattern: CIDR_PATTERN,
+  },
+  rangeStart: { about: 'The first address to hand out, whatever it is.', otherwise: 'behind the network address' },
+  rangeEnd: { about: 'The last address to hand out, whatever it is.', otherwise: 'before the broadcast address' },
+  gateway: { about: 'The address of the gateway, which is never handed out.', otherwise: 'the first of the subnet' },
+  exclude: 'Addresses, CIDRs or spans `a-b` that are not handed out.',
+});
 
 export interface AddressRange {
+  /** Where it stands in the configuration. */
+  readonly path: string;
   readonly family: IpFamily;
   /** The network, host bits clear. */
   readonly subnet: IpAddress;
@@ -43,15 +69,15 @@ export interface AddressRange {
  * Throws FieldError naming the key.
  */
 export function parseRange(fields: Fields, exclude: readonly ExcludedSpan[] = []): AddressRange {
-  const subnet = parseSubnet(fields);
+  const subnet = subnetAt(fields, 'subnet');
   const { family } = subnet;
   const first = subnet.number + 1n;
   // In IPv6 nothing is broadcast: the very last address is one like any other.
   const last = lastNumberOf(subnet) - (family === 4 ? 1n : 0n);
 
-  const gateway = optionalAddress(fields, 'gateway');
+  const gateway = readKey(fields, RANGE_KEYS, 'gateway');
   if (gateway && gateway.family !== family)
-    throw new FieldError(fields.at('gateway'), `must be of the family of subnet ${formatCidr(subnet)}`);
+    fields.refuse('gateway', `must be of the family of subnet ${formatCidr(subnet)}`);
 
   const rangeStart = edge(fields, 'rangeStart', subnet);
   const rangeEnd = edge(fields, 'rangeEnd', subnet);
@@ -67,7 +93,8 @@ export function parseRange(fields: Fields, exclude: readonly ExcludedSpan[] = []
   const excluded = exclude.filter((span) => span.family === family && span.start <= end && span.end >= start);
   if (subtractSpans({ start, end }, excluded).length === 0)
     throw new FieldError(excluded[0]?.path ?? fields.at('exclude'), 'leaves no address of the range to allocate');
-  return { family, subnet, start, end, gateway: formatNumber(family, gateway?.number ?? first), excluded };
+  const { path } = fields;
+  return { path, family, subnet, start, end, gateway: formatNumber(family, gateway?.number ?? first), excluded };
 }
 
 interface ImpliedEnds {
@@ -107,9 +134,9 @@ export function findEdges({ family, subnet, start, end, excluded }: AddressRange
   return edges;
 }
 
-function parseSubnet(fields: Fields): IpAddress {
-  const path = fields.at('subnet');
-  const subnet = parseCidrAt(path, fields.get('subnet'));
+function subnetAt(fields: Fields, key: string): IpAddress {
+  const path = fields.at(key);
+  const subnet = parseCidrAt(path, fields.get(key));
   if (subnet.prefixLength > (subnet.family === 4 ? 30 : 126))
     throw new FieldError(path, `Network ${formatCidr(subnet)} too small to allocate from`);
   const network = firstNumberOf(subnet);
@@ -122,14 +149,14 @@ function parseSubnet(fields: Fields): IpAddress {
 }
 
 function edge(fields: Fields, key: 'rangeStart' | 'rangeEnd', subnet: IpAddress): IpAddress | undefined {
-  const address = optionalAddress(fields, key);
+  const address = readKey(fields, RANGE_KEYS, key);
   if (address === undefined || isInSubnet(address, subnet)) return address;
   const name = key === 'rangeStart' ? 'RangeStart' : 'RangeEnd';
-  throw new FieldError(fields.at(key), `${name} ${formatAddress(address)} not in network ${formatCidr(subnet)}`);
+  return fields.refuse(key, `${name} ${formatAddress(address)} not in network ${formatCidr(subnet)}`);
 }
 
 /** The address at a key; Go reads the empty text as "not given", and configurations written by templates rely on it. */
-function optionalAddress(fields: Fields, key: string): IpAddress | undefined {
+export function optionalAddressAt(fields: Fields, key: string): IpAddress | undefined {
   const value = fields.get(key);
   return value === undefined || value === '' ? undefined : parseAddressAt(fields.at(key), value);
 }

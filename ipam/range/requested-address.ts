@@ -78,14 +78,15 @@ function parseArgument(text: string | undefined): IpAddress | undefined {
 }
 
 function parseList(fields: Fields, key: string): IpAddress[] {
-  return (fields.strings(key) ?? []).map((text, i) => {
+  const list = fields.strings(key, (text, path) => {
     const address = parseAddress(text) ?? parseCidr(text);
     if (address) return address;
     throw new FieldError(
-      `${fields.at(key)}[${i}]`,
+      path,
       `must be an IP address, with or without prefix length, is ${describeValue(text)}${mappedHint(text)}`,
     );
   });
+  return list ?? [];
 }
 
 /** A gateway may also lie outside of its own range. */

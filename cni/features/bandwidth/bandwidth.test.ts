@@ -38,7 +38,10 @@ function plan(
     config,
     cniArgs: new Map(),
     mode: hasOwnInterface ? 'bridge' : 'host',
+    isConfigured: true,
     hasOwnInterface,
+    hasBridge: hasOwnInterface,
+    sharesNamespace: !hasOwnInterface,
     warn: (message) => warnings.push(message),
   });
   return { steps, warnings };

@@ -16,12 +16,14 @@ import { deleteIfb, makeIfb } from './bandwidth-ifb.ts';
 import { ifbAlias, ifbName } from '../../attachment/marks.ts';
 import { NO_SUBNETS, redirectOperations, rootOperations } from './bandwidth-queues.ts';
 import { completeQueues, type WantedQueues } from './bandwidth-repair.ts';
+import { BANDWIDTH_TABLE } from './bandwidth-keys.ts';
 import { type BandwidthShape, shapeOf } from './bandwidth-shape.ts';
 import type { AttachedInterface, ConnectedAttachment } from '../../attachment/attachment.ts';
 import type { Feature, FeatureHost } from '../feature.ts';
 
 export const bandwidthFeature: Feature = {
   name: 'bandwidth',
+  keys: BANDWIDTH_TABLE,
   rulesets: [],
 
   plan({ config, hasOwnInterface, key, mode, warn }) {

@@ -31,7 +31,10 @@ function plan(feature: Feature, keys: object, mode = 'bridge', attachment = ATTA
     config: parseNetworkConfig(JSON.stringify({ name: 'pods', ...keys })),
     cniArgs: new Map(),
     mode,
+    isConfigured: true,
     hasOwnInterface: mode !== 'host',
+    hasBridge: mode === 'bridge',
+    sharesNamespace: mode === 'host',
     warn: (message) => warnings.push(message),
   });
   return { state: accepted?.nftables?.(attachment), warnings };

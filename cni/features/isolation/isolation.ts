@@ -17,9 +17,27 @@ import type { Element } from '../../kernel/nftables/element.ts';
 import { encodeInterfaceName, encodeKey } from '../../kernel/nftables/key.ts';
 import type { NamedSet } from '../../kernel/nftables/set.ts';
 import { FieldError, type Fields } from '../../protocol/fields.ts';
+import { type KeyRows, keyTable, read } from '../../protocol/schema.ts';
 import type { AttachedInterface } from '../../attachment/attachment.ts';
 import type { Feature, FeatureRequest } from '../feature.ts';
 import { INTERNAL_MACS, ISOLATION_RULESET, ISOLATION_V4, ISOLATION_V6 } from './isolation-ruleset.ts';
+
+const ISOLATION_KEYS = {
+  icc: { type: 'boolean', default: true },
+  internal: { type: 'boolean', default: false },
+} as const satisfies KeyRows;
+
+export const ISOLATION_TABLE = keyTable(ISOLATION_KEYS, () => ({
+  title: 'Isolation',
+  needs: 'hasBridge',
+  notes: {
+    icc: { about: 'False: containers on this bridge do not reach each other.', kernel: 'filtering' },
+    internal: {
+      about: 'No way out of this bridge, and none into it; the host itself is reached.',
+      kernel: 'internal networks',
+    },
+  },
+}));
 
 export interface Isolation {
   /** Containers of the bridge do not reach each other. */
@@ -29,6 +47,7 @@ export interface Isolation {
 
 export const isolationFeature: Feature = {
   name: 'isolation',
+  keys: ISOLATION_TABLE,
   rulesets: [ISOLATION_RULESET],
   plan(request) {
     const isolation = parseIsolation(request.config.fields);
@@ -46,15 +65,13 @@ export const isolationFeature: Feature = {
 
 /** Read what the configuration says of isolation. Throws FieldError. */
 export function parseIsolation(fields: Fields): Isolation {
-  return {
-    withoutIcc: fields.boolean('icc') === false,
-    internal: fields.boolean('internal') ?? false,
-  };
+  const { icc, internal } = read(fields, ISOLATION_KEYS);
+  return { withoutIcc: !icc, internal };
 }
 
 /** Refuse a key for a mode with an interface of its own but no bridge. Throws FieldError. */
-export function requireBridgeMode({ mode }: FeatureRequest, key: string): void {
-  if (mode !== 'bridge') throw new FieldError(key, `can be ${key !== 'icc'} only in mode "bridge", not in "${mode}"`);
+export function requireBridgeMode({ mode, hasBridge }: FeatureRequest, key: string): void {
+  if (!hasBridge) throw new FieldError(key, `can be ${key !== 'icc'} only in mode "bridge", not in "${mode}"`);
 }
 
 /** Say which keys of the configuration come to nothing without a way out. */

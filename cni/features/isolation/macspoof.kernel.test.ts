@@ -25,7 +25,10 @@ function check(world: World): void {
     config: parseNetworkConfig('{"name": "n", "macspoofchk": true}'),
     cniArgs: new Map(),
     mode: 'bridge',
+    isConfigured: true,
     hasOwnInterface: true,
+    hasBridge: true,
+    sharesNamespace: false,
     warn: () => undefined,
   });
   const sandbox = openNetns(`/run/netns/${world.a.name}`);

@@ -9,17 +9,32 @@ import type { Element } from '../../kernel/nftables/element.ts';
 import { encodeInterfaceName, encodeKey } from '../../kernel/nftables/key.ts';
 import { hasLinkLocalLearning, setLinkLocalLearning } from '../../kernel/rtnetlink/link/bridge-learning.ts';
 import { findLink } from '../../kernel/rtnetlink/link/link.ts';
+import { type KeyRows, keyTable, readKey } from '../../protocol/schema.ts';
 import type { AttachedInterface } from '../../attachment/attachment.ts';
 import type { Feature } from '../feature.ts';
 import { parseIsolation, requireBridgeMode } from './isolation.ts';
 import { MACSPOOF_MACS, MACSPOOF_PORTS, MACSPOOF_RULESET } from './macspoof-ruleset.ts';
 
+const MACSPOOF_KEYS = { macspoofchk: { type: 'boolean', default: false } } as const satisfies KeyRows;
+
+export const MACSPOOF_TABLE = keyTable(MACSPOOF_KEYS, () => ({
+  title: 'Isolation',
+  needs: 'hasBridge',
+  notes: {
+    macspoofchk: {
+      about: 'Drop what a container sends with another MAC address than its own, ARP included.',
+      kernel: 'frames',
+    },
+  },
+}));
+
 export const macspoofFeature: Feature = {
   name: 'macspoof',
+  keys: MACSPOOF_TABLE,
   rulesets: [MACSPOOF_RULESET],
   plan(request) {
     const { fields } = request.config;
-    const isAskedFor = fields.boolean('macspoofchk') ?? false;
+    const isAskedFor = readKey(fields, MACSPOOF_KEYS, 'macspoofchk');
     const { internal } = parseIsolation(fields);
     if (!request.hasOwnInterface || !(isAskedFor || internal)) return undefined;
     requireBridgeMode(request, isAskedFor ? 'macspoofchk' : 'internal');

@@ -22,7 +22,10 @@ function elementsOf(keys: object, attachment = ATTACHMENT, mode = 'bridge'): str
     config: parseNetworkConfig(JSON.stringify({ name: 'pods', ...keys })),
     cniArgs: new Map(),
     mode,
+    isConfigured: true,
     hasOwnInterface: mode !== 'host',
+    hasBridge: mode === 'bridge',
+    sharesNamespace: mode === 'host',
     warn: () => undefined,
   });
   return plan?.nftables?.(attachment).elements.map(describeElement);

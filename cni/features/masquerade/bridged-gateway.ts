@@ -14,10 +14,10 @@ const MAX_VLAN_ID = 4094;
 export const bridgedGatewayFeature: Feature = {
   name: 'bridged-gateway',
   rulesets: [BRIDGED_GATEWAY_RULESET],
-  plan({ config: { fields }, mode, hasOwnInterface }) {
+  plan({ config: { fields }, hasBridge }) {
     const isGateway = fields.boolean('isGateway') || fields.boolean('isDefaultGateway');
     const vlan = fields.integer('vlan', 0, MAX_VLAN_ID) ?? 0;
-    if (mode !== 'bridge' || !hasOwnInterface || !isGateway || vlan === 0) return undefined;
+    if (!hasBridge || !isGateway || vlan === 0) return undefined;
     return {
       nftables: (attachment) => ({
         rulesets: [BRIDGED_GATEWAY_RULESET],

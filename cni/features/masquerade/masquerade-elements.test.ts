@@ -2,7 +2,9 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { describeElement } from '../../kernel/nftables/element.ts';
 import { Fields } from '../../protocol/fields.ts';
-import { masqueradeElements, parseMasqueradeExclusions } from './masquerade-elements.ts';
+import { readKey } from '../../protocol/schema.ts';
+import { masqueradeElements } from './masquerade-elements.ts';
+import { MASQUERADE_KEYS } from './masquerade-keys.ts';
 
 const test = suite('masquerade elements');
 
@@ -79,25 +81,24 @@ test('masqueradeElements() refuses what is no CIDR', () => {
   }
 });
 
-test('parseMasqueradeExclusions() takes networks of both families, none by default', () => {
-  assert.equal(parseMasqueradeExclusions(new Fields({})), []);
+const exclusionsOf = (fields: Fields) => readKey(fields, MASQUERADE_KEYS, 'ipMasqExclude');
+
+test('ipMasqExclude takes networks of both families, none by default', () => {
+  assert.equal(exclusionsOf(new Fields({})), []);
   const list = ['10.0.0.0/8', 'fd00::/8'];
-  assert.equal(parseMasqueradeExclusions(new Fields({ ipMasqExclude: list })), list);
+  assert.equal(exclusionsOf(new Fields({ ipMasqExclude: list })), list);
 });
 
-test('parseMasqueradeExclusions() names an entry that is no network', () => {
+test('ipMasqExclude names an entry that is no network', () => {
   for (const entry of ['10.0.0.0', '10.0.0.0/33', 'fd00::/129', 'all', '', '10.0.0.0/08', '10.0.0.0/8,11.0.0.0/8']) {
     assert.throws(
-      () => parseMasqueradeExclusions(new Fields({ ipMasqExclude: ['10.0.0.0/8', entry] })),
+      () => exclusionsOf(new Fields({ ipMasqExclude: ['10.0.0.0/8', entry] })),
       /Invalid "ipMasqExclude\[1\]": must be a network such as 10.0.0.0\/8 or fd00::\/8, is "/,
       entry,
     );
   }
-  assert.throws(() => parseMasqueradeExclusions(new Fields({ ipMasqExclude: '10.0.0.0/8' })), /must be a list/);
-  assert.throws(
-    () => parseMasqueradeExclusions(new Fields({ ipMasqExclude: [7] })),
-    /ipMasqExclude\[0\]": must be a string/,
-  );
+  assert.throws(() => exclusionsOf(new Fields({ ipMasqExclude: '10.0.0.0/8' })), /must be a list/);
+  assert.throws(() => exclusionsOf(new Fields({ ipMasqExclude: [7] })), /ipMasqExclude\[0\]": must be a string/);
 });
 
 test.run();

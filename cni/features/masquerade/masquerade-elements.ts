@@ -12,25 +12,11 @@ import {
 } from '../../kernel/netlink/address-bytes.ts';
 import type { Element } from '../../kernel/nftables/element.ts';
 import { encodeKey } from '../../kernel/nftables/key.ts';
-import { cidrFamily, mappedHint } from '../../protocol/address.ts';
-import { describeValue, FieldError, type Fields } from '../../protocol/fields.ts';
 import { masqueradeSetsOf } from './masquerade-ruleset.ts';
 
 interface Interval {
   readonly first: Uint8Array;
   readonly last: Uint8Array;
-}
-
-/** Read `ipMasqExclude`: networks, besides a container's own, that it reaches by its own address. Throws FieldError. */
-export function parseMasqueradeExclusions(fields: Fields): string[] {
-  return (fields.strings('ipMasqExclude') ?? []).map((cidr, i) => {
-    if (cidrFamily(cidr) !== undefined) return cidr;
-    const path = `${fields.at('ipMasqExclude')}[${i}]`;
-    throw new FieldError(
-      path,
-      `must be a network such as 10.0.0.0/8 or fd00::/8, is ${describeValue(cidr)}${mappedHint(cidr)}`,
-    );
-  });
 }
 
 export interface MasqueradeOptions {

@@ -7,7 +7,7 @@ const test = suite('masquerade');
 
 function parse(config: object): { isWanted: boolean; warnings: string[] } {
   const warnings: string[] = [];
-  return { isWanted: parseMasquerade(new Fields(config), (message) => warnings.push(message)), warnings };
+  return { isWanted: parseMasquerade(new Fields(config), (message) => warnings.push(message)).ipMasq, warnings };
 }
 
 test('parseMasquerade() is off unless the configuration asks for it', () => {

@@ -5,7 +5,9 @@ import { AF_INET, AF_INET6, canonicalAddress, encodeAddress } from '../../kernel
 import { addressFamily, mappedHint } from '../../protocol/address.ts';
 import type { NetworkConfig } from '../../protocol/config.ts';
 import { describeValue, FieldError, type Fields } from '../../protocol/fields.ts';
+import { read } from '../../protocol/schema.ts';
 import { describeUnmapped, type PortClaim, PROTOCOLS, type SinglePortClaim } from './portmap-claim.ts';
+import { BINDING_KEYS, MAPPING_KEYS, MAX_PORT, PORTMAP_KEYS } from './portmap-keys.ts';
 import { joinPorts, mergeClaims } from './portmap-merge.ts';
 
 export interface PortmapConfig {
@@ -16,7 +18,6 @@ export interface PortmapConfig {
   readonly masqAll: boolean;
 }
 
-const MAX_PORT = 65535;
 const LOOPBACK_V6 = '::1';
 
 /**
@@ -27,54 +28,30 @@ const LOOPBACK_V6 = '::1';
  */
 export function parsePortmap(config: NetworkConfig, warn: (message: string) => void): PortmapConfig | undefined {
   const { fields, runtimeConfig } = config;
-  const binding = parseHostBinding(fields);
+  const { hostBindingIPv4: binding } = read(fields, BINDING_KEYS);
   const parseHostIp = hostIpParser();
   const list = runtimeConfig.objects('portMappings') ?? [];
   const entries = list.flatMap((entry) => parseEntry(entry, parseHostIp(entry) ?? binding));
   if (entries.length === 0) return undefined;
   const [atLoopback, others] = divide(entries, ({ hostIp }) => hostIp === LOOPBACK_V6);
   const claims = joinPorts(mergeClaims(others));
-  refuseConditions(fields);
+  const { backend, externalSetMarkChain, snat, masqAll } = read(fields, PORTMAP_KEYS);
   if (atLoopback.length > 0) {
     const why = 'nothing can come back to ::1 from a container; 127.0.0.1 can be mapped';
     warn(describeUnmapped(atLoopback, why));
   }
-  const backend = fields.oneOf('backend', ['iptables', 'nftables', '']);
   if (backend === 'iptables') {
     warn(`"${fields.at('backend')}" is "iptables", but ports are mapped with nftables`);
   }
-  if (fields.string('externalSetMarkChain')) {
+  if (externalSetMarkChain) {
     warn(`"${fields.at('externalSetMarkChain')}" has no meaning here: connections are masqueraded without a mark`);
   }
-  // Likewise without meaning, and nobody can miss it.
-  fields.integer('markMasqBit', 0, 31);
-  return {
-    claims,
-    snat: fields.boolean('snat') ?? true,
-    masqAll: fields.boolean('masqAll') ?? false,
-  };
-}
-
-/**
- * Where mappings without a `hostIP` listen. As in Docker, 0.0.0.0 stands for all addresses, those of IPv6 too, and any
- * other address for itself alone.
- */
-function parseHostBinding(fields: Fields): string | undefined {
-  const text = fields.string('hostBindingIPv4') || undefined;
-  if (text === undefined) return undefined;
-  if (addressFamily(text) !== 4) {
-    throw new FieldError(
-      fields.at('hostBindingIPv4'),
-      `must be an IPv4 address, is ${describeValue(text)}${mappedHint(text)}`,
-    );
-  }
-  return text === '0.0.0.0' ? undefined : text;
+  return { claims, snat, masqAll };
 }
 
 /** An entry for each family that it is for. */
 function parseEntry(entry: Fields, hostIp: string | undefined): SinglePortClaim[] {
-  const hostPort = entry.integer('hostPort', 0, MAX_PORT) ?? 0;
-  const containerPort = entry.integer('containerPort', 1, MAX_PORT);
+  const { hostPort, containerPort } = read(entry, MAPPING_KEYS);
   if (containerPort === undefined) {
     throw new FieldError(entry.at('containerPort'), `must be a whole number from 1 to ${MAX_PORT}, is missing`);
   }
@@ -125,14 +102,6 @@ function parseHostIp(text: string, path: string): string {
     throw new FieldError(path, `must be an address that a host can have, is ${describeValue(text)}`);
   }
   return address;
-}
-
-/** A condition keeps somebody out: to leave it away would let them in. */
-function refuseConditions(fields: Fields): void {
-  for (const key of ['conditionsV4', 'conditionsV6']) {
-    if ((fields.strings(key) ?? []).length === 0) continue;
-    throw new FieldError(fields.at(key), 'must be empty: podlink maps ports without further conditions');
-  }
 }
 
 function divide<Item>(items: readonly Item[], isFirst: (item: Item) => boolean): [first: Item[], second: Item[]] {

@@ -26,7 +26,10 @@ function stateOf(key: AttachmentKey, address: string, portMappings: unknown): Nf
     config: parseNetworkConfig(text),
     cniArgs: new Map(),
     mode: 'bridge',
+    isConfigured: true,
     hasOwnInterface: true,
+    hasBridge: true,
+    sharesNamespace: false,
     warn: () => undefined,
   });
   const attachment = {

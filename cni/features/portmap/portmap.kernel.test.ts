@@ -139,7 +139,10 @@ function planOf({ key }: AttachedInterface, config: object, warn: (message: stri
     config: parseNetworkConfig(text),
     cniArgs: new Map(),
     mode: 'bridge',
+    isConfigured: true,
     hasOwnInterface: true,
+    hasBridge: true,
+    sharesNamespace: false,
     warn,
   });
   if (!plan) throw new Error('Cannot find a plan for the ports');

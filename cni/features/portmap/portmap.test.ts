@@ -240,7 +240,10 @@ function planOf(use: Case, hasOwnInterface = true): FeaturePlan | undefined {
     config: configOf(use),
     cniArgs: new Map(),
     mode: 'bridge',
+    isConfigured: true,
     hasOwnInterface,
+    hasBridge: hasOwnInterface,
+    sharesNamespace: !hasOwnInterface,
     warn: () => undefined,
   });
 }

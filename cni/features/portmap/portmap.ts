@@ -24,11 +24,13 @@ import { parsePortmap, type PortmapConfig } from './portmap-config.ts';
 import { type ClaimWithElement, claimPorts } from './portmap-conflict.ts';
 import { hairpinElements, leadsToSamePort, masqueradeAllElement, portElement } from './portmap-elements.ts';
 import { flushForAdd, flushForDelete, needsFlush, type PortFlows, recordedPorts } from './portmap-flows.ts';
+import { PORTMAP_TABLE } from './portmap-keys.ts';
 import { PORTMAP_RULESET } from './portmap-ruleset.ts';
 import { claimRouteLocalnet, releaseRouteLocalnet, routeLocalnetKey, routesLocalnet } from './route-localnet.ts';
 
 export const portmapFeature: Feature = {
   name: 'portmap',
+  keys: PORTMAP_TABLE,
   rulesets: [PORTMAP_RULESET],
   plan({ config, hasOwnInterface, warn }) {
     if (!hasOwnInterface) return undefined;

@@ -42,7 +42,10 @@ export function limit(
     ),
     cniArgs: new Map(),
     mode: 'bridge',
+    isConfigured: true,
     hasOwnInterface: true,
+    hasBridge: true,
+    sharesNamespace: false,
     warn,
   });
   if (!plan?.objects || !plan.apply) throw new Error('Cannot find a limit in the configuration');

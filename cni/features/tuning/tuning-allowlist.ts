@@ -16,14 +16,14 @@ interface Pattern {
   test(text: string): boolean;
 }
 
-/** Throws FieldError for the first setting that is not allowed, CniError 7 when the file has a line that is no regular expression. */
-export function requireAllowed(settings: readonly SysctlSetting[], path = ALLOWLIST_PATH): void {
+/** A fault for each setting that is not allowed. Throws CniError 7 when the file has a line that is no regular expression. */
+export function findDisallowed(settings: readonly SysctlSetting[], path = ALLOWLIST_PATH): FieldError[] {
   const patterns = settings.length === 0 ? undefined : readAllowlist(path);
-  if (!patterns) return;
-  const refused = settings.find(({ text }) => !patterns.some((pattern) => pattern.test(text)));
-  if (!refused) return;
+  if (!patterns) return [];
   const allowed = patterns.length === 0 ? 'none is' : `only ${patterns.map(({ source }) => source).join(', ')}`;
-  throw new FieldError(refused.path, `must be a sysctl that ${path} allows (${allowed})`);
+  return settings
+    .filter(({ text }) => !patterns.some((pattern) => pattern.test(text)))
+    .map((refused) => new FieldError(refused.path, `must be a sysctl that ${path} allows (${allowed})`));
 }
 
 function readAllowlist(path: string): Pattern[] | undefined {

@@ -6,6 +6,7 @@ import type { NetworkConfig } from '../../protocol/config.ts';
 import { CniError, ERR_INVALID_NETWORK_CONFIG } from '../../protocol/errors.ts';
 import { describeValue, FieldError, type Fields } from '../../protocol/fields.ts';
 import { hasControlCharacter } from '../../protocol/name.ts';
+import { type KeyRows, keyTable, readKey } from '../../protocol/schema.ts';
 import type { FeatureRequest } from '../feature.ts';
 
 /** A sysctl that is to have a value. */
@@ -29,6 +30,37 @@ export interface TuningConfig {
 
 /** The kernel's unsigned int. */
 const MAX_TX_QUEUE_LENGTH = 0xffff_ffff;
+
+const TUNING_KEYS = {
+  sysctl: { type: 'object' },
+  promisc: { type: 'boolean' },
+  allmulti: { type: 'boolean' },
+  txQLen: { type: 'integer', min: 0, max: MAX_TX_QUEUE_LENGTH },
+} as const satisfies KeyRows;
+
+export const TUNING_TABLE = keyTable(TUNING_KEYS, () => ({
+  title: 'Tuning',
+  notes: {
+    sysctl: {
+      about:
+        "Sysctls of the container's namespace, where `IFNAME` stands for its interface, as `{ NAME: VALUE }`; DEL puts them back. Refused where the namespace is shared.",
+      values: 'string',
+    },
+    promisc: {
+      about: "Make the container's interface promiscuous; refused in a mode without one.",
+      otherwise: 'false',
+    },
+    allmulti: {
+      about: "Let the container's interface take all multicast packets; refused in a mode without one.",
+      otherwise: 'false',
+    },
+    txQLen: {
+      about: "Of the interface's transmit queue; refused in a mode without one.",
+      unit: 'packets',
+      otherwise: "the kernel's",
+    },
+  },
+}));
 
 /**
  * Sysctls that can be written from a container's namespace before Linux 5.12, and are the whole node's all the same
@@ -56,12 +88,13 @@ export function parseTuningConfig(request: FeatureRequest): TuningConfig | undef
 }
 
 function parseFields({ fields, argsCni }: NetworkConfig, ifname: string): TuningConfig {
+  const read = <Key extends keyof typeof TUNING_KEYS>(key: Key) =>
+    readKey(argsCni, TUNING_KEYS, key) ?? readKey(fields, TUNING_KEYS, key);
   return {
     sysctls: parseSysctls([fields, argsCni], ifname),
-    isPromiscuous: argsCni.boolean('promisc') ?? fields.boolean('promisc') ?? false,
-    isAllMulticast: argsCni.boolean('allmulti') ?? fields.boolean('allmulti') ?? false,
-    txQueueLength:
-      argsCni.integer('txQLen', 0, MAX_TX_QUEUE_LENGTH) ?? fields.integer('txQLen', 0, MAX_TX_QUEUE_LENGTH),
+    isPromiscuous: read('promisc') ?? false,
+    isAllMulticast: read('allmulti') ?? false,
+    txQueueLength: read('txQLen'),
   };
 }
 
@@ -70,15 +103,18 @@ function parseSysctls(sources: readonly Fields[], ifname: string): SysctlSetting
   const settings = new Map<string, SysctlSetting>();
   for (const source of sources) {
     const given = new Map<string, string>();
-    const section = source.object('sysctl');
+    const section = readKey(source, TUNING_KEYS, 'sysctl');
     for (const [text, value] of Object.entries(section?.raw ?? {})) {
-      const path = section?.at(text) ?? text;
-      const setting = { text, path, key: parseKey(text, path, ifname), value: parseValue(value, path) };
-      const identity = setting.key.join('/');
-      const twin = given.get(identity);
-      if (twin !== undefined) throw new FieldError(path, `is the same sysctl as ${describeValue(twin)}: give it once`);
-      given.set(identity, text);
-      settings.set(identity, setting);
+      section?.part(() => {
+        const path = section.at(text);
+        const setting = { text, path, key: parseKey(text, path, ifname), value: parseValue(value, path) };
+        const identity = setting.key.join('/');
+        const twin = given.get(identity);
+        if (twin !== undefined)
+          throw new FieldError(path, `is the same sysctl as ${describeValue(twin)}: give it once`);
+        given.set(identity, text);
+        settings.set(identity, setting);
+      });
     }
   }
   return [...settings.values()];
@@ -133,11 +169,10 @@ function parseValue(value: unknown, path: string): string {
  * others, like the rest of the entry.
  */
 function withoutInterface(request: FeatureRequest, config: TuningConfig): TuningConfig {
-  const { mode } = request;
+  const { mode, isConfigured, sharesNamespace } = request;
   const isForLink = ({ text }: SysctlSetting) => text.split(/[./]/).includes('IFNAME');
   const { fields, argsCni } = request.config;
-  const isOfThisMode = (fields.string('mode') ?? 'bridge') === mode;
-  const sources = isOfThisMode ? [fields, argsCni] : [argsCni];
+  const sources = isConfigured ? [fields, argsCni] : [argsCni];
   const asked = sources.flatMap((source) => {
     const links = ['mac', 'promisc', 'allmulti', 'txQLen']
       .filter((name) => source.get(name))
@@ -146,20 +181,21 @@ function withoutInterface(request: FeatureRequest, config: TuningConfig): Tuning
     if (source === argsCni && source.get('mtu')) links.push(source.at('mtu'));
     const keys = config.sysctls.filter(
       ({ path, ...setting }) =>
-        path.startsWith(source.at('sysctl.')) && (mode !== 'none' || isForLink({ path, ...setting })),
+        path.startsWith(source.at('sysctl.')) && (sharesNamespace || isForLink({ path, ...setting })),
     );
     return [...links, ...keys.map(({ path }) => path)];
   });
   if (asked.length > 0) {
-    const reason =
-      mode === 'none' ? 'which has no interface for them' : 'whose namespace is shared, and nothing in it is changed';
+    const reason = sharesNamespace
+      ? 'whose namespace is shared, and nothing in it is changed'
+      : 'which has no interface for them';
     throw new CniError(
       ERR_INVALID_NETWORK_CONFIG,
       `Conflicting options: ${asked.map((name) => `"${name}"`).join(', ')} and mode "${mode}", ${reason}`,
     );
   }
   return {
-    sysctls: mode === 'none' ? config.sysctls.filter((setting) => !isForLink(setting)) : [],
+    sysctls: sharesNamespace ? [] : config.sysctls.filter((setting) => !isForLink(setting)),
     isPromiscuous: false,
     isAllMulticast: false,
     txQueueLength: undefined,

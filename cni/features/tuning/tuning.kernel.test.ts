@@ -47,7 +47,8 @@ interface Tuned {
 function planOf(key: AttachmentKey, json: Readonly<Record<string, unknown>>): FeaturePlan {
   const config = parseNetworkConfig(JSON.stringify({ cniVersion: '1.1.0', name: 'n', type: 'podlink', ...json }));
   const warn = (): void => undefined;
-  const request = { key, config, cniArgs: new Map(), mode: 'bridge', hasOwnInterface: true, warn };
+  const mode = { mode: 'bridge', isConfigured: true, hasOwnInterface: true, hasBridge: true, sharesNamespace: false };
+  const request = { key, config, cniArgs: new Map(), ...mode, warn };
   const plan = planTuning(request, '/nonexistent/allowlist.conf');
   if (!plan) throw new Error('Cannot find a plan');
   return plan;

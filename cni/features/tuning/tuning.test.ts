@@ -7,7 +7,7 @@ import { thrown } from '../../kernel/testing/thrown.ts';
 import { parseNetworkConfig } from '../../protocol/config.ts';
 import { toCniError } from '../../protocol/errors.ts';
 import type { FeatureRequest } from '../feature.ts';
-import { requireAllowed } from './tuning-allowlist.ts';
+import { findDisallowed } from './tuning-allowlist.ts';
 import { parseTuningConfig } from './tuning-config.ts';
 import { planTuning } from './tuning.ts';
 
@@ -21,7 +21,10 @@ function request(json: Json, mode = 'bridge'): FeatureRequest {
     config: parseNetworkConfig(JSON.stringify({ cniVersion: '1.1.0', name: 'n', type: 'podlink', ...json })),
     cniArgs: new Map(),
     mode,
+    isConfigured: (json.mode ?? 'bridge') === mode,
     hasOwnInterface: mode === 'bridge',
+    hasBridge: mode === 'bridge',
+    sharesNamespace: mode === 'host' || mode === 'container',
     warn: () => undefined,
   };
 }
@@ -261,9 +264,9 @@ for (const source of [
 test('without an allow-list everything is allowed, and one that cannot be read is an error', () => {
   const settings = parseTuningConfig(request({ sysctl: SYSCTL }))?.sysctls ?? [];
   assert.is(settings.length, 2);
-  requireAllowed(settings, '/nonexistent/allowlist.conf');
+  assert.equal(findDisallowed(settings, '/nonexistent/allowlist.conf'), []);
   assert.match(
-    refusal(() => requireAllowed(settings, tmpdir())),
+    refusal(() => findDisallowed(settings, tmpdir())),
     /^5 /,
   );
 });

@@ -9,8 +9,8 @@ import { withRtnetlink } from '../../kernel/rtnetlink/socket.ts';
 import { CniError, ERR_KERNEL_REFUSED } from '../../protocol/errors.ts';
 import { isObject } from '../../protocol/fields.ts';
 import type { Feature, FeatureObjects, FeaturePlan, FeatureRequest, ListOthers } from '../feature.ts';
-import { requireAllowed } from './tuning-allowlist.ts';
-import { parseTuningConfig, type TuningConfig } from './tuning-config.ts';
+import { findDisallowed } from './tuning-allowlist.ts';
+import { parseTuningConfig, TUNING_TABLE, type TuningConfig } from './tuning-config.ts';
 import {
   changesOf,
   checkSysctls,
@@ -26,6 +26,7 @@ import {
 
 export const tuningFeature: Feature = {
   name: 'tuning',
+  keys: TUNING_TABLE,
   rulesets: [],
   plan: (request) => planTuning(request),
   remove(_host, { objects, sandbox, listOthers }) {
@@ -42,7 +43,7 @@ export const tuningFeature: Feature = {
 export function planTuning(request: FeatureRequest, allowlistPath?: string): FeaturePlan | undefined {
   const config = parseTuningConfig(request);
   if (!config) return undefined;
-  requireAllowed(config.sysctls, allowlistPath);
+  for (const fault of findDisallowed(config.sysctls, allowlistPath)) request.config.fields.report(fault);
   const { ifname } = request.key;
   const inherited = config.sysctls.filter(({ key }) => isInherited(key));
   const ofLink = config.sysctls.filter(({ key }) => isOfLink(key, ifname));

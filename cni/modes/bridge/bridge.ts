@@ -24,6 +24,7 @@ import type { Interface, Route } from '../../protocol/result/result.ts';
 import { checkBridgeAttachment } from './check.ts';
 import { repairBridgeAttachment } from './repair.ts';
 import { type BridgeConfig, parseBridgeConfig } from './config.ts';
+import { BRIDGE_TABLE } from './keys.ts';
 import { ensureBridge, ensureGatewayAddresses, findBridge, lockBridge, randomMac } from './bridge-link.ts';
 import { setVlansOfNewPort, wantedVlansOf } from './vlan.ts';
 import { ensureForwarding } from '../interface/forwarding.ts';
@@ -46,6 +47,9 @@ import { ensureVlanGateway, findVlanGatewayName, vlanGatewayName } from './vlan-
 export const bridgeMode: Mode = {
   name: 'bridge',
   hasOwnInterface: true,
+  hasBridge: true,
+  sharesNamespace: false,
+  keys: BRIDGE_TABLE,
 
   plan(request: ModeRequest) {
     const config = parseBridgeConfig(request);

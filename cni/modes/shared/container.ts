@@ -7,10 +7,14 @@ import type { Sandbox } from '../../attachment/attachment.ts';
 import { describeShared, publishesPorts, refuseOwnSettings, shareNamespace, unshareNamespace } from './sharing.ts';
 import { DUMMY_IP } from './shared-address.ts';
 import { parseTarget, type Target } from './target.ts';
+import { TARGET_TABLE } from './target-keys.ts';
 
 export const containerMode: Mode = {
   name: 'container',
   hasOwnInterface: false,
+  hasBridge: false,
+  sharesNamespace: true,
+  keys: TARGET_TABLE,
 
   plan(request: ModeRequest) {
     refuseOwnSettings(request, 'container');

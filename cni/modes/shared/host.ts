@@ -9,6 +9,9 @@ import { LOOPBACK_IP } from './shared-address.ts';
 export const hostMode: Mode = {
   name: 'host',
   hasOwnInterface: false,
+  hasBridge: false,
+  sharesNamespace: true,
+  sharesHost: true,
 
   plan(request: ModeRequest) {
     refuseOwnSettings(request, 'host');

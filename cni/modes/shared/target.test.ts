@@ -7,14 +7,13 @@ import { parseCniArgs } from '../../protocol/args.ts';
 import { parseNetworkConfig } from '../../protocol/config.ts';
 import { toCniError } from '../../protocol/errors.ts';
 import type { ModeRequest, Peer } from '../mode.ts';
-import type { ModeName } from '../mode-selection.ts';
 import { parseTarget } from './target.ts';
 
 const test = suite('target');
 
 interface Options {
   isPodsChoice?: boolean;
-  allowed?: ModeName[];
+  allowed?: string[];
   config?: object;
   args?: string;
   peers?: Peer[];

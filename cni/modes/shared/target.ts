@@ -16,8 +16,10 @@ import {
   ERR_TRY_AGAIN_LATER,
 } from '../../protocol/errors.ts';
 import { describeValue, FieldError } from '../../protocol/fields.ts';
-import { matchesGlob } from '../mode-selection.ts';
+import { readKey } from '../../protocol/schema.ts';
+import { matchesGlob } from '../glob.ts';
 import type { ModeRequest, Peer } from '../mode.ts';
+import { TARGET_KEYS } from './target-keys.ts';
 
 /** include/uapi/linux/magic.h */
 const PROC_SUPER_MAGIC = 0x9fa0;
@@ -173,8 +175,8 @@ function permittedPath(request: ModeRequest, path: string): string {
   throw notPermitted(request, path);
 }
 
-function targetPathsOf(request: ModeRequest): string[] {
-  return request.config.fields.strings('targetPaths') ?? [];
+function targetPathsOf(request: ModeRequest): readonly string[] {
+  return readKey(request.config.fields, TARGET_KEYS, 'targetPaths');
 }
 
 /** As realpath(3), but for the links in /proc/PID/ns, which are no paths: only the kernel can follow them. */

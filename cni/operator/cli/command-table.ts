@@ -12,6 +12,7 @@ import { ipamNodesCommand, ipamReleaseNodeCommand } from '../ipam/ipam-node-comm
 import { networkInspectCommand } from '../listing/network-inspect.ts';
 import { networkListCommand } from '../listing/network-list.ts';
 import { repairCommand } from '../cleanup/repair-command.ts';
+import { schemaCommand } from '../schema/schema-command.ts';
 import { uninstallCommand } from '../install/uninstall-command.ts';
 import { validateCommand } from '../validate/validate.ts';
 
@@ -26,6 +27,7 @@ export const COMMANDS: readonly Command[] = [
   ipamNodesCommand,
   ipamReleaseNodeCommand,
   validateCommand,
+  schemaCommand,
   doctorCommand,
   repairCommand,
   gcCommand,

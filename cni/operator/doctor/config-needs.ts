@@ -1,17 +1,9 @@
 // What a configuration asks of the kernel.
 
 import type { NetworkConfig } from '../../protocol/config.ts';
-import {
-  FOR_EGRESS_LIMITS,
-  FOR_FILTERING,
-  FOR_FRAMES,
-  FOR_INGRESS_LIMITS,
-  FOR_MASQUERADING,
-  FOR_PORTS,
-  IPV6,
-  type KernelFeature,
-  VLAN_FILTERING,
-} from './kernel-feature.ts';
+import { isObject } from '../../protocol/fields.ts';
+import { CAPABILITIES, ENTRY_KEYS } from '../schema/key-schema.ts';
+import { FEATURES_OF_NEED, IPV6, type KernelFeature } from './kernel-feature.ts';
 
 export interface KernelNeed {
   /** The key that asks. */
@@ -19,29 +11,26 @@ export interface KernelNeed {
   readonly features: readonly KernelFeature[];
 }
 
-/** The needs of a configuration whose keys have the right types; those of a wrong type ask for nothing. */
+/** The needs of a configuration whose keys have the right types; those of a wrong type may ask for nothing. */
 export function kernelNeedsOf({ fields }: NetworkConfig): KernelNeed[] {
-  const raw = (key: string) => fields.get(key);
-  const capabilities = fields.get('capabilities');
-  const isDeclared = (name: string) =>
-    typeof capabilities === 'object' &&
-    capabilities !== null &&
-    Object.entries(capabilities).some(([key, value]) => key === name && value === true);
-  const vlanTrunk = raw('vlanTrunk');
-  const needs: readonly (KernelNeed & { readonly isAsked: boolean })[] = [
-    { key: 'vlan', features: [VLAN_FILTERING], isAsked: Number(raw('vlan') ?? 0) > 0 },
-    { key: 'vlanTrunk', features: [VLAN_FILTERING], isAsked: Array.isArray(vlanTrunk) && vlanTrunk.length > 0 },
-    { key: 'ipam', features: [IPV6], isAsked: hasIpv6(raw('ipam')) },
-    { key: 'ipMasq', features: FOR_MASQUERADING, isAsked: raw('ipMasq') === true },
-    { key: 'icc', features: FOR_FILTERING, isAsked: raw('icc') === false },
-    { key: 'internal', features: [...FOR_FILTERING, ...FOR_FRAMES], isAsked: raw('internal') === true },
-    { key: 'macspoofchk', features: FOR_FRAMES, isAsked: raw('macspoofchk') === true },
-    { key: 'capabilities.portMappings', features: FOR_PORTS, isAsked: isDeclared('portMappings') },
-    { key: 'ingressRate', features: FOR_INGRESS_LIMITS, isAsked: Number(raw('ingressRate') ?? 0) > 0 },
-    { key: 'egressRate', features: FOR_EGRESS_LIMITS, isAsked: Number(raw('egressRate') ?? 0) > 0 },
-    { key: 'capabilities.bandwidth', features: FOR_EGRESS_LIMITS, isAsked: isDeclared('bandwidth') },
-  ];
-  return needs.filter(({ isAsked }) => isAsked);
+  const ofKeys = ENTRY_KEYS.flatMap(({ name, row, note: { kernel } }) =>
+    kernel && asksForMore(fields.get(name), row.default) ? [{ key: name, features: FEATURES_OF_NEED[kernel] }] : [],
+  );
+  const declared = fields.get('capabilities');
+  const ofCapabilities = Object.entries(CAPABILITIES).flatMap(([name, { kernel }]) =>
+    kernel && isObject(declared) && declared[name] === true
+      ? [{ key: `capabilities.${name}`, features: FEATURES_OF_NEED[kernel] }]
+      : [],
+  );
+  const ofAddresses = hasIpv6(fields.get('ipam')) ? [{ key: 'ipam', features: [IPV6] }] : [];
+  return [...ofKeys, ...ofAddresses, ...ofCapabilities];
+}
+
+/** Whether a value is another than the default: a flag turned over, a number above 0, a list with something in it. */
+function asksForMore(value: unknown, standard: unknown): boolean {
+  if (typeof value === 'boolean') return value !== (standard ?? false);
+  if (typeof value === 'number') return value > 0;
+  return Array.isArray(value) && value.length > 0;
 }
 
 /** Whether a CIDR of IPv6 stands anywhere in the addressing: in ranges, addresses or routes. */

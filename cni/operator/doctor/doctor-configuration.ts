@@ -1,5 +1,6 @@
 // The files of network configuration that runtimes read: what `validate` says to them.
 
+import { hasTrait } from '../../modes/mode-registry.ts';
 import { overlaps } from '../../kernel/netlink/address-bytes.ts';
 import { binDirsOf, type Call, CONF_DIR_OPTION } from '../cli/command.ts';
 import { type ConfCheck, checkConf, failed } from '../validate/conf-check.ts';
@@ -79,7 +80,7 @@ export function examineConfigurations(call: Call, networks: readonly Network[]):
 
 /** Networks that hand out the same addresses, on one bridge or where the node has a route to both: it has but one. */
 export function findSharedAddresses(networks: readonly Network[]): Finding[] {
-  const bridged = networks.filter(({ mode }) => mode === 'bridge');
+  const bridged = networks.filter(({ mode }) => hasTrait(mode, 'hasBridge'));
   return bridged.flatMap((network, i) =>
     bridged.slice(i + 1).flatMap((other): Finding[] => {
       if (network.bridge !== other.bridge && !(hasGateway(network) && hasGateway(other))) return [];

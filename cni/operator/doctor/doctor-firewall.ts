@@ -1,6 +1,7 @@
 // Obstacles to the containers' traffic in nftables: other firewalls, and gaps in our own table.
 
 import { readFileSync } from 'node:fs';
+import { hasTrait } from '../../modes/mode-registry.ts';
 import { FEATURES } from '../../features/feature-registry.ts';
 import {
   describeObstacle,
@@ -40,7 +41,7 @@ export function examineFirewall(_call: Call, networks: readonly Network[]): Find
 function trafficOfNetwork({ bridge, subnets, config, records }: Network): BridgeTraffic[] {
   if (!config) return [];
   const ofRecords = records.flatMap(({ objects }) => objects.bridge ?? []);
-  const attached = records.filter(({ mode }) => mode === 'bridge').flatMap(addressesOf);
+  const attached = records.filter(({ mode }) => hasTrait(mode, 'hasBridge')).flatMap(addressesOf);
   const addresses = {
     containers: [...attached.map(({ address }) => address), ...subnets.map(({ subnet }) => subnet)],
     gateways: [...attached, ...subnets].flatMap(({ gateway }) => gateway ?? []),

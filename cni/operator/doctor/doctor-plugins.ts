@@ -5,6 +5,7 @@
 
 import { lstatSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
+import { hasTrait } from '../../modes/mode-registry.ts';
 import { BIN_DIR_OPTION, binDirsOf, type Call } from '../cli/command.ts';
 import { type ContainerdConfig, containerdConfigOf } from '../install/containerd-config.ts';
 import { advise, type Finding } from './finding.ts';
@@ -64,11 +65,11 @@ function examineLoopbacks(dirs: readonly string[], sharing: readonly string[], s
 
 /** Whether a container of the network may get into a namespace that is not its own. */
 function mayShare({ config, records }: Network): boolean {
-  if (records.some(({ mode }) => mode === 'host' || mode === 'container')) return true;
+  if (records.some(({ mode }) => hasTrait(mode, 'sharesNamespace'))) return true;
   const fields = config?.fields;
   const overrides = fields?.get('overrides');
   const modes = [fields?.get('mode'), fields?.get('allowModes'), overrides].flat();
-  return modes.some((value) => ['host', 'container'].includes(modeIn(value)));
+  return modes.some((value) => hasTrait(modeIn(value), 'sharesNamespace'));
 }
 
 function modeIn(value: unknown): string {

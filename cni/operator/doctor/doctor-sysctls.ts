@@ -1,5 +1,6 @@
 // Settings of the network namespace that decide whether containers reach anything.
 
+import { hasTrait } from '../../modes/mode-registry.ts';
 import { findSysctl } from '../../kernel/sysctl.ts';
 import type { AttachmentRecord } from '../../attachment/record.ts';
 import { addressesOf } from '../listing/attachment-list.ts';
@@ -55,7 +56,11 @@ function isRouted(network: Network, family: 4 | 6): boolean {
   const isInternal = config?.fields.get('internal') === true;
   const isOfFamily = (record: AttachmentRecord): boolean =>
     addressesOf(record).some(({ address }) => address.includes(':') === (family === 6));
-  return hasGateway(network) && !isInternal && records.some((record) => record.mode === 'bridge' && isOfFamily(record));
+  return (
+    hasGateway(network) &&
+    !isInternal &&
+    records.some((record) => hasTrait(record.mode, 'hasBridge') && isOfFamily(record))
+  );
 }
 
 function examineBridgeNetfilter(read: ReadSysctl): Finding {

@@ -1,6 +1,7 @@
 // Two sysctls that containerd 2 has set in the namespace of every pod, unless its configuration says otherwise. Of a pod in
 // mode host that is the host's: runc refuses to start it, and crun sets them in the host, where they stay.
 
+import { findMode } from '../../modes/mode-registry.ts';
 import type { Call } from '../cli/command.ts';
 import { CONTAINERD_CONFIG_OPTION, type ContainerdConfig, containerdConfigOf } from '../install/containerd-config.ts';
 import { askContainerdVersion } from '../install/containerd-version.ts';
@@ -58,11 +59,15 @@ export function findingsOfUnprivileged(
 
 /** Whether a pod of the network may get into the host's network. */
 function mayShareHost({ config, records }: Network): boolean {
-  if (records.some(({ mode }) => mode === 'host')) return true;
+  if (records.some(({ mode }) => isHostMode(mode))) return true;
   const [mode, allowed, overrides] = ['mode', 'allowModes', 'overrides'].map((key) => config?.fields.get(key));
-  return [mode, allowed, overrides].flat().some((value) => value === 'host' || isHostEntry(value));
+  return [mode, allowed, overrides].flat().some((value) => isHostMode(value) || isHostEntry(value));
 }
 
 function isHostEntry(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && 'mode' in value && value.mode === 'host';
+  return typeof value === 'object' && value !== null && 'mode' in value && isHostMode(value.mode);
+}
+
+function isHostMode(name: unknown): boolean {
+  return typeof name === 'string' && findMode(name)?.sharesHost === true;
 }

@@ -10,6 +10,7 @@
 
 import { existsSync, readFileSync } from 'node:fs';
 import { release } from 'node:os';
+import type { KernelNeed } from '../../protocol/schema.ts';
 
 /** Something a kernel may have been built with. */
 export interface KernelFeature {
@@ -45,12 +46,24 @@ const U32: KernelFeature = { name: 'u32 classifier', option: 'CONFIG_NET_CLS_U32
 const MIRRED: KernelFeature = { name: 'mirred action', option: 'CONFIG_NET_ACT_MIRRED', module: 'act_mirred' };
 const IFB: KernelFeature = { name: 'ifb', option: 'CONFIG_IFB', module: 'ifb' };
 
-export const FOR_FILTERING = [NF_TABLES, INET, CONNTRACK];
-export const FOR_MASQUERADING = [NF_TABLES, INET, CONNTRACK, NAT, MASQUERADE];
+const FOR_FILTERING = [NF_TABLES, INET, CONNTRACK];
+const FOR_MASQUERADING = [NF_TABLES, INET, CONNTRACK, NAT, MASQUERADE];
 export const FOR_PORTS = [...FOR_MASQUERADING, FIB];
 export const FOR_FRAMES = [NF_TABLES, NF_BRIDGE];
-export const FOR_INGRESS_LIMITS = [TBF, HTB, U32];
+const FOR_INGRESS_LIMITS = [TBF, HTB, U32];
 export const FOR_EGRESS_LIMITS = [...FOR_INGRESS_LIMITS, INGRESS, MIRRED, IFB];
+
+/** What the needs are made of that keys and capabilities state. */
+export const FEATURES_OF_NEED: Readonly<Record<KernelNeed, readonly KernelFeature[]>> = {
+  'VLAN filtering': [VLAN_FILTERING],
+  masquerading: FOR_MASQUERADING,
+  filtering: FOR_FILTERING,
+  'internal networks': [...FOR_FILTERING, ...FOR_FRAMES],
+  frames: FOR_FRAMES,
+  ports: FOR_PORTS,
+  'ingress limits': FOR_INGRESS_LIMITS,
+  'egress limits': FOR_EGRESS_LIMITS,
+};
 
 export type Presence = 'there' | 'missing' | 'unknown';
 

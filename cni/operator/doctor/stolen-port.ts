@@ -1,5 +1,6 @@
 // Published ports that another program's rules send elsewhere before podlink's can send them to the container.
 
+import { hasTrait } from '../../modes/mode-registry.ts';
 import type { ForeignFirewall } from '../../features/firewall/foreign-firewall.ts';
 import { type Family, trafficOf } from '../../features/firewall/node-traffic.ts';
 import { describeChain } from '../../kernel/nftables/chain.ts';
@@ -29,7 +30,8 @@ export function hasPortMappings(record: AttachmentRecord): boolean {
 /** The ports that an attachment publishes on the node. */
 function publishedPorts({ mode, config }: AttachmentRecord): PublishedPort[] {
   const { runtimeConfig } = config;
-  const mappings = mode === 'bridge' && isObject(runtimeConfig) ? runtimeConfig.portMappings : undefined;
+  const mappings =
+    hasTrait(mode, 'hasOwnInterface') && isObject(runtimeConfig) ? runtimeConfig.portMappings : undefined;
   return (Array.isArray(mappings) ? mappings : []).flatMap((mapping: unknown): PublishedPort[] => {
     if (!isObject(mapping) || typeof mapping.hostPort !== 'number' || mapping.hostPort === 0) return [];
     const protocol = typeof mapping.protocol === 'string' ? mapping.protocol.toLowerCase() : 'tcp';

@@ -9,7 +9,7 @@ import {
   takeInventory,
 } from '../../../ipam/inventory.ts';
 import type { IpamRequest } from '../../../ipam/driver.ts';
-import { type NetworkConfig, parseNetworkConfig } from '../../protocol/config.ts';
+import { type NetworkConfig, networkConfigOf } from '../../protocol/config.ts';
 import { Fields } from '../../protocol/fields.ts';
 import { ipamRequest } from '../../verbs/ipam/ipam.ts';
 import { type Call, NETWORK_OPTION } from '../cli/command.ts';
@@ -41,10 +41,7 @@ export function listAddressBooks(call: Call): AddressBook[] {
   const wanted = call.valueOf(NETWORK_OPTION.name);
   const dataDir = call.valueOf(DATA_DIR_OPTION.name);
   const ours = listNetworks(call).flatMap(({ name, config, records }) => {
-    const configs = [
-      config,
-      ...records.map((record) => attempt(() => parseNetworkConfig(JSON.stringify(record.config)))),
-    ];
+    const configs = [config, ...records.map((record) => attempt(() => networkConfigOf(record.config)))];
     // The configuration may name another directory by now than the one an attachment's address is in.
     const books = configs.flatMap((each) => (each ? (attempt(() => openBook(call, each)) ?? []) : []));
     return [...Map.groupBy(books, dataDirOf).values()].flatMap((ofDirectory) => {
@@ -61,7 +58,7 @@ export function listAddressBooks(call: Call): AddressBook[] {
       const key = `${dataDirOf({ ipam })} ${network}`;
       if (known.has(key)) return [];
       known.add(key);
-      const config = parseNetworkConfig(JSON.stringify({ name: network, cniVersion: '1.1.0' }));
+      const config = networkConfigOf({ name: network, cniVersion: '1.1.0' });
       return [{ network, request: requestFor(call, config, ipam), earlier: [], isOurs: false }];
     });
   });

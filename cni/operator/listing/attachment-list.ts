@@ -1,5 +1,6 @@
 // The attachments on record, and how each is doing at a glance. `attachment ls`.
 
+import { hasTrait } from '../../modes/mode-registry.ts';
 import { parseCniArgs } from '../../protocol/args.ts';
 import type { Ip } from '../../protocol/result/result.ts';
 import { listAllRecords, listRecords } from '../../attachment/record-store.ts';
@@ -90,7 +91,7 @@ export function addressesOf({ result, addresses }: AttachmentRecord): readonly I
 /** Of a namespace that is the host's or another container's the first few will do. */
 export function formatAddresses(record: AttachmentRecord, isWhole: boolean): string {
   const addresses = addressesOf(record).map(({ address }) => address);
-  const isShared = record.mode === 'host' || record.mode === 'container';
+  const isShared = hasTrait(record.mode, 'sharesNamespace');
   const shown = isShared && !isWhole ? addresses.slice(0, MAX_ADDRESSES) : addresses;
   const more = addresses.length - shown.length;
   return [...shown, ...(more > 0 ? [`+${more} more`] : [])].join(', ');

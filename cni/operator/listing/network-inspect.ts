@@ -3,6 +3,7 @@
 // Source: Docker Engine API, schema Network. What has no meaning here has the value a network without it has in Docker.
 
 import { hash } from 'node:crypto';
+import { DEFAULT_MODE, findMode } from '../../modes/mode-registry.ts';
 import { AF_INET, familyOf, splitCidr } from '../../kernel/netlink/address-bytes.ts';
 import type { Fields } from '../../protocol/fields.ts';
 import type { AttachmentRecord } from '../../attachment/record.ts';
@@ -38,7 +39,7 @@ function describeNetwork({ name, mode, bridge, subnets, records, config, file }:
     Id: hash('sha256', name),
     Created: byAge[0]?.created ?? '0001-01-01T00:00:00Z',
     Scope: 'local',
-    Driver: mode === 'none' ? 'null' : (mode ?? 'bridge'),
+    Driver: findMode(mode ?? '')?.dockerDriver ?? mode ?? DEFAULT_MODE.name,
     EnableIPv4: subnets.some(({ subnet }) => isIpv4(subnet)),
     EnableIPv6: subnets.some(({ subnet }) => !isIpv4(subnet)),
     IPAM: {

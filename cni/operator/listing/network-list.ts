@@ -4,7 +4,9 @@ import { formatCidr } from '../../../ipam/address.ts';
 import { parseRangeSets } from '../../../ipam/range/range-set.ts';
 import { UnsafeDirectoryError } from '../../kernel/directory.ts';
 import { networkOf } from '../../kernel/netlink/address-bytes.ts';
-import { type NetworkConfig, parseNetworkConfig } from '../../protocol/config.ts';
+import { bridgeNameOf } from '../../modes/bridge/config.ts';
+import { DEFAULT_MODE, hasTrait } from '../../modes/mode-registry.ts';
+import { type NetworkConfig, networkConfigOf } from '../../protocol/config.ts';
 import { listAllRecords } from '../../attachment/record-store.ts';
 import type { AttachmentRecord } from '../../attachment/record.ts';
 import { addressesOf } from './attachment-list.ts';
@@ -116,10 +118,10 @@ function describeNetwork(
       return undefined;
     }
   };
-  const config = attempt(() => parseNetworkConfig(JSON.stringify(raw)));
-  const mode = config && attempt(() => config.fields.string('mode') ?? 'bridge');
-  const bridge = mode === 'bridge' ? config && attempt(() => config.fields.string('bridge') ?? 'cni0') : undefined;
-  const subnets = config && mode === 'bridge' ? attempt(() => subnetsOf(config, records)) : [];
+  const config = attempt(() => networkConfigOf(raw));
+  const mode = config && attempt(() => config.fields.string('mode') ?? DEFAULT_MODE.name);
+  const bridge = config && hasTrait(mode, 'hasBridge') ? attempt(() => bridgeNameOf(config.fields)) : undefined;
+  const subnets = config && hasTrait(mode, 'hasOwnInterface') ? attempt(() => subnetsOf(config, records)) : [];
   return { name, mode, bridge, subnets: subnets ?? [], file, config, records };
 }
 

@@ -1,16 +1,19 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { networkConfigOf } from '../../protocol/config.ts';
+import { FaultList } from '../../protocol/fields.ts';
 import { checkAddressing } from './addressing-check.ts';
 
 const test = suite('addressing check');
 
 /** The warnings about an `ipam` section of host-local. */
-const told = (ipam: object, more: object = {}): string[] =>
-  checkAddressing(
-    { name: 'pods', cniVersion: '1.1.0', type: 'podlink', ipam: { type: 'host-local', ...ipam }, ...more },
-    undefined,
-    (path) => path,
-  ).map(({ level, message }) => `${level} ${message}`);
+const told = (ipam: object, more: object = {}): string[] => {
+  const raw = { name: 'pods', cniVersion: '1.1.0', type: 'podlink', ipam: { type: 'host-local', ...ipam }, ...more };
+  const config = networkConfigOf(raw, new FaultList());
+  const section = config.fields.object('ipam');
+  const faults = section ? checkAddressing(config, { ipam: section, pluginDirs: undefined }) : [];
+  return faults.map(({ level, message }) => `${level} ${message}`);
+};
 
 const EDGES: readonly (readonly [string, object, readonly RegExp[]])[] = [
   ['no end', { subnet: '10.1.0.0/24' }, []],

@@ -1,4 +1,4 @@
-// What an ADD in bridge mode trips over only when it has its addresses, although it can be seen in the configuration.
+// What an ADD of an interface trips over only when it has its addresses, although it can be seen in the configuration.
 
 import { statSync } from 'node:fs';
 import { formatCidr, type IpAddress, isInSubnet, parseAddress, parseCidr } from '../../../ipam/address.ts';
@@ -6,12 +6,11 @@ import { findEdges } from '../../../ipam/range/range.ts';
 import { parseRangeSets } from '../../../ipam/range/range-set.ts';
 import { findIpamDriver } from '../../../ipam/registry.ts';
 import { type IpamRoute, parseRoutes } from '../../../ipam/range/route.ts';
-import { selectMode } from '../../modes/mode-selection.ts';
-import { type NetworkConfig, parseNetworkConfig } from '../../protocol/config.ts';
+import type { NetworkConfig } from '../../protocol/config.ts';
 import type { Fields } from '../../protocol/fields.ts';
 import { type Fault, warning } from './fault.ts';
-import { IPAM_KEYS } from './known-keys.ts';
 import { suggest } from '../cli/spelling.ts';
+import { IPAM_SECTIONS } from '../schema/key-schema.ts';
 
 /** As cni/modes/bridge/bridge.ts has it. */
 const MIN_IPV6_MTU = 1280;
@@ -28,47 +27,38 @@ interface Subnet {
   readonly gateway: string | undefined;
 }
 
-/**
- * `raw`: without what ADD refuses as it stands. `pluginDirs`: undefined when it is not known where plugins are.
- * `originalPath`: where in the file a path of `raw` is.
- */
-export function checkAddressing(
-  raw: Readonly<Record<string, unknown>>,
-  pluginDirs: readonly string[] | undefined,
-  originalPath: (path: string) => string,
-): Fault[] {
-  const found = attempt(() => {
-    const config = parseNetworkConfig(JSON.stringify(raw));
-    const ipam = config.fields.object('ipam');
-    return ipam && selectMode(config, new Map()).mode === 'bridge' ? { config, ipam } : undefined;
-  });
-  if (!found) return [];
-  const { config, ipam } = found;
-  const inCopy = attempt(() => subnetsOf(config, ipam)) ?? [];
-  const subnets = inCopy.map((each) => ({ ...each, path: originalPath(each.path) }));
+export interface AddressingOptions {
+  /** The section of the configuration. */
+  readonly ipam: Fields;
+  /** Undefined when it is not known where plugins are. */
+  readonly pluginDirs: readonly string[] | undefined;
+}
+
+/** `config`: of a mode with an interface of its own, whose fields collect their faults and have told them. */
+export function checkAddressing(config: NetworkConfig, { ipam, pluginDirs }: AddressingOptions): Fault[] {
+  const subnets = attempt(() => subnetsOf(config, ipam)) ?? [];
   return [
     ...checkMtu(config, subnets),
     ...(attempt(() => checkGateways(config, ipam, subnets)) ?? []),
-    ...(attempt(() => checkEdges(config, ipam, originalPath)) ?? []),
+    ...(attempt(() => checkEdges(config, ipam)) ?? []),
     ...checkPlugin(ipam, pluginDirs),
   ];
 }
 
 /** Written ends that hand out an address which hosts use for something else. */
-function checkEdges(config: NetworkConfig, ipam: Fields, originalPath: (path: string) => string): Fault[] {
+function checkEdges(config: NetworkConfig, ipam: Fields): Fault[] {
   const type = ipam.string('type') ?? '';
   if (type === 'static' || !findIpamDriver(type)) return [];
   const { runtimeConfig, cniVersion } = config;
-  return parseRangeSets({ ipam, runtimeConfig, cniVersion }).flatMap(({ path, ranges }) =>
-    ranges.flatMap((range, i) =>
+  return parseRangeSets({ ipam, runtimeConfig, cniVersion }).flatMap(({ ranges }) =>
+    ranges.flatMap((range) =>
       findEdges(range).map(({ address, key, kind }) => {
-        const at = originalPath(path.endsWith(']') ? `${path}[${i}].${key}` : `${path}.${key}`);
         const consequence =
           kind === 'network address'
             ? 'kernels before 5.14 take it for a broadcast address'
             : `a host with an address of this subnet ("isGateway") does not reach a container that has it`;
         return warning(
-          `"${at}" has the ${kind} of ${formatCidr(range.subnet)}, ${address}, handed out: ${consequence}`,
+          `"${range.path}.${key}" has the ${kind} of ${formatCidr(range.subnet)}, ${address}, handed out: ${consequence}`,
         );
       }),
     ),
@@ -85,13 +75,8 @@ function subnetsOf(config: NetworkConfig, ipam: Fields): Subnet[] {
     });
   }
   const { runtimeConfig, cniVersion } = config;
-  return parseRangeSets({ ipam, runtimeConfig, cniVersion }).flatMap(({ path, ranges }) =>
-    // A set with an index in its path is of a list of sets; the other is the old way to write a single range.
-    ranges.map(({ subnet, gateway }, i) => ({
-      path: path.endsWith(']') ? `${path}[${i}].gateway` : `${path}.gateway`,
-      subnet,
-      gateway,
-    })),
+  return parseRangeSets({ ipam, runtimeConfig, cniVersion }).flatMap(({ ranges }) =>
+    ranges.map(({ path, subnet, gateway }) => ({ path: `${path}.gateway`, subnet, gateway })),
   );
 }
 
@@ -137,7 +122,7 @@ function checkPlugin(ipam: Fields, pluginDirs: readonly string[] | undefined): F
   const isThere = (dir: string) => statSync(`${dir}/${type}`, { throwIfNoEntry: false })?.isFile() ?? false;
   if (pluginDirs?.some((dir) => attempt(() => isThere(dir)))) return [];
   const where = pluginDirs ? `and is not in ${pluginDirs.join(', ')}` : 'and must be in CNI_PATH';
-  return [warning(`IPAM plugin "${type}" is not built in, ${where}${suggest(type, IPAM_KEYS.keys())}`)];
+  return [warning(`IPAM plugin "${type}" is not built in, ${where}${suggest(type, IPAM_SECTIONS.keys())}`)];
 }
 
 function attempt<Value>(work: () => Value): Value | undefined {

@@ -2,15 +2,9 @@
 
 import { describeValue, isObject } from '../../protocol/fields.ts';
 import { type Fault, valueAt, warning } from './fault.ts';
-import { CAPABILITIES, FOREIGN_CAPABILITIES } from './known-keys.ts';
+import { ANNOTATIONS } from '../../modes/mode-selection.ts';
 import { suggest } from '../cli/spelling.ts';
-
-/** Keys that say how something is done that only comes with a capability. */
-const COMPANIONS: readonly { readonly capability: string; readonly keys: readonly string[] }[] = [
-  { capability: 'portMappings', keys: ['hostBindingIPv4', 'snat', 'masqAll'] },
-];
-
-const ANNOTATIONS = 'io.kubernetes.cri.pod-annotations';
+import { CAPABILITIES, ENTRY_KEYS, FOREIGN_CAPABILITIES } from '../schema/key-schema.ts';
 
 export function checkCapabilities(config: Readonly<Record<string, unknown>>): Fault[] {
   const capabilities = valueAt(config, 'capabilities');
@@ -29,28 +23,21 @@ function checkDeclared(declared: Readonly<Record<string, unknown>>): Fault[] {
       const problem = `must be true or false, is ${describeValue(value)}`;
       return [{ level: 'error', message: `Invalid "capabilities.${name}": ${problem}` }];
     }
-    if (CAPABILITIES.includes(name) || !value) return [];
+    if (name in CAPABILITIES || !value) return [];
     if (FOREIGN_CAPABILITIES.includes(name)) {
       return [warning(`capability "${name}" has no effect here: podlink leaves it to other plugins`)];
     }
     // Capabilities are matched by runtimes letter by letter.
-    return [warning(`unknown capability "${name}"${suggest(name, CAPABILITIES)}`)];
+    return [warning(`unknown capability "${name}"${suggest(name, Object.keys(CAPABILITIES))}`)];
   });
 }
 
 function checkMissing(config: Readonly<Record<string, unknown>>, isDeclared: (name: string) => boolean): Fault[] {
-  const faults = COMPANIONS.flatMap(({ capability, keys }) =>
-    keys
-      .filter((key) => valueAt(config, key) !== undefined && !isDeclared(capability))
-      .map((key) => warning(`"${key}" has no effect without "capabilities": {"${capability}": true}`)),
+  const faults = ENTRY_KEYS.flatMap(({ name, note: { capability } }) =>
+    capability !== undefined && valueAt(config, name) !== undefined && !isDeclared(capability)
+      ? [warning(`"${name}" has no effect without "capabilities": {"${capability}": true}`)]
+      : [],
   );
-  // ADD refuses them with the first port; so that nobody learns it then.
-  for (const key of ['conditionsV4', 'conditionsV6']) {
-    const conditions = valueAt(config, key);
-    if (!isDeclared('portMappings') || !Array.isArray(conditions) || conditions.length === 0) continue;
-    const message = `Invalid "${key}": must be empty: podlink maps ports without further conditions`;
-    faults.push({ level: 'error', message });
-  }
   const allowed = valueAt(config, 'allowModes');
   if (Array.isArray(allowed) && allowed.length > 0 && !isDeclared(ANNOTATIONS)) {
     faults.push(

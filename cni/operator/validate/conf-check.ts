@@ -8,15 +8,16 @@ import { DUPLICATED, findDuplicateKey } from '../../protocol/json/json-duplicate
 import { validateNetworkName } from '../../protocol/name.ts';
 import type { Environment } from '../../protocol/request.ts';
 import { isSupportedVersion, SUPPORTED_VERSIONS } from '../../protocol/version.ts';
-import { parseNetworkConfig } from '../../protocol/config.ts';
+import { networkConfigOf } from '../../protocol/config.ts';
 import { kernelNeedsOf } from '../doctor/config-needs.ts';
 import { checkEntry } from './entry-check.ts';
 import { findDoubles } from './doubled-work.ts';
 import { type Fault, warning } from './fault.ts';
 import { type KernelFiles, probe } from '../doctor/kernel-feature.ts';
-import { findUnknownKeys, LIST_KEYS } from './known-keys.ts';
+import { LIST_KEYS } from '../schema/key-schema.ts';
+import { findUnknownKeys } from './key-check.ts';
 import { findSecondInterfaces } from './second-interface.ts';
-import { nearestWord, suggest } from '../cli/spelling.ts';
+import { nearestWord } from '../cli/spelling.ts';
 
 /** A fault, and where in the file it is: `plugins[0]`, or empty for the file as a whole. */
 export interface ConfFault extends Fault {
@@ -62,13 +63,13 @@ export function checkConf(text: string, name: string | undefined, options: ConfC
   };
 }
 
-/** The check of a file that cannot be read. */
 /** libcni reads a list into maps and keeps the last of two values: the plugins never see that there were two. */
 function checkDuplicates(text: string, value: unknown): Fault[] {
   const path = findDuplicateKey(text, value);
   return path === undefined ? [] : [{ level: 'error', message: `Invalid "${path}": ${DUPLICATED}` }];
 }
 
+/** The check of a file that cannot be read. */
 export function failed(message: string): ConfCheck {
   return { network: undefined, entries: 0, faults: [{ level: 'error', message, place: '' }] };
 }
@@ -76,10 +77,7 @@ export function failed(message: string): ConfCheck {
 type Checked = Pick<ConfCheck, 'entries' | 'faults'>;
 
 function checkList(list: Record<string, unknown>, options: ConfCheckOptions): Checked {
-  const unknown = findUnknownKeys(list, LIST_KEYS).map(({ path, key, known }) => ({
-    ...warning(`unknown key "${path}", which is ignored${suggest(key, known)}`),
-    place: '',
-  }));
+  const unknown = findUnknownKeys(list, LIST_KEYS).map((fault) => ({ ...fault, place: '' }));
   const plugins = Object.entries(list).find(([key]) => key.toLowerCase() === 'plugins')?.[1];
   if (!Array.isArray(plugins) || plugins.length === 0) {
     const message = `Invalid "plugins": must be a list with a plugin in it, is ${describeValue(plugins)}`;
@@ -134,7 +132,7 @@ function checkOurs(
 
 /** The kernel of this machine: when that is not the node's, `--no-kernel` leaves it out. */
 function checkKernel(config: Record<string, unknown>, kernel: KernelFiles): Fault[] {
-  return kernelNeedsOf(parseNetworkConfig(JSON.stringify(config))).flatMap(({ key, features }) => {
+  return kernelNeedsOf(networkConfigOf(config)).flatMap(({ key, features }) => {
     const missing = features.filter((feature) => probe(feature, kernel) === 'missing');
     if (missing.length === 0) return [];
     const names = missing.map(({ name, option }) => `${name} (${option})`).join(', ');

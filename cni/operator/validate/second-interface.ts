@@ -1,5 +1,6 @@
 // Lists in which another plugin makes the container's interface beside podlink: a container has but one of a name.
 
+import { DEFAULT_MODE, hasTrait } from '../../modes/mode-registry.ts';
 import { isObject } from '../../protocol/fields.ts';
 import { type Fault, valueAt } from './fault.ts';
 
@@ -14,8 +15,8 @@ export function findSecondInterfaces(plugins: readonly unknown[]): (Fault & { re
   const types = plugins.map((entry) => (isObject(entry) ? entry.type : undefined));
   const ours = types.indexOf('podlink');
   const own = plugins[ours];
-  const mode = isObject(own) ? (valueAt(own, 'mode') ?? 'bridge') : undefined;
-  if (mode !== 'bridge') return [];
+  const mode = isObject(own) ? (valueAt(own, 'mode') ?? DEFAULT_MODE.name) : undefined;
+  if (!hasTrait(mode, 'hasOwnInterface')) return [];
   return types.flatMap((type, i) =>
     typeof type === 'string' && INTERFACE_PLUGINS.includes(type)
       ? [

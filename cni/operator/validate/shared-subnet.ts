@@ -1,11 +1,13 @@
 // Networks of several files that hand out the same addresses, podlink's and the stock bridge's with host-local: on one
 // bridge two containers get one address, and of two bridges the host has a route to one only.
 
+import { bridgeNameOf, hasGateway } from '../../modes/bridge/config.ts';
+import { configuredMode } from '../../modes/mode-selection.ts';
 import { formatCidr } from '../../../ipam/address.ts';
 import type { AddressRange } from '../../../ipam/range/range.ts';
 import { parseRangeSets } from '../../../ipam/range/range-set.ts';
 import { overlaps } from '../../kernel/netlink/address-bytes.ts';
-import { parseNetworkConfig } from '../../protocol/config.ts';
+import { networkConfigOf } from '../../protocol/config.ts';
 import { isObject } from '../../protocol/fields.ts';
 import { parseJson } from '../../protocol/json/json.ts';
 
@@ -81,17 +83,17 @@ export function bridgedNetworksOf({ file, text }: ConfFile): BridgedNetwork[] {
 
 /** Throws FieldError, CniError or IpamError for what `validate` tells elsewhere. */
 function networkOf(file: string, raw: Record<string, unknown> & { name: string }): BridgedNetwork[] {
-  const { fields, runtimeConfig } = parseNetworkConfig(JSON.stringify(raw));
+  const { fields, runtimeConfig } = networkConfigOf(raw);
   const ipam = fields.object('ipam');
-  if (ipam?.string('type') !== 'host-local' || (fields.string('mode') ?? 'bridge') !== 'bridge') return [];
+  if (ipam?.string('type') !== 'host-local' || !configuredMode(fields).hasBridge) return [];
   // Of any version: how many addresses of a family one has room for is told elsewhere.
   const sets = parseRangeSets({ ipam, runtimeConfig, cniVersion: '1.1.0' });
   return [
     {
       file,
       name: raw.name,
-      bridge: fields.string('bridge') ?? 'cni0',
-      hasGateway: ['isGateway', 'isDefaultGateway'].some((key) => fields.boolean(key) === true),
+      bridge: bridgeNameOf(fields),
+      hasGateway: hasGateway(fields),
       ranges: sets.flatMap(({ ranges }) => ranges),
     },
   ];

@@ -3,18 +3,33 @@
 
 import { closeSync, constants, openSync, writeSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
-import { describeValue, FieldError, type Fields } from '../../protocol/fields.ts';
+import { describeValue, type Fields } from '../../protocol/fields.ts';
+import { type KeyRows, keyTable, readKey } from '../../protocol/schema.ts';
 import type { CniError } from '../../protocol/errors.ts';
 import type { AttachmentRequest, NetworkRequest } from '../../protocol/request.ts';
 import type { Stopwatch } from './stopwatch.ts';
 
+const LOG_KEYS = { log: { type: 'string', read: logPathAt } } as const satisfies KeyRows;
+
+export const LOG_TABLE = keyTable(LOG_KEYS, () => ({
+  title: 'Logs',
+  notes: {
+    log: {
+      about: 'An absolute path: the file that gets one line of JSON for every call of this network.',
+      pattern: '^(/|$)',
+    },
+  },
+}));
+
 /** Where to log; undefined when the configuration does not ask for it. Throws FieldError. */
 export function parseLogPath(fields: Fields): string | undefined {
-  const path = fields.string('log') || undefined;
-  if (path !== undefined && !isAbsolute(path)) {
-    throw new FieldError(fields.at('log'), `must be an absolute path, is ${describeValue(path)}`);
-  }
-  return path;
+  return readKey(fields, LOG_KEYS, 'log');
+}
+
+function logPathAt(fields: Fields, key: string): string | undefined {
+  const path = fields.string(key) || undefined;
+  if (path === undefined || isAbsolute(path)) return path;
+  return fields.refuse(key, `must be an absolute path, is ${describeValue(path)}`);
 }
 
 /**
