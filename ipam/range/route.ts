@@ -1,18 +1,10 @@
 // Routes of an IPAM section: `{ "dst": "10.9.0.0/16", "gw": "10.1.2.1", … }`, with the fields of CNI 1.1.0
 // (mtu, advmss, priority, table, scope; SPEC.md "ADD Success").
 
-import { CIDR_PATTERN } from '../../cni/protocol/address.ts';
+import { CIDR_PATTERN, parseAddressAt, parseCidrAt } from '../../cni/protocol/address.ts';
 import { FieldError, type Fields } from '../../cni/protocol/fields.ts';
 import { type KeyNotes, type KeyRows, readKey } from '../../cni/protocol/schema.ts';
-import {
-  firstNumberOf,
-  formatAddress,
-  formatCidr,
-  formatNumber,
-  type IpAddress,
-  parseAddressAt,
-  parseCidrAt,
-} from '../address.ts';
+import { firstNumberOf, formatAddress, formatCidr, formatNumber, type IpAddress } from '../../cni/address/ip.ts';
 
 export interface IpamRoute {
   /** CIDR. In IPv6 with the host bits as written, which the kernel ignores. */

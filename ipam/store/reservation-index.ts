@@ -33,7 +33,7 @@ import {
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { ensureDirectory } from '../../cni/kernel/directory.ts';
-import { parseAddress } from '../address.ts';
+import { parseAddress } from '../../cni/address/ip.ts';
 import type { NodeIdentity } from './node-identity.ts';
 import { type NetnsFacts, type OwnerName, parseOwner, type ReservationFacts } from './reservation.ts';
 import { parseAddressName, readReservationFile, unlessMissing } from './reservation-file.ts';

@@ -1,6 +1,6 @@
 // The keys of bandwidth limits: the reference bandwidth plugin's, at the top level and in `runtimeConfig.bandwidth`.
 
-import { networkOf } from '../../kernel/netlink/address-bytes.ts';
+import { networkOf } from '../../address/ip.ts';
 import { CIDR_PATTERN, cidrFamily, mappedHint } from '../../protocol/address.ts';
 import { describeValue, FieldError, type Fields } from '../../protocol/fields.ts';
 import { type KeyRows, keyTable } from '../../protocol/schema.ts';

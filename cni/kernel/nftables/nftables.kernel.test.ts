@@ -8,14 +8,7 @@ import { isErrno } from '../errno.ts';
 import { type Netns, openNetns } from '../netns.ts';
 import { addChain, type Hook } from './chain.ts';
 import { isOutdated, type NftablesConnection, openNftables } from './connection.ts';
-import {
-  NF_ACCEPT,
-  NF_INET_POST_ROUTING,
-  NF_IP_PRI_NAT_SRC,
-  NFPROTO_INET,
-  NFPROTO_IPV4,
-  NFT_JUMP,
-} from './constants.ts';
+import { NF_ACCEPT, NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC, NFPROTO_INET, NFT_JUMP } from './constants.ts';
 import { addElement, deleteElement, type Element, findElement, findElementsAt } from './element.ts';
 import { giveVerdict } from './expressions/immediate.ts';
 import { loadSource, matchFamily } from './expressions/ip-header.ts';
@@ -42,7 +35,7 @@ const NETWORKS: NamedSet = { table, name: 'networks', key: [IPV6_ADDR, IPV6_ADDR
 const hook: Hook = { type: 'nat', number: NF_INET_POST_ROUTING, priority: NF_IP_PRI_NAT_SRC, policy: NF_ACCEPT };
 const chain = { table, name: 'out', hook };
 const rule = {
-  expressions: [...matchFamily(NFPROTO_IPV4), loadSource(NFPROTO_IPV4), lookUp(ADDRESSES), masquerade(0)],
+  expressions: [...matchFamily(4), loadSource(4), lookUp(ADDRESSES), masquerade(0)],
   comment: 'why',
 };
 const RULESET: Ruleset = {

@@ -1,7 +1,7 @@
 // What an ADD of an interface trips over only when it has its addresses, although it can be seen in the configuration.
 
 import { statSync } from 'node:fs';
-import { formatCidr, type IpAddress, isInSubnet, parseAddress, parseCidr } from '../../../ipam/address.ts';
+import { formatCidr, type IpAddress, isInSubnet, parseAddress, parseCidr } from '../../address/ip.ts';
 import { findEdges } from '../../../ipam/range/range.ts';
 import { parseRangeSets } from '../../../ipam/range/range-set.ts';
 import { findIpamDriver } from '../../../ipam/registry.ts';

@@ -1,7 +1,7 @@
 // Networks of configurations that the host has a way to already, by another link: what ADD warns of when it makes the
 // bridge, told before.
 
-import { formatCidr } from '../../../ipam/address.ts';
+import { formatCidr } from '../../address/ip.ts';
 import { findLink } from '../../kernel/rtnetlink/link/link.ts';
 import { openRtnetlink } from '../../kernel/rtnetlink/socket.ts';
 import { describeConflict, findConflicts } from '../../modes/interface/network-conflict.ts';
