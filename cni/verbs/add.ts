@@ -5,7 +5,6 @@
 // after that takes everything back.
 
 import { recordNetns } from '../kernel/netns.ts';
-import { formatUtc } from '../../ipam/utc.ts';
 import { refuseUnservedProtection } from '../features/firewall/unserved-protection.ts';
 import type { Attached, Sandbox } from '../attachment/attachment.ts';
 import { UndoStack } from '../attachment/undo-stack.ts';
@@ -164,7 +163,7 @@ function firstRecord(request: AttachmentRequest, plan: Plan, sandbox: Sandbox): 
     hasAllElements: true,
     config,
     cniArgs: Array.from(request.args, ([name, value]) => `${name}=${value}`).join(';'),
-    created: formatUtc(Date.now()),
+    created: new Date().toISOString(),
   };
 }
 
