@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { withOwnLibraries } from './executable.ts';
+import { pack } from './executable.ts';
 import { findOwnLibraries } from './library-source.ts';
 
 const test = suite('loader');
@@ -17,7 +17,7 @@ test.before(() => {
   if (!own) throw new Error(`There are no libraries for ${process.arch}`);
   root = mkdtempSync(join(tmpdir(), 'podlink-bare-root-'));
   mkdirSync(join(root, 'proc'));
-  writeFileSync(join(root, 'node'), withOwnLibraries(readFileSync(process.execPath), own), { mode: 0o755 });
+  writeFileSync(join(root, 'node'), pack(readFileSync(process.execPath), own), { mode: 0o755 });
 });
 test.after(() => rmSync(root, { recursive: true }));
 
