@@ -4,7 +4,6 @@
 // configuration before anything changes. Then the record is written, and only then the kernel is touched. Any failure
 // after that takes everything back.
 
-import { formatUtc } from '../../ipam/utc.ts';
 import {
   type Attached,
   type Attachment,
@@ -180,7 +179,7 @@ function firstRecord({ request, key, plan }: AcceptedAdd, sandbox: Sandbox): Att
     hasAllElements: true,
     config,
     cniArgs: Array.from(request.args, ([name, value]) => `${name}=${value}`).join(';'),
-    created: formatUtc(Date.now()),
+    created: new Date().toISOString(),
   };
 }
 
