@@ -158,6 +158,16 @@ test('what `all` turns on for every interface is left alone', STAYS, (host) => {
   assert.equal([routeLocalnet(host, 'all'), routeLocalnet(host)], ['1', '0']);
 });
 
+test('where `all` turns it on, an ADD without any feature brings the rules back', STAYS, async (host) => {
+  host.namespace.setSysctl('net/ipv4/conf/all/route_localnet', '1');
+  const pod = addPod(host, publishing(host, 8001));
+  aimAtLocalhost(pod);
+  host.namespace.mustRun('nft', ['flush', 'ruleset']);
+  assert.ok(await reachesLocalhost(host, pod), 'after the flush');
+  addPod(host, plain(host, { ipMasq: false }));
+  assert.not(await reachesLocalhost(host, pod), 'after the ADD');
+});
+
 /** Each brings the rules back. */
 const WAYS: readonly (readonly [string, (host: Host, pod: Pod) => void])[] = [
   ['an ADD without ports', (host) => void addPod(host, plain(host))],

@@ -28,7 +28,7 @@ const LOCK_TIMEOUT_MS = 10_000;
  * port itself or not. Undefined where none do.
  */
 export function guardOfLocalnet({ gateway }: AttachedInterface): NftablesState | undefined {
-  if (gateway === undefined || !hasRouteLocalnet(gateway)) return undefined;
+  if (gateway === undefined || !routesLocalnet(gateway)) return undefined;
   return { rulesets: [PORTMAP_RULESET], elements: [] };
 }
 
