@@ -16,6 +16,7 @@ export const ENODEV = 19;
 export const EINVAL = 22;
 export const ENOSPC = 28;
 export const EMSGSIZE = 90;
+export const EPROTONOSUPPORT = 93;
 export const EOPNOTSUPP = 95;
 export const EADDRINUSE = 98;
 export const EADDRNOTAVAIL = 99;
@@ -66,7 +67,7 @@ const NAMES: ReadonlyMap<number, string> = new Map([
   [88, 'ENOTSOCK'],
   [EMSGSIZE, 'EMSGSIZE'],
   [92, 'ENOPROTOOPT'],
-  [93, 'EPROTONOSUPPORT'],
+  [EPROTONOSUPPORT, 'EPROTONOSUPPORT'],
   [94, 'ESOCKTNOSUPPORT'],
   [EOPNOTSUPP, 'EOPNOTSUPP'],
   [97, 'EAFNOSUPPORT'],

@@ -43,6 +43,7 @@ import {
   removeOwnElements,
 } from './features.ts';
 import type { PreparedIpam } from './ipam/ipam.ts';
+import { refuseMissingParts } from './missing-part.ts';
 import { type Plan, planRequest } from './plan.ts';
 import { sourceOfRequest } from './plan-source.ts';
 import { removalOfRecord, removeAttachment } from './removal.ts';
@@ -87,6 +88,10 @@ function accept(request: AttachmentRequest, context: Context): AcceptedAdd {
   const prepared = plan.ipam?.prepare();
   const previous = request.config.prevResult();
   if (plan.mode.hasOwnInterface && previous) refuseSecondInterface(key, previous);
+  refuseMissingParts(
+    context,
+    plan.features.map(({ feature }) => feature),
+  );
   return { request, key, plan, prepared, previous };
 }
 

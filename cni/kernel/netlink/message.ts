@@ -151,3 +151,20 @@ function withKernelWords(errno: number, message: Message, reader: ByteReader): A
     missingType: attributes.u32(NLMSGERR_ATTR_MISS_TYPE),
   };
 }
+
+/** Write the answer of a kernel that refuses a request. */
+export function encodeRefusal({ type, flags, sequence }: Message, errno: number): Uint8Array {
+  return new MessageWriter()
+    .u32(NLMSG_HDRLEN + 4 + NLMSG_HDRLEN)
+    .u16(NLMSG_ERROR)
+    .u16(NLM_F_CAPPED)
+    .u32(sequence)
+    .u32(0)
+    .s32(-errno)
+    .u32(NLMSG_HDRLEN)
+    .u16(type)
+    .u16(flags)
+    .u32(sequence)
+    .u32(0)
+    .finish();
+}

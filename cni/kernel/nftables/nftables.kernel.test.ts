@@ -225,6 +225,17 @@ test('commit() refuses a batch made for another generation, and takes one made f
   );
 });
 
+test('rehearse() says what would be refused, and nothing of it is there afterwards', (world) => {
+  const before = world.nft.getGeneration();
+  assert.equal(world.nft.rehearse([addTable(table), addSet(ADDRESSES, 1)]), []);
+  const [refusal, ...more] = world.nft.rehearse([addTable(table), deleteElement(address('10.1.0.1'))]);
+  assert.is(refusal?.message, 'Cannot delete element 10.1.0.1 from set addresses: ENOENT');
+  assert.equal(more, []);
+  assert.is(nftTool(world, 'list', 'ruleset'), '');
+  assert.is(world.nft.getGeneration(), before);
+  world.nft.commit([addTable(table)], before);
+});
+
 test('commit() finds the first error among more than the receive buffer holds', (world) => {
   const absent = Array.from({ length: 30_000 }, (_, i) => deleteElement(address(`10.1.${i >> 8}.${i & 255}`)));
   world.nft.commit([addTable(table), addSet(ADDRESSES, 1)]);
