@@ -102,7 +102,7 @@ export const LAYERS: readonly Layer[] = [
       'cni/protocol/fields.ts',
       'cni/address/',
       'cni/protocol/address.ts',
-      'cni/protocol/mutation.ts',
+      'cni/protocol/testing/mutation.ts',
       'cni/protocol/schema.ts',
       'cni/protocol/config-keys.ts',
       'cni/kernel/directory.ts',

@@ -200,7 +200,6 @@ function readWhile(isThereMore: () => boolean): string {
       if (length === 0) break;
       chunks.push(chunk.subarray(0, length));
     } catch (error) {
-      if (isErrno(error, 'EOF')) break;
       if (isErrno(error, 'EINTR')) continue; // a signal that Node has a handler for, such as SIGUSR1
       // The runtime handed us a non-blocking pipe.
       if (!isErrno(error, 'EAGAIN')) throw error;

@@ -31,7 +31,7 @@ const SECTION_HEADER_BYTES = 64;
 export const PROGRAM_HEADER_BYTES = 56;
 
 /** Where in the file header the fields lie that FileHeader has: offset and length in bytes. */
-export const HEADER_FIELDS = {
+const HEADER_FIELDS = {
   entry: { offset: 24, length: 8 },
   headersOffset: { offset: 32, length: 8 },
   headerCount: { offset: 56, length: 2 },

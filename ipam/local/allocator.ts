@@ -143,7 +143,7 @@ function reclaimUnneeded(store: Store, plan: AllocationPlan, isWanted: (address:
 }
 
 /** The reservations that no container can need: of nobody, or from before this machine was last started. */
-export function listReclaimable(store: Store): Reservation[] {
+function listReclaimable(store: Store): Reservation[] {
   return store.listReclaimable ? store.listReclaimable() : store.list().filter(({ abandoned }) => abandoned);
 }
 

@@ -154,7 +154,7 @@ function edge(fields: Fields, key: 'rangeStart' | 'rangeEnd', subnet: IpAddress)
 }
 
 /** The address at a key; Go reads the empty text as "not given", and configurations written by templates rely on it. */
-export function optionalAddressAt(fields: Fields, key: string): IpAddress | undefined {
+function optionalAddressAt(fields: Fields, key: string): IpAddress | undefined {
   const value = fields.get(key);
   return value === undefined || value === '' ? undefined : parseAddressAt(fields.at(key), value);
 }

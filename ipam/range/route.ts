@@ -22,7 +22,7 @@ const UINT32_MAX = 0xffff_ffff;
 
 const NUMBER = { type: 'integer', min: 0, max: UINT32_MAX } as const;
 
-export const ROUTE_KEYS = {
+const ROUTE_KEYS = {
   dst: { type: 'string', read: destinationAt },
   gw: { type: 'string', read: gatewayAt },
   mtu: NUMBER,
@@ -32,7 +32,7 @@ export const ROUTE_KEYS = {
   scope: { type: 'integer', min: 0, max: 255 },
 } as const satisfies KeyRows;
 
-export const ROUTE_NOTES = (): KeyNotes<typeof ROUTE_KEYS> => ({
+const ROUTE_NOTES = (): KeyNotes<typeof ROUTE_KEYS> => ({
   dst: { about: 'A CIDR; in IPv4 its host bits are 0.', isRequired: true, pattern: CIDR_PATTERN },
   gw: { about: 'The address that it goes by.', otherwise: 'the gateway of the address' },
   mtu: { about: 'Of packets by this route; 0 for none of its own.', unit: 'bytes' },

@@ -28,7 +28,7 @@ const ISOLATION_KEYS = {
   internal: { type: 'boolean', default: false },
 } as const satisfies KeyRows;
 
-export const ISOLATION_TABLE = keyTable(ISOLATION_KEYS, () => ({
+const ISOLATION_TABLE = keyTable(ISOLATION_KEYS, () => ({
   title: 'Isolation',
   needs: 'hasBridge',
   notes: {

@@ -573,7 +573,7 @@ function crc32c(bytes: Uint8Array): number {
 
 // Neither bash nor node have raw sockets, and the kernel need not have SCTP's own for what only passes through it.
 const SEND_RAW =
-  'use Socket; socket(S, 4, SOCK_RAW, 132) && send(S, pack("H*", $ARGV[0]), 0, sockaddr_in(0, inet_aton($ARGV[1]))) or die $!';
+  'use Socket; socket(S, AF_INET, SOCK_RAW, 132) && send(S, pack("H*", $ARGV[0]), 0, sockaddr_in(0, inet_aton($ARGV[1]))) or die $!';
 const withoutPerl = spawnSync('perl', ['-e', '1']).status === 0 ? undefined : 'there is no perl to send SCTP with';
 
 testUnless(test, withoutPerl, 'SCTP to a mapped port arrives', () =>

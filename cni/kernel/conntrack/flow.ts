@@ -21,26 +21,26 @@ const NFNETLINK_V0 = 0;
 const FLUSH_VERSION = 1;
 
 export const CTA_TUPLE_ORIG = 1;
-export const CTA_TUPLE_REPLY = 2;
-export const CTA_ID = 12;
-export const CTA_ZONE = 18;
+const CTA_TUPLE_REPLY = 2;
+const CTA_ID = 12;
+const CTA_ZONE = 18;
 /** Linux 5.8; an older kernel ignores it and sends all flows of the family. */
-export const CTA_FILTER = 25;
+const CTA_FILTER = 25;
 
-export const CTA_TUPLE_IP = 1;
-export const CTA_TUPLE_PROTO = 2;
+const CTA_TUPLE_IP = 1;
+const CTA_TUPLE_PROTO = 2;
 
-export const CTA_IP_V4_SRC = 1;
-export const CTA_IP_V4_DST = 2;
-export const CTA_IP_V6_SRC = 3;
-export const CTA_IP_V6_DST = 4;
+const CTA_IP_V4_SRC = 1;
+const CTA_IP_V4_DST = 2;
+const CTA_IP_V6_SRC = 3;
+const CTA_IP_V6_DST = 4;
 
-export const CTA_PROTO_NUM = 1;
-export const CTA_PROTO_SRC_PORT = 2;
-export const CTA_PROTO_DST_PORT = 3;
+const CTA_PROTO_NUM = 1;
+const CTA_PROTO_SRC_PORT = 2;
+const CTA_PROTO_DST_PORT = 3;
 
-export const CTA_FILTER_ORIG_FLAGS = 1;
-export const CTA_FILTER_REPLY_FLAGS = 2;
+const CTA_FILTER_ORIG_FLAGS = 1;
+const CTA_FILTER_REPLY_FLAGS = 2;
 
 // net/netfilter/nf_conntrack_netlink.c: CTA_FILTER_F_*, which parts of a tuple have to be equal.
 const CTA_FILTER_F_CTA_IP_SRC = 1 << 0;

@@ -15,9 +15,9 @@ import { type Message, NLM_F_CREATE, NLM_F_EXCL } from '../netlink/message.ts';
 import { Attributes, ByteReader, MalformedMessageError } from '../netlink/reader.ts';
 import { MessageWriter } from '../netlink/writer.ts';
 
-export const RTM_NEWADDR = 20;
-export const RTM_DELADDR = 21;
-export const RTM_GETADDR = 22;
+const RTM_NEWADDR = 20;
+const RTM_DELADDR = 21;
+const RTM_GETADDR = 22;
 
 const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;

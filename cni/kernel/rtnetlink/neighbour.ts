@@ -15,9 +15,9 @@ import { type Message, NLM_F_CREATE, NLM_F_REPLACE } from '../netlink/message.ts
 import { Attributes, ByteReader } from '../netlink/reader.ts';
 import { MessageWriter } from '../netlink/writer.ts';
 
-export const RTM_NEWNEIGH = 28;
-export const RTM_DELNEIGH = 29;
-export const RTM_GETNEIGH = 30;
+const RTM_NEWNEIGH = 28;
+const RTM_DELNEIGH = 29;
+const RTM_GETNEIGH = 30;
 
 const NDA_DST = 1;
 const NDA_LLADDR = 2;

@@ -16,9 +16,9 @@ import { Attributes, ByteReader, MalformedMessageError } from '../netlink/reader
 import { MessageWriter } from '../netlink/writer.ts';
 import { RT_SCOPE_LINK, RT_SCOPE_UNIVERSE } from './address.ts';
 
-export const RTM_NEWROUTE = 24;
-export const RTM_DELROUTE = 25;
-export const RTM_GETROUTE = 26;
+const RTM_NEWROUTE = 24;
+const RTM_DELROUTE = 25;
+const RTM_GETROUTE = 26;
 
 const RTA_DST = 1;
 const RTA_OIF = 4;

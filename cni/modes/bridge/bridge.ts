@@ -184,7 +184,7 @@ function connect(attachment: Attachment, config: BridgeConfig, addressing: Addre
 }
 
 /** Make the host the network's gateway. Returns the link that holds the addresses. */
-export function setUpGateway(work: HostWork, bridge: Link, config: BridgeConfig, cidrs: readonly string[]): Link {
+function setUpGateway(work: HostWork, bridge: Link, config: BridgeConfig, cidrs: readonly string[]): Link {
   const link = config.vlan === 0 ? bridge : ensureVlanGateway(work, bridge, config);
   ensureGatewayAddresses(work, { link, cidrs }, config);
   for (const family of familiesOf(cidrs)) ensureForwarding(family);

@@ -5,9 +5,9 @@ import type { IpFamily } from '../../../address/ip.ts';
 import { nfprotoOf } from './ip-header.ts';
 
 export const NFTA_NAT_TYPE = 1;
-export const NFTA_NAT_FAMILY = 2;
-export const NFTA_NAT_REG_ADDR_MIN = 3;
-export const NFTA_NAT_REG_PROTO_MIN = 5;
+const NFTA_NAT_FAMILY = 2;
+const NFTA_NAT_REG_ADDR_MIN = 3;
+const NFTA_NAT_REG_PROTO_MIN = 5;
 export const NFT_NAT_DNAT = 1;
 
 /** Where the new destination is. */
