@@ -62,26 +62,34 @@ export function readKey<Rows extends KeyRows, Key extends keyof Rows & string>(
 ): KeyValue<Rows[Key]> {
   const row: KeyRow | undefined = rows[key];
   if (!row) throw new TypeError(`Not a key of these rows: "${key}"`);
-  const { read } = row;
-  const value = read ? fields.part(() => read(fields, key)) : readByType(fields, key, row);
-  return (value ?? row.default) as KeyValue<Rows[Key]>;
+  return readRow(fields, key, row) as KeyValue<Rows[Key]>;
 }
 
 /** Read all keys of the rows. Throws FieldError for the first that is wrong; what fields with a FaultList do is said there. */
 export function read<Rows extends KeyRows>(fields: Fields, rows: Rows): KeyValues<Rows> {
   const values: Record<string, unknown> = {};
-  for (const key of Object.keys(rows)) values[key] = readKey(fields, rows, key);
+  for (const key in rows) {
+    const row = rows[key];
+    if (row) values[key] = readRow(fields, key, row);
+  }
   return values as KeyValues<Rows>;
 }
 
-function readByType(fields: Fields, key: string, { type, min = 0, max = Number.MAX_SAFE_INTEGER, words }: KeyRow) {
-  switch (type) {
+/** In a process of some milliseconds each property that is looked at counts: most rows are flags. */
+function readRow(fields: Fields, key: string, row: KeyRow): unknown {
+  const { read } = row;
+  if (!read) return readByType(fields, key, row) ?? row.default;
+  return (fields.isCollecting ? fields.part(() => read(fields, key)) : read(fields, key)) ?? row.default;
+}
+
+function readByType(fields: Fields, key: string, row: KeyRow): unknown {
+  switch (row.type) {
     case 'boolean':
       return fields.boolean(key);
     case 'integer':
-      return fields.integer(key, min, max);
+      return fields.integer(key, row.min ?? 0, row.max ?? Number.MAX_SAFE_INTEGER);
     case 'string':
-      return words ? fields.oneOf(key, words) : fields.string(key);
+      return row.words ? fields.oneOf(key, row.words) : fields.string(key);
     case 'strings':
       return fields.strings(key);
     case 'object':
