@@ -8,7 +8,7 @@ import { describeValue, FieldError, type Fields } from './fields.ts';
 
 export type Family = 4 | 6;
 
-/** What every ADDRESS/PREFIXLENGTH matches, and some other texts: for editors. */
+/** Matches every ADDRESS/PREFIXLENGTH, and some other texts: for editors. */
 export const CIDR_PATTERN = '^[0-9A-Fa-f:.]+/[0-9]+$';
 
 /** Tell the family of an IP address without prefix length and zone; undefined when the text is not one. */

@@ -17,7 +17,7 @@ export interface KeyRow {
   readonly max?: number;
   /** All that a string, or a string of a list, may be. */
   readonly words?: readonly string[];
-  /** What the key is when it is absent. Without one it is undefined then. */
+  /** The value of an absent key; undefined without one. */
   readonly default?: boolean | number | string | readonly never[];
   /** The keys of the object, or of each object of the list. */
   readonly keys?: KeyRows;
@@ -43,7 +43,7 @@ type OfType<Row> = Row extends { words: readonly (infer Word)[]; type: 'string' 
               ? readonly Fields[]
               : unknown;
 
-/** What a key of such a row is read as. */
+/** The type that a key of such a row is read as. */
 export type KeyValue<Row> = Row extends { read: (fields: Fields, key: string) => infer Value }
   ? Row extends { default: unknown }
     ? NonNullable<Value>
@@ -103,7 +103,7 @@ function readByType(fields: Fields, key: string, row: KeyRow): unknown {
   }
 }
 
-/** What of a mode decides which keys it has a use for. */
+/** The properties of a mode that decide which keys it uses. */
 export interface ModeTraits {
   /** The container has an interface of its own, with addresses, masquerading and all else. */
   readonly hasOwnInterface: boolean;
@@ -113,7 +113,7 @@ export interface ModeTraits {
   readonly sharesNamespace: boolean;
 }
 
-/** What of the kernel a key asks for; operator/doctor/kernel-feature.ts knows what that is made of. */
+/** A need of the kernel that a key states; operator/doctor/kernel-feature.ts knows the features behind it. */
 export type KernelNeed =
   | 'VLAN filtering'
   | 'masquerading'
@@ -124,19 +124,19 @@ export type KernelNeed =
   | 'ingress limits'
   | 'egress limits';
 
-/** What people are told of a key. A text is the same as one with nothing but `about`. */
+/** The explanation of a key for people. A text is the same as one with nothing but `about`. */
 export interface KeyNote {
   /** One sentence, in Markdown. */
   readonly about: string;
   /** Of a number. */
   readonly unit?: string;
-  /** What its absence means, where the row has no default. */
+  /** The meaning of its absence, where the row has no default. */
   readonly otherwise?: string;
   /** The capability without which the key has no effect. */
   readonly capability?: string;
   /** A mode without this has no use for the key; in place of the section's. `nothing`: every mode minds it. */
   readonly needs?: keyof ModeTraits | 'nothing';
-  /** What the kernel must have once the key says anything but its default. */
+  /** The need of the kernel once the key has anything but its default. */
   readonly kernel?: KernelNeed;
   /** Whether the object that it is in cannot be without it. */
   readonly isRequired?: true;
@@ -157,14 +157,14 @@ export type KeyNotes<Rows> = {
 /** Notes of any rows. */
 export type AnyNotes = Readonly<Record<string, string | (KeyNote & { readonly keys?: AnyNotes })>>;
 
-/** What a runtime may hand over when the entry declares the capability. */
+/** The explanation of an argument that a runtime may hand over when the entry declares the capability. */
 export interface CapabilityNote {
   /** One sentence, in Markdown. */
   readonly about: string;
   readonly kernel?: KernelNeed;
 }
 
-/** What people are told of the keys that one part of podlink reads. */
+/** The explanation for people of the keys that one part of podlink reads. */
 export interface KeySection<Notes = AnyNotes> {
   /** The heading over them. */
   readonly title: string;
