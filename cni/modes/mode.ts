@@ -89,7 +89,7 @@ export interface Mode extends ModeTraits {
   readonly name: string;
   /** Whether the namespace that it shares is the host's. */
   readonly sharesHost?: true;
-  /** What Docker calls the driver of such a network, where that is not the mode's name. */
+  /** Docker's name for the driver of such a network, where that is not the mode's. */
   readonly dockerDriver?: string;
   /** The keys of the configuration that are this mode's; absent when it has none. */
   readonly keys?: KeyTable;

@@ -3,7 +3,7 @@
 import { type IpAddress, type IpFamily, parseAddress, parseCidr, unmapped } from '../address/ip.ts';
 import { describeValue, FieldError, type Fields } from './fields.ts';
 
-/** What every ADDRESS/PREFIXLENGTH matches, and some other texts: for editors. */
+/** Matches every ADDRESS/PREFIXLENGTH, and some other texts: for editors. */
 export const CIDR_PATTERN = '^[0-9A-Fa-f:.]+/[0-9]+$';
 
 /** Tell the family of an IP address without prefix length and zone; undefined when the text is not one. */

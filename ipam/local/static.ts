@@ -47,7 +47,7 @@ const STATIC_TABLE = keyTable(STATIC_KEYS, () => ({
       },
     },
     routes: ROUTES_NOTE(),
-    dns: { about: 'What the result says of DNS.', keys: DNS_NOTES() },
+    dns: { about: 'The DNS settings of the result.', keys: DNS_NOTES() },
   },
 }));
 

@@ -25,7 +25,7 @@ export const BANDWIDTH_KEYS = {
   shapedSubnets: SUBNETS,
 } as const satisfies KeyRows;
 
-const BURST_ABOUT = 'What may pass at once; one that defeats the limit is corrected, with a warning.';
+const BURST_ABOUT = 'The bits that may pass at once; a burst that defeats the limit is corrected, with a warning.';
 const BURST_OTHERWISE = 'what passes in 100 ms';
 
 export const BANDWIDTH_TABLE = keyTable(BANDWIDTH_KEYS, () => ({

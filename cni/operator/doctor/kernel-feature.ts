@@ -56,7 +56,7 @@ export const FOR_FRAMES = [NF_TABLES, NF_BRIDGE];
 const FOR_INGRESS_LIMITS = [TBF, HTB, U32];
 export const FOR_EGRESS_LIMITS = [...FOR_INGRESS_LIMITS, INGRESS, MIRRED, IFB];
 
-/** What the needs are made of that keys and capabilities state. */
+/** The features behind each need that a key or a capability states. */
 export const FEATURES_OF_NEED: Readonly<Record<KernelNeed, readonly KernelFeature[]>> = {
   'VLAN filtering': [VLAN_FILTERING],
   masquerading: FOR_MASQUERADING,

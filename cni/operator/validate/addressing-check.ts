@@ -1,4 +1,4 @@
-// What an ADD of an interface trips over only when it has its addresses, although it can be seen in the configuration.
+// Faults that an ADD of an interface meets only when it has its addresses, although they can be seen in the configuration.
 
 import { statSync } from 'node:fs';
 import { formatCidr, type IpAddress, isInSubnet, parseAddress, parseCidr } from '../../address/ip.ts';

@@ -29,7 +29,7 @@ export interface Trial {
   readonly mode?: Pick<SelectedMode, 'mode' | 'target'> | undefined;
 }
 
-/** What ADD would say of a configuration, and what it would trip over later although it can be seen in it. */
+/** List the faults that ADD would report of a configuration, and those that it would meet later although they can be seen in it. */
 export function tryPlan(raw: RawConfig, trial: Trial): Fault[] {
   return new TrialPlan(raw, trial).run();
 }
@@ -77,7 +77,7 @@ class TrialPlan {
     const driver = findIpamDriver(this.#attempt(() => section?.string('type')) ?? '');
     if (ipam && driver && section && !isFilledByRuntime(fields, section)) this.#attempt(() => ipam.prepare());
 
-    // What ADD reads only on a day that it needs it.
+    // The keys that ADD reads only on a day that it needs them.
     const used = ENTRY_KEYS.filter((each) => each.isUsedIn(mode) && isDeclared(fields, each.note.capability));
     this.#sweep(fields, used);
     if (driver && section) this.#sweep(section, IPAM_SECTIONS.get(driver.type)?.keys ?? []);
@@ -96,7 +96,7 @@ class TrialPlan {
     return { mode: name, target: undefined, isPodsChoice: false, allowed: [] };
   }
 
-  /** Do a part. What it throws is told, unless it may follow from a fault that is told already. */
+  /** Do a part. Its error is reported, unless it may follow from a fault that is reported already. */
   #attempt<Value>(part: () => Value): Value | undefined {
     const before = this.#faults.all.length;
     try {
