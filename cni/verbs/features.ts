@@ -1,5 +1,6 @@
 // The features of an attachment, taken through their steps together: see cni/features/feature.ts.
 
+import type { AttachmentDiagnosis } from '../diagnosis/attachment-diagnosis.ts';
 import type {
   Feature,
   FeatureObjects,
@@ -159,12 +160,12 @@ export function applyFeatures(context: Context, work: FeatureWork, record: KeptR
   if (waiting.size === 0 && record.current.waiting !== undefined) record.change(waitingOnRecord([]));
 }
 
-/** Say what is wrong with an attachment's features, one sentence each. */
+/** Find what is wrong with an attachment's features. */
 export function checkFeatures(
   context: Context,
   attachment: ConnectedAttachment,
   planned: readonly PlannedFeature[],
-): string[] {
+): AttachmentDiagnosis[] {
   const { key } = attachment;
   const guard = guardOfLocalnet(attachment);
   const isOurs = guard && attachment.gateway !== undefined && isLocalnetClaimed(context, attachment.gateway);

@@ -1,5 +1,7 @@
 // Obstacles to the containers' traffic in nftables: other firewalls, and gaps in our own table.
 
+import { sentencesOf, withoutConsequences } from '../../diagnosis/attachment-diagnosis.ts';
+import { diagnoseFault } from '../../features/elements/owned-elements.ts';
 import { readFileSync } from 'node:fs';
 import { hasTrait } from '../../modes/mode-registry.ts';
 import { FEATURES } from '../../features/feature-registry.ts';
@@ -12,7 +14,7 @@ import {
 import { type BridgeTraffic, trafficOf } from '../../features/firewall/node-traffic.ts';
 import { isErrno } from '../../kernel/errno.ts';
 import { type NftablesConnection, openNftables } from '../../kernel/nftables/connection.ts';
-import { checkRuleset, type Ruleset, summarizeProblems } from '../../kernel/nftables/ruleset.ts';
+import { checkRuleset, type Ruleset } from '../../kernel/nftables/ruleset.ts';
 import { isObject } from '../../protocol/fields.ts';
 import { addressesOf } from '../listing/attachment-list.ts';
 import type { Call } from '../cli/command.ts';
@@ -121,17 +123,14 @@ function readLines(path: string): string[] {
 function examineOwnTable(nft: NftablesConnection, networks: readonly Network[]): Finding {
   const used = rulesetsInUse(networks);
   if (used.length === 0) return { level: 'ok', subject, what: 'no attachment needs rules of nftables' };
-  const problems = summarizeProblems(
-    used.flatMap((ruleset) => checkRuleset(nft, ruleset)),
-    used,
-  );
+  const problems = withoutConsequences(used.flatMap((ruleset) => checkRuleset(nft, ruleset).map(diagnoseFault)));
   if (problems.length === 0) {
     return { level: 'ok', subject, what: `podlink's rules are whole (${used.map(({ name }) => name).join(', ')})` };
   }
   return {
     level: 'fail',
     subject,
-    what: `${count(problems.length, 'part')} of podlink's rules ${problems.length === 1 ? 'is' : 'are'} missing or changed: ${problems.slice(0, 4).join('; ')}${problems.length > 4 ? '; …' : ''}`,
+    what: `${count(problems.length, 'part')} of podlink's rules ${problems.length === 1 ? 'is' : 'are'} missing or changed: ${sentencesOf(problems.slice(0, 4)).join('; ')}${problems.length > 4 ? '; …' : ''}`,
     meaning:
       'somebody has flushed or changed them, a reload of a firewall for example; containers may not reach anything, or be reached',
     remedy: { sentence: 'make them again:', commands: ['podlink repair'] },

@@ -1,5 +1,6 @@
 // What podlink keeps on the node: its directories, the attachments on record, the reservations.
 
+import { sentencesOf } from '../../diagnosis/attachment-diagnosis.ts';
 import { accessSync, constants, readdirSync, readFileSync, statfsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { dataDirOf } from '../../../ipam/local/host-local.ts';
@@ -85,6 +86,7 @@ export async function examineAttachments(call: Call): Promise<Finding[]> {
   // What CHECK warns of is the firewall's, and told there.
   const quiet = { env: context.env, warn: () => undefined };
   const findings: Finding[] = [];
+  let whole = 0;
   for (const record of records) {
     const life = describeState(record, now, context);
     if (life === 'stale' || life === 'unfinished') {
@@ -102,11 +104,14 @@ export async function examineAttachments(call: Call): Promise<Finding[]> {
       continue;
     }
     const problems = await findAttachmentProblems(record, quiet, binDirsOf(call));
-    if (problems.length === 0) continue;
+    if (problems.length === 0) {
+      whole++;
+      continue;
+    }
     findings.push({
       level: 'fail',
       subject,
-      what: `${describeKey(record)}: ${problems.join('; ')}`,
+      what: `${describeKey(record)}: ${sentencesOf(problems).join('; ')}`,
       meaning:
         life === 'target gone'
           ? 'the container is reached by nobody, and starts its processes anew where it is'
@@ -127,7 +132,6 @@ export async function examineAttachments(call: Call): Promise<Finding[]> {
       remedy: advise("nothing to do: the container's DEL removes it"),
     });
   }
-  const whole = records.length - findings.filter(({ what }) => what.startsWith('interface ')).length;
   return [
     { level: 'ok', subject, what: `${count(records.length, 'attachment')} on record, ${whole} as ADD made them` },
     ...findings,
@@ -191,7 +195,7 @@ export function examineReservations(call: Call): Finding[] {
         remedy: { sentence: 'release them now:', commands: ['podlink gc'] },
       });
     }
-    const others = strays.filter(({ problem }) => !/reservation/.test(problem));
+    const others = strays.filter(({ isReservation }) => !isReservation);
     if (others.length > 0) {
       const shown = others.slice(0, 3).map(({ name, problem }) => `${name} (${problem})`);
       findings.push({
