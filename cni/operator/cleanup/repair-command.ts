@@ -1,5 +1,6 @@
 // `repair`: make attachments again what ADD made of them. The work is done by cni/verbs/repair.ts.
 
+import { withRemedy } from '../diagnosis/attachment-notes.ts';
 import { diagnose, sentenceOf, sentencesOf } from '../../diagnosis/attachment-diagnosis.ts';
 import { isSameDiagnosis } from '../../diagnosis/diagnosis.ts';
 import { describeKey } from '../../attachment/key.ts';
@@ -39,7 +40,7 @@ export const repairCommand: Command = {
       json: [
         ...collected.map(({ owner = '', why }) => {
           const [network = '', containerId = '', ifname = ''] = owner.split('/');
-          const diagnoses = { found: [diagnose('owner-gone')], left: [] };
+          const diagnoses = { found: [withRemedy(diagnose('owner-gone'))], left: [] };
           return { network, containerId, interface: ifname, outcome: 'removed', found: [why], left: [], diagnoses };
         }),
         ...repairs.map(({ record: { network, containerId, ifname }, outcome, found, left }) => ({
@@ -49,7 +50,7 @@ export const repairCommand: Command = {
           outcome,
           found: sentencesOf(found),
           left: sentencesOf(left),
-          diagnoses: { found, left },
+          diagnoses: { found: found.map(withRemedy), left: left.map(withRemedy) },
         })),
       ],
       text: (style) =>

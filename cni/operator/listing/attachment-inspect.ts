@@ -1,5 +1,6 @@
 // `attachment inspect`: all there is on record of an attachment, and what is wrong with it now.
 
+import { withRemedy } from '../diagnosis/attachment-notes.ts';
 import { type AttachmentDiagnosis, sentencesOf } from '../../diagnosis/attachment-diagnosis.ts';
 import { ALL_RULESETS } from '../../features/feature-registry.ts';
 import { recordedElements } from '../../features/elements/recorded-element.ts';
@@ -41,7 +42,7 @@ export const attachmentInspectCommand: Command = {
         ...record,
         life: state,
         problems: sentencesOf(problems),
-        diagnoses: problems,
+        diagnoses: problems.map(withRemedy),
       })),
       text: (style) => inspections.map((inspection) => describe(inspection, now, style)).join('\n\n'),
       hasFinding: inspections.some(({ problems, state }) => problems.length > 0 || state === 'unfinished'),
