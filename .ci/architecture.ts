@@ -11,7 +11,16 @@ export interface Layer {
 }
 
 const KERNEL = ['cni/kernel/', 'cni/protocol/', 'cni/address/'];
-const ABOVE_KERNEL = ['cni/roles/', 'cni/verbs/', 'cni/attachment/', 'cni/modes/', 'cni/features/', 'ipam/', ...KERNEL];
+const ABOVE_KERNEL = [
+  'cni/diagnosis/',
+  'cni/roles/',
+  'cni/verbs/',
+  'cni/attachment/',
+  'cni/modes/',
+  'cni/features/',
+  'ipam/',
+  ...KERNEL,
+];
 
 /** A file belongs to the first layer in this list whose folder its path starts with: a folder stands before the one around it. */
 export const LAYERS: readonly Layer[] = [
@@ -56,24 +65,38 @@ export const LAYERS: readonly Layer[] = [
     remedy: 'protocol is the CNI specification alone: what needs a lower layer belongs in cni/verbs',
   },
   {
+    folder: 'cni/diagnosis/',
+    mayImport: ['cni/protocol/'],
+    remedy:
+      'a diagnosis is codes and sentences: what finds out what is wrong belongs above, in cni/modes, cni/features or cni/verbs',
+  },
+  {
     folder: 'cni/attachment/',
     mayImport: KERNEL,
     remedy: 'an attachment knows the kernel and the protocol: what knows modes or features belongs in cni/verbs',
   },
   {
     folder: 'cni/modes/',
-    mayImport: ['cni/attachment/', ...KERNEL],
+    mayImport: ['cni/attachment/', 'cni/diagnosis/', ...KERNEL],
     remedy: 'a mode knows the kernel and the protocol: what joins modes, features and IPAM belongs in cni/verbs',
   },
   {
     folder: 'cni/features/',
-    mayImport: ['cni/attachment/', ...KERNEL],
+    mayImport: ['cni/attachment/', 'cni/diagnosis/', ...KERNEL],
     remedy: 'a feature knows the kernel and the protocol: what joins modes, features and IPAM belongs in cni/verbs',
   },
   {
     folder: 'cni/verbs/',
     // The names of roles are data, and an IPAM plugin may be one of them.
-    mayImport: ['cni/attachment/', 'cni/modes/', 'cni/features/', 'ipam/', 'cni/roles/role-names.ts', ...KERNEL],
+    mayImport: [
+      'cni/diagnosis/',
+      'cni/attachment/',
+      'cni/modes/',
+      'cni/features/',
+      'ipam/',
+      'cni/roles/role-names.ts',
+      ...KERNEL,
+    ],
     remedy: 'a verb is called by roles (cni/roles) and the operator commands, and knows neither',
   },
   {

@@ -19,6 +19,8 @@ export interface IpamErrorFacts {
   readonly range?: string;
   /** Who holds the address; `ifname` is missing in reservations of the oldest format. */
   readonly owner?: { readonly containerId: string; readonly ifname?: string };
+  /** The environment variable of the call that an `argument` stands in. */
+  readonly variable?: 'CNI_ARGS';
   readonly cause?: unknown;
 }
 
@@ -31,12 +33,14 @@ export class IpamError extends Error {
   readonly kind: IpamErrorKind;
   readonly range?: string;
   readonly owner?: { readonly containerId: string; readonly ifname?: string };
+  readonly variable?: 'CNI_ARGS';
 
   constructor(kind: IpamErrorKind, message: string, facts: IpamErrorFacts = {}) {
     super(message, facts.cause === undefined ? undefined : { cause: facts.cause });
     this.kind = kind;
     if (facts.range !== undefined) this.range = facts.range;
     if (facts.owner !== undefined) this.owner = facts.owner;
+    if (facts.variable !== undefined) this.variable = facts.variable;
   }
 }
 

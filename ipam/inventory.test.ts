@@ -102,6 +102,10 @@ test('takeInventory() says what everything else in the directory is', ({ dataDir
     assert.match(problems[name] ?? '', pattern, name);
   assert.is(strays.length, 7, 'the files of podlink itself are none');
   assert.equal(
+    strays.filter(({ isReservation }) => isReservation).map(({ name }) => name),
+    ['10.1.0.4', '10.1.0.5'],
+  );
+  assert.equal(
     reservations.filter(({ state }) => state === 'nobody').map(({ address }) => address),
     ['10.1.0.4', '10.1.0.5'],
   );

@@ -47,6 +47,8 @@ export interface RangeSetFill {
 export interface StrayFile {
   readonly name: string;
   readonly problem: string;
+  /** Whether it is a reservation that names nobody, as a crash leaves it. */
+  readonly isReservation: boolean;
 }
 
 export interface NetworkInventory {
@@ -162,8 +164,10 @@ function listStrays(directory: string): StrayFile[] {
   return entries.flatMap((entry) => {
     const { name } = entry;
     const problem = entry.isFile() ? problemOfFile(directory, name) : `a ${kindOf(entry)}, not a file`;
-    const blocks = !entry.isFile() && parseAddressName(name) ? `, and nobody can get the address ${name}` : '';
-    return problem === undefined ? [] : [{ name, problem: `${problem}${blocks}` }];
+    if (problem === undefined) return [];
+    const isAddress = parseAddressName(name) !== undefined;
+    const blocks = !entry.isFile() && isAddress ? `, and nobody can get the address ${name}` : '';
+    return [{ name, problem: `${problem}${blocks}`, isReservation: entry.isFile() && isAddress }];
   });
 }
 

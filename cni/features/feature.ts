@@ -19,6 +19,7 @@ import type {
   ConnectedAttachment,
   OwnLink,
 } from '../attachment/attachment.ts';
+import type { AttachmentDiagnosis } from '../diagnosis/attachment-diagnosis.ts';
 import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
 import type { Netns } from '../kernel/netns.ts';
 import type { Element } from '../kernel/nftables/element.ts';
@@ -97,8 +98,8 @@ export interface FeaturePlan {
   readonly nftables?: (attachment: AttachedInterface) => NftablesState;
   /** `waiting`: those of its elements that a sibling has the place of. */
   readonly settle?: (attachment: ConnectedAttachment, waiting: ReadonlySet<Element>) => void;
-  /** What is wrong with the feature, one sentence each; empty when all is well. Its elements are checked elsewhere. */
-  readonly check?: (attachment: ConnectedAttachment) => string[];
+  /** What is wrong with the feature; empty when all is well. Its elements are checked elsewhere. */
+  readonly check?: (attachment: ConnectedAttachment) => AttachmentDiagnosis[];
 }
 
 /** What is known of a feature that is to be removed. */

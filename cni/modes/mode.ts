@@ -11,6 +11,7 @@ import type {
   OwnLink,
   Sandbox,
 } from '../attachment/attachment.ts';
+import type { AttachmentDiagnosis } from '../diagnosis/attachment-diagnosis.ts';
 import type { Netns } from '../kernel/netns.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
 import type { KeyTable, ModeTraits } from '../protocol/schema.ts';
@@ -56,8 +57,8 @@ export interface ModePlan {
   attach(attachment: Attachment, addressing: Addressing): Attached;
   /** Throws CniError 102 when something of the host's is in the way of an ADD. */
   status(host: Host): void;
-  /** What is wrong with an attachment made by this plan, one sentence each; empty when all is well. */
-  check(attachment: Attachment, expected: Expected): string[];
+  /** What is wrong with an attachment made by this plan; empty when all is well. */
+  check(attachment: Attachment, expected: Expected): AttachmentDiagnosis[];
   /**
    * Whether the namespace that an attachment shares is not its target's any more: the target has ended or was started anew,
    * and only a new ADD helps. Absent in modes that share none that can end. `objects`: from its record.

@@ -3,6 +3,7 @@
 // It is reported with an address that nobody has (shared-address.ts), which its lo takes in without showing it: the
 // runtime writes it into /etc/hosts as the address of the container's own name.
 
+import { diagnose } from '../diagnosis/attachment-diagnosis.ts';
 import { isErrno } from '../kernel/errno.ts';
 import { RT_SCOPE_HOST } from '../kernel/rtnetlink/address.ts';
 import { findLink, setLink } from '../kernel/rtnetlink/link/link.ts';
@@ -31,7 +32,9 @@ export const noneMode: Mode = {
       },
       status: () => undefined,
       check: ({ sandbox }) =>
-        withRtnetlink(sandbox.netns, (route) => (findLink(route, 'lo')?.isUp ? [] : [`lo of ${sandbox.path} is down`])),
+        withRtnetlink(sandbox.netns, (route) =>
+          findLink(route, 'lo')?.isUp ? [] : [diagnose('loopback-down', { subject: 'lo', of: sandbox.path })],
+        ),
       repair({ sandbox }) {
         raiseLoopback(sandbox);
         return undefined;

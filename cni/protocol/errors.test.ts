@@ -52,9 +52,15 @@ const ROWS: readonly Row[] = [
   { name: 'IpamError argument', error: ipam('argument', 'Requested IP 10.0.0.1'), code: 7, message: /^Requested/ },
   {
     name: 'IpamError argument of CNI_ARGS',
-    error: ipam('argument', 'Invalid CNI_ARGS "IP"'),
+    error: Object.assign(ipam('argument', 'Invalid CNI_ARGS "IP"'), { variable: 'CNI_ARGS' }),
     code: 4,
     message: /CNI_ARGS/,
+  },
+  {
+    name: 'IpamError argument that only mentions CNI_ARGS',
+    error: ipam('argument', 'Requested IP 10.0.0.1, not that of CNI_ARGS'),
+    code: 7,
+    message: /^Requested/,
   },
   { name: 'IpamError of an unknown kind', error: ipam('new'), code: 999, message: /^Pool/ },
   {

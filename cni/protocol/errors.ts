@@ -77,6 +77,7 @@ interface LowerError extends Error {
   readonly operation?: unknown;
   readonly kernelMessage?: unknown;
   readonly owner?: unknown;
+  readonly variable?: unknown;
 }
 
 const IPAM_CODES: ReadonlyMap<unknown, number> = new Map([
@@ -121,9 +122,9 @@ function findCniError(error: unknown, causesLeft: number): CniError | undefined 
 }
 
 function fromIpam(error: LowerError): CniError {
-  // The specification wants error 4 to name the variable, so only a message that does can be one.
-  const isAboutArgs = error.kind === 'argument' && error.message.includes('CNI_ARGS');
-  const code = isAboutArgs ? ERR_INVALID_ENVIRONMENT_VARIABLES : (IPAM_CODES.get(error.kind) ?? ERR_INTERNAL);
+  // The specification wants error 4 to name the variable.
+  const isOfVariable = error.kind === 'argument' && error.variable !== undefined;
+  const code = isOfVariable ? ERR_INVALID_ENVIRONMENT_VARIABLES : (IPAM_CODES.get(error.kind) ?? ERR_INTERNAL);
   const details = error.cause instanceof Error ? error.cause.message : '';
   return new CniError(code, error.message, details, { cause: error, note: describeHolder(error.owner) });
 }

@@ -10,12 +10,15 @@ export class FieldError extends Error {
   override readonly name = 'FieldError';
   /** Path of the key from the top of the configuration, e.g. `ipam.ranges[0][0].subnet`. */
   readonly path: string;
+  /** What its value must be, and what it is. */
+  readonly problem: string;
   /** Whether the fault may be this machine's alone: a file that the key names and that cannot be read. */
   readonly isOfMachine: boolean;
 
   constructor(path: string, problem: string, options: { readonly isOfMachine?: boolean } = {}) {
     super(`Invalid "${path}": ${problem}`);
     this.path = path;
+    this.problem = problem;
     this.isOfMachine = options.isOfMachine ?? false;
   }
 }

@@ -1,7 +1,11 @@
 // CHECK: is the attachment still as ADD left it? (CNI spec, section 2, "CHECK")
 
-import { ALL_RULESETS } from '../features/feature-registry.ts';
-import { summarizeProblems } from '../kernel/nftables/ruleset.ts';
+import {
+  type AttachmentDiagnosis,
+  diagnose,
+  sentencesOf,
+  withoutConsequences,
+} from '../diagnosis/attachment-diagnosis.ts';
 import { isErrno } from '../kernel/errno.ts';
 import { CniError, ERR_CHECK_FAILED, ERR_INVALID_NETWORK_CONFIG } from '../protocol/errors.ts';
 import type { AttachmentRequest } from '../protocol/request.ts';
@@ -53,7 +57,10 @@ export async function check(request: AttachmentRequest, context: Context): Promi
     ];
     if (problems.length > 0) {
       const remedy = plan.steps.repair ? 'run `podlink repair`, or recreate the pod' : 'recreate the pod';
-      throw new CniError(ERR_CHECK_FAILED, `CHECK of ${describeKey(key)} failed: ${problems.join('; ')}; ${remedy}`);
+      throw new CniError(
+        ERR_CHECK_FAILED,
+        `CHECK of ${describeKey(key)} failed: ${sentencesOf(problems).join('; ')}; ${remedy}`,
+      );
     }
   } finally {
     closeSandbox(sandbox);
@@ -74,13 +81,11 @@ function asRecorded(expected: Expected, record: AttachmentRecord | undefined): E
 }
 
 /** An attachment may have no record: another plugin has made it, or /run has been wiped. DEL finds what is there then. */
-function checkRecord(record: AttachmentRecord | undefined, sandbox: Sandbox): string[] {
+function checkRecord(record: AttachmentRecord | undefined, sandbox: Sandbox): AttachmentDiagnosis[] {
   if (!record) return [];
-  const problems: string[] = [];
-  if (record.state !== 'complete') problems.push('its ADD has not come to its end');
-  if (!isAsRecorded(sandbox.netns, record)) {
-    problems.push(`${sandbox.path} shows another network namespace than at ADD`);
-  }
+  const problems: AttachmentDiagnosis[] = [];
+  if (record.state !== 'complete') problems.push(diagnose('add-unfinished'));
+  if (!isAsRecorded(sandbox.netns, record)) problems.push(diagnose('namespace-changed', { subject: sandbox.path }));
   return problems;
 }
 
@@ -92,13 +97,13 @@ export interface Told {
   readonly ownIps?: readonly Ip[] | undefined;
 }
 
-/** Find all that is wrong with an attachment, one sentence each. */
+/** Find all that is wrong with an attachment. */
 export async function findProblems(
   context: Context,
   attachment: Attachment,
   { steps, features, ipam }: Plan,
   { expected, ownIps }: Told,
-): Promise<string[]> {
+): Promise<AttachmentDiagnosis[]> {
   const { key, objects } = attachment;
   const ips = ownIps ?? ipsOf(expected, key.ifname);
   const connected = { ...attachment, ...interfaceOf(key, objects, { ...expected, ips }) };
@@ -110,9 +115,9 @@ export async function findProblems(
   try {
     await ipam?.check(ips);
   } catch (error) {
-    problems.push(error instanceof Error ? error.message : String(error));
+    problems.push(diagnose('address-management-failed', { found: messageOf(error) }));
   }
-  return summarizeProblems(problems, ALL_RULESETS);
+  return withoutConsequences(problems);
 }
 
 /**
@@ -123,9 +128,9 @@ export async function findProblemsOnRecord(
   record: AttachmentRecord,
   context: Context,
   path: readonly string[],
-): Promise<string[]> {
+): Promise<AttachmentDiagnosis[]> {
   const sandbox = openRecordedSandbox(record);
-  if (!sandbox) return [`its network namespace ${record.netns} is gone, or another is at this path`];
+  if (!sandbox) return [diagnose('namespace-gone', { subject: record.netns })];
   try {
     const { key, plan, expected } = planOfRecord(record, context, path);
     const attachment = { key, host: context, sandbox, objects: record.objects, undo: NO_UNDO };
@@ -136,13 +141,17 @@ export async function findProblemsOnRecord(
 }
 
 /** An interface may vanish while it is looked at, by a DEL at the same time: that is what is wrong then. */
-function unlessVanished(look: () => string[]): string[] {
+function unlessVanished(look: () => AttachmentDiagnosis[]): AttachmentDiagnosis[] {
   try {
     return look();
   } catch (error) {
     if (!isErrno(error, 'ENODEV')) throw error;
-    return [`an interface vanished while it was looked at (${error instanceof Error ? error.message : String(error)})`];
+    return [diagnose('interface-vanished', { found: messageOf(error) })];
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** Tell of other firewalls that stop the attachment's traffic: no problem of the attachment, and not ours to mend. */
@@ -167,6 +176,6 @@ async function warnOfForwardDrops(
     for (const sentence of describeForwardDrops(context.nft, traffic)) context.warn(sentence);
   } catch (error) {
     // An attachment without rules is sound on a kernel that has no nf_tables, too.
-    context.warn(`cannot look at other firewalls: ${error instanceof Error ? error.message : String(error)}`);
+    context.warn(`cannot look at other firewalls: ${messageOf(error)}`);
   }
 }

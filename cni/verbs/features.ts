@@ -1,5 +1,6 @@
 // The features of an attachment, taken through their steps together: see cni/features/feature.ts.
 
+import type { AttachmentDiagnosis } from '../diagnosis/attachment-diagnosis.ts';
 import type {
   Feature,
   FeatureObjects,
@@ -22,7 +23,7 @@ import { listRecordsOfContainer } from '../attachment/record-store.ts';
 import type { AttachmentRecord } from '../attachment/record.ts';
 import { refuseConnected } from './connected-owner.ts';
 import type { Context } from './context.ts';
-import { describeMissingParts, possibleGuard } from './missing-part.ts';
+import { diagnoseMissingParts, possibleGuard } from './missing-part.ts';
 import { ownersOnRecord } from './owners-on-record.ts';
 import { removeWithHeirs, stopWaiting, waitingOnRecord } from './waiting-elements.ts';
 
@@ -160,12 +161,12 @@ export function applyFeatures(context: Context, work: FeatureWork, record: KeptR
   if (waiting.size === 0 && record.current.waiting !== undefined) record.change(waitingOnRecord([]));
 }
 
-/** Say what is wrong with an attachment's features, one sentence each. */
+/** Find what is wrong with an attachment's features. */
 export function checkFeatures(
   context: Context,
   attachment: ConnectedAttachment,
   planned: readonly PlannedFeature[],
-): string[] {
+): AttachmentDiagnosis[] {
   const { key } = attachment;
   const guard = guardOfLocalnet(attachment);
   const isOurs = guard && attachment.gateway !== undefined && isLocalnetClaimed(context, attachment.gateway);
@@ -175,7 +176,7 @@ export function checkFeatures(
   return [
     ...planned.flatMap(({ plan }) => plan.check?.(attachment) ?? []),
     ...problems,
-    ...(problems.length > 0 ? describeMissingParts(context, nftables.rulesets) : []),
+    ...(problems.length > 0 ? diagnoseMissingParts(context, nftables.rulesets) : []),
   ];
 }
 

@@ -9,7 +9,7 @@ import { replaceRulesets } from '../kernel/nftables/ruleset.ts';
 import { thrownOf } from '../kernel/testing/thrown.ts';
 import { CniError } from '../protocol/errors.ts';
 import type { Context } from './context.ts';
-import { refuseMissingParts } from './missing-part.ts';
+import { refuseMissingParts, diagnoseMissingParts } from './missing-part.ts';
 
 const test = suite('a kernel without parts of nf_tables');
 
@@ -85,7 +85,9 @@ test('without nf_tables a removal has nothing to do, and CHECK names what is mis
   const elements = masqueradeElements(['10.22.0.5/16']);
   removeElements(connection, ownedBy(KEY, elements));
   const state = { rulesets: [MASQUERADE_RULESET], elements };
-  assert.ok(checkElements(connection, KEY, state).includes('table inet podlink is missing'));
+  assert.is(checkElements(connection, KEY, state)[0]?.code, 'table-gone');
+  const [missing] = diagnoseMissingParts({ nft: connection } as Context, [MASQUERADE_RULESET]);
+  assert.is(missing?.code, 'kernel-part-missing');
   assert.is(
     thrownOf(CniError, () =>
       refuseMissingParts(

@@ -8,6 +8,7 @@ import type { Feature, NftablesState } from '../features/feature.ts';
 import type { KernelPart } from '../kernel/nftables/kernel-part.ts';
 import { findMissingParts } from '../kernel/nftables/ruleset.ts';
 import type { Ruleset } from '../kernel/nftables/ruleset.ts';
+import { type AttachmentDiagnosis, diagnose } from '../diagnosis/attachment-diagnosis.ts';
 import { CniError, ERR_KERNEL_REFUSED } from '../protocol/errors.ts';
 import type { Context } from './context.ts';
 
@@ -27,10 +28,10 @@ export function refuseMissingParts(context: Context, features: readonly Feature[
   }
 }
 
-/** Say which parts rulesets lack; nothing when all are there. */
-export function describeMissingParts(context: Context, rulesets: readonly Ruleset[]): string[] {
+/** Diagnose which parts of the kernel rulesets lack; nothing when all are there. */
+export function diagnoseMissingParts(context: Context, rulesets: readonly Ruleset[]): AttachmentDiagnosis[] {
   const parts = findMissingParts(context.nft, rulesets);
-  return parts.length > 0 ? [describeMissing(parts)] : [];
+  return parts.length > 0 ? [diagnose('kernel-part-missing', { found: parts.map(nameOf) })] : [];
 }
 
 /** The guard of 127.0.0.1 where an attachment publishes nothing itself: a kernel that cannot hold it has no published port. */
@@ -45,5 +46,9 @@ function rulesetsOf(features: readonly Feature[]): Ruleset[] {
 }
 
 function describeMissing(parts: readonly KernelPart[]): string {
-  return `the kernel has no ${parts.map(({ name, option }) => `${name} (${option})`).join(', ')}`;
+  return `the kernel has no ${parts.map(nameOf).join(', ')}`;
+}
+
+function nameOf({ name, option }: KernelPart): string {
+  return `${name} (${option})`;
 }

@@ -4,6 +4,7 @@
 // themselves (https://github.com/containernetworking/cni/issues/778). It works from the records alone, and changes only
 // attachments that have something wrong.
 
+import { type AttachmentDiagnosis, diagnose } from '../diagnosis/attachment-diagnosis.ts';
 import { type Attachment, interfaceOf } from '../attachment/attachment.ts';
 import { joinElements, KeptRecord } from '../attachment/kept-record.ts';
 import { lockAttachment } from '../attachment/lock.ts';
@@ -28,9 +29,9 @@ export interface Repair {
   readonly record: AttachmentRecord;
   readonly outcome: 'sound' | 'repaired' | 'removed' | 'failed';
   /** What was wrong. */
-  readonly found: readonly string[];
+  readonly found: readonly AttachmentDiagnosis[];
   /** What still is, or why nothing could be done. */
-  readonly left: readonly string[];
+  readonly left: readonly AttachmentDiagnosis[];
 }
 
 /**
@@ -74,19 +75,19 @@ async function repairAttachment(
       lock.release();
     }
   } catch (error) {
-    return { record: stale, outcome: 'failed', found: [], left: [messageOf(error)] };
+    return { record: stale, outcome: 'failed', found: [], left: [refusalOf(error)] };
   }
 }
 
 async function removeUnfinished(record: AttachmentRecord, context: Context, path: readonly string[]): Promise<Repair> {
   await removeAttachment(context, removalOfRecord(record, context, path));
-  return { record, outcome: 'removed', found: ['ADD did not come to its end'], left: [] };
+  return { record, outcome: 'removed', found: [diagnose('add-unfinished')], left: [] };
 }
 
 async function repairComplete(record: AttachmentRecord, context: Context, path: readonly string[]): Promise<Repair> {
   const sandbox = openRecordedSandbox(record);
   if (!sandbox) {
-    const gone = `its network namespace ${record.netns} is gone or another: the runtime's DEL or GC removes the attachment`;
+    const gone = diagnose('namespace-gone', { subject: record.netns });
     return { record, outcome: 'failed', found: [gone], left: [gone] };
   }
   try {
@@ -111,7 +112,7 @@ function makeAgain(
   attachment: Attachment,
   { plan: { steps, features }, expected }: RecordedPlan,
   record: KeptRecord,
-): { repaired: Result; refusals: string[] } {
+): { repaired: Result; refusals: AttachmentDiagnosis[] } {
   let repaired = expected;
   const attempts = [
     () => {
@@ -135,7 +136,7 @@ function makeAgain(
       attempt();
       return [];
     } catch (error) {
-      return [messageOf(error)];
+      return [refusalOf(error)];
     }
   });
   return { repaired, refusals };
@@ -162,12 +163,13 @@ async function lookAgain(repair: Repair, context: Context, path: readonly string
     const left = await findProblemsOnRecord(record, context, path);
     return left.length === 0 ? repair : { ...repair, outcome: 'failed', left };
   } catch (error) {
-    return { ...repair, outcome: 'failed', left: [messageOf(error)] };
+    return { ...repair, outcome: 'failed', left: [refusalOf(error)] };
   }
 }
 
 /** The operator reads it, to whom a note is addressed. */
-function messageOf(error: unknown): string {
-  if (error instanceof CniError && error.note !== '') return `${error.message} (${error.note})`;
-  return error instanceof Error ? error.message : String(error);
+function refusalOf(error: unknown): AttachmentDiagnosis {
+  const message = error instanceof Error ? error.message : String(error);
+  const note = error instanceof CniError && error.note !== '' ? ` (${error.note})` : '';
+  return diagnose('repair-failed', { found: `${message}${note}` });
 }

@@ -72,7 +72,7 @@ withReplaced('DEL leaves its sysctls alone', (host, pod) => {
 
 withReplaced('repair changes nothing in it, and says that the attachment’s own is gone', (host) => {
   const before = host.snapshot();
-  assert.match(mustEnd(host, ['repair'], 1).stdout, /left: its network namespace .* is gone or another/);
+  assert.match(mustEnd(host, ['repair'], 1).stdout, /left: its network namespace .* is gone, or another/);
   mustBeEmpty(host.changesSince(before), 'changed');
 });
 

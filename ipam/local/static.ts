@@ -118,6 +118,7 @@ function configuredAddresses({ ipam, cniArgs, warn }: IpamNetworkRequest): Stati
       throw new IpamError(
         'argument',
         `Invalid CNI_ARGS "GATEWAY": invalid gateway address: ${gateway}${mappedHint(gateway)}`,
+        { variable: 'CNI_ARGS' },
       );
     const reached = addresses.filter(({ cidr }) => isInSubnet(parsed, cidr));
     for (const address of reached) address.gateway = formatAddress(parsed);
@@ -154,6 +155,7 @@ function cidrArgument(text: string | undefined): StaticAddress[] {
     throw new IpamError(
       'argument',
       `Invalid CNI_ARGS "IP": the 'ip' field is expected to be in CIDR notation, got: '${item}'${mappedHint(item)}`,
+      { variable: 'CNI_ARGS' },
     );
   });
 }

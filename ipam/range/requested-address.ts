@@ -74,6 +74,7 @@ function parseArgument(text: string | undefined): IpAddress | undefined {
   throw new IpamError(
     'argument',
     `Invalid CNI_ARGS "IP": must be one IP address, is ${describeValue(text)}${mappedHint(text)}`,
+    { variable: 'CNI_ARGS' },
   );
 }
 

@@ -4,6 +4,7 @@
 // host receives there, and received packets do not wait: they are redirected to an ifb, one for each attachment, whose
 // root qdisc holds the limit. The queues go with the veth pair; the ifb must be deleted.
 
+import type { AttachmentDiagnosis } from '../../diagnosis/attachment-diagnosis.ts';
 import { isErrno } from '../../kernel/errno.ts';
 import { quietIfb } from '../../kernel/rtnetlink/link/ifb.ts';
 import type { Operation } from '../../kernel/netlink/connection.ts';
@@ -102,7 +103,11 @@ function queueOperations({ route }: FeatureHost, wanted: WantedQueues): Operatio
   return operations;
 }
 
-function checkLimits({ host, key }: ConnectedAttachment, hostInterface: string, limits: BandwidthConfig): string[] {
+function checkLimits(
+  { host, key }: ConnectedAttachment,
+  hostInterface: string,
+  limits: BandwidthConfig,
+): AttachmentDiagnosis[] {
   const { route } = host;
   const { ingress, egress } = limits;
   const hostEnd = findLink(route, hostInterface);

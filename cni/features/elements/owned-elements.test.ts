@@ -1,3 +1,4 @@
+import { sentencesOf } from '../../diagnosis/attachment-diagnosis.ts';
 import type { AttachmentKey } from '../../protocol/config.ts';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -30,7 +31,7 @@ function remove(nft: NftablesConnection, owner: AttachmentKey, cidrs: readonly s
 }
 
 function check(nft: NftablesConnection, owner: AttachmentKey, cidrs: readonly string[]): string[] {
-  return checkElements(nft, owner, masquerading(cidrs));
+  return sentencesOf(checkElements(nft, owner, masquerading(cidrs)));
 }
 
 const SETS = ['masquerade_v4', 'masquerade_except_v4', 'masquerade_v6', 'masquerade_except_v6'];

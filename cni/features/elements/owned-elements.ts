@@ -12,6 +12,7 @@
 // Where two interfaces of one container want the same element, the first has it and the other waits: with the removal of
 // the one the other's is added, in one batch.
 
+import { type AttachmentDiagnosis, diagnose } from '../../diagnosis/attachment-diagnosis.ts';
 import type { AttachmentKey } from '../../protocol/config.ts';
 import { isErrno } from '../../kernel/errno.ts';
 import type { Operation } from '../../kernel/netlink/connection.ts';
@@ -33,9 +34,10 @@ import {
   repairRuleset,
   replaceRulesets,
   type Ruleset,
+  type RulesetFault,
 } from '../../kernel/nftables/ruleset.ts';
 import { listSets } from '../../kernel/nftables/set.ts';
-import { describeTable } from '../../kernel/nftables/table.ts';
+import { describeTable, tableWords } from '../../kernel/nftables/table.ts';
 import { type ElementClaim, type Owners, ownersByComment } from './element-owners.ts';
 import type { NftablesState } from '../feature.ts';
 import { ownerComment } from '../../attachment/marks.ts';
@@ -247,38 +249,51 @@ export function findElements(nft: NftablesConnection, rulesets: readonly Ruleset
 /** Of more elements that are not as they should be than these a message gives the number. */
 const MAX_PROBLEMS = 64;
 
-/** Say what keeps an owner's elements from being as applyElements() would have them; nothing when all is well. */
+/** Find what keeps an owner's elements from being as applyElements() would have them; nothing when all is well. */
 export function checkElements(
   nft: NftablesConnection,
   owner: AttachmentKey,
   state: NftablesState,
   owners: Owners = ownersByComment(owner),
-): string[] {
+): AttachmentDiagnosis[] {
   const wanted = ownedBy(owner, state.elements);
   const { present } = findPresent(nft, wanted);
-  const problems = wanted.flatMap((element, i) => describeProblem(element, present[i]?.[0], state, owners) ?? []);
+  const problems = wanted.flatMap((element, i) => diagnoseElement(element, present[i]?.[0], state, owners) ?? []);
   const more = problems.length - MAX_PROBLEMS;
   return [
-    ...state.rulesets.flatMap((ruleset) => checkRuleset(nft, ruleset)),
+    ...state.rulesets.flatMap((ruleset) => checkRuleset(nft, ruleset).map(diagnoseFault)),
     ...problems.slice(0, MAX_PROBLEMS),
-    ...(more > 0 ? [`${more} more elements are not as they were made`] : []),
+    ...(more > 0 ? [diagnose('more-elements-differ', { found: more })] : []),
   ];
 }
 
-function describeProblem(
+/** State what is wrong with a part of a ruleset. */
+export function diagnoseFault({ part, name, table, state }: RulesetFault): AttachmentDiagnosis {
+  const of = tableWords(table);
+  if (part === 'table') return diagnose(state === 'missing' ? 'table-gone' : 'table-differs', { subject: of });
+  if (part === 'rules') return diagnose('rules-differ', { subject: name, of });
+  return diagnose(state === 'missing' ? `${part}-gone` : `${part}-differs`, { subject: name, of });
+}
+
+function diagnoseElement(
   wanted: Element,
   found: Element | undefined,
   state: NftablesState,
   owners: Owners,
-): string | undefined {
-  const name = () => `element ${describeElement(wanted)} of set ${wanted.set.name}`;
-  if (!found) return `${name()} is missing`;
+): AttachmentDiagnosis | undefined {
+  const parts = () => ({
+    subject: describeElement(wanted),
+    object: wanted.set.name,
+    of: tableWords(wanted.set.table),
+  });
+  if (!found) return diagnose('element-gone', parts());
   const isOwn = found.comment === wanted.comment;
   if (isOwn && isSameElement(found, wanted)) return undefined;
   if (!isOwn && owners.relationOf(found.comment) === 'sibling' && state.isServedBy?.(wanted, found)) return undefined;
-  if (!isSameElement(found, wanted)) return `${name()} is ${describeElement(found)} instead`;
-  owners.warn(`${name()} belongs to ${found.comment ?? 'nobody'}`);
-  return `${name()} belongs to another attachment`;
+  if (!isSameElement(found, wanted)) return diagnose('element-differs', { ...parts(), found: describeElement(found) });
+  const { subject, object } = parts();
+  owners.warn(`element ${subject} of set ${object} belongs to ${found.comment ?? 'nobody'}`);
+  return diagnose('element-is-anothers', parts());
 }
 
 /** The elements with their owner's comment. */

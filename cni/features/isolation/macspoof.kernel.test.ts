@@ -1,5 +1,6 @@
 // The check of MAC addresses with real frames: container a writes b's MAC, in every place where the check looks.
 
+import { sentencesOf } from '../../diagnosis/attachment-diagnosis.ts';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { checkRuleset, hasAllRules } from '../../kernel/nftables/ruleset.ts';
@@ -11,7 +12,7 @@ import { isolationElements } from './isolation.ts';
 import { ISOLATION_RULESET } from './isolation-ruleset.ts';
 import { macspoofElements, macspoofFeature } from './macspoof.ts';
 import { MACSPOOF_RULESET } from './macspoof-ruleset.ts';
-import { applyElements, checkElements, ownedBy, removeElements } from '../elements/owned-elements.ts';
+import { applyElements, checkElements, diagnoseFault, ownedBy, removeElements } from '../elements/owned-elements.ts';
 import { type Machine, PODS, withWorld, type World } from '../testing/bridged-world.ts';
 import { connected } from '../testing/connected.ts';
 
@@ -153,7 +154,7 @@ test('an ADD brings back the rules that somebody has flushed, in the bridge tabl
     check(world);
     assert.ok(hasAllRules(nft, [MACSPOOF_RULESET]));
     host.run('nft flush chain bridge podlink macspoof_port');
-    assert.equal(checkRuleset(nft, MACSPOOF_RULESET), [
+    assert.equal(sentencesOf(checkRuleset(nft, MACSPOOF_RULESET).map(diagnoseFault)), [
       'the rules of chain macspoof_port of table bridge podlink are not as they were made',
     ]);
     const b = world.attachment('b');

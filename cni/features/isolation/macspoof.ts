@@ -4,6 +4,7 @@
 // One thing is set for the bridge as a whole, and stays like the bridge itself: it no longer learns MACs from link-local
 // frames, which pass by all rules. Nothing else depends on it, such frames come from switches and not from containers.
 
+import { diagnose } from '../../diagnosis/attachment-diagnosis.ts';
 import { encodeMac } from '../../kernel/netlink/address-bytes.ts';
 import type { Element } from '../../kernel/nftables/element.ts';
 import { encodeInterfaceName, encodeKey } from '../../kernel/nftables/key.ts';
@@ -45,9 +46,7 @@ export const macspoofFeature: Feature = {
       },
       check: ({ host, bridge }) => {
         const link = findLink(host.route, bridge ?? '');
-        return link && hasLinkLocalLearning(link)
-          ? [`bridge "${link.name}" learns MAC addresses from link-local frames, which pass by "macspoofchk"`]
-          : [];
+        return link && hasLinkLocalLearning(link) ? [diagnose('bridge-learns-link-local', { subject: link.name })] : [];
       },
       nftables: (attachment) => ({ rulesets: [MACSPOOF_RULESET], elements: macspoofElements(attachment) }),
     };

@@ -7,6 +7,7 @@
 // The last two are addresses of the container's own network that the host routes to the outside machine, as in a
 // cluster whose nodes share one network.
 
+import { sentencesOf } from '../../diagnosis/attachment-diagnosis.ts';
 import type { AttachmentKey } from '../../protocol/config.ts';
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -43,7 +44,8 @@ function removeMasquerade(nft: NftablesConnection, owner: AttachmentKey, cidrs: 
 }
 
 function checkMasquerade(nft: NftablesConnection, owner: AttachmentKey, cidrs: readonly string[]): string[] {
-  return checkElements(nft, owner, { rulesets: [MASQUERADE_RULESET], elements: masqueradeElements(cidrs) });
+  const state = { rulesets: [MASQUERADE_RULESET], elements: masqueradeElements(cidrs) };
+  return sentencesOf(checkElements(nft, owner, state));
 }
 
 function findOwned(nft: NftablesConnection, owner: AttachmentKey): Element[] {

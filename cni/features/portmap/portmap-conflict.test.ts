@@ -1,3 +1,4 @@
+import { sentencesOf } from '../../diagnosis/attachment-diagnosis.ts';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { FakeNftables } from '../../kernel/nftables/fake-nftables.ts';
@@ -198,7 +199,7 @@ function addInterface(fake: FakeNftables, ifname: string, portMappings: unknown)
       const listHeirs = () => heirs.flatMap((heir) => ownedBy(heir.key, heir.state.elements));
       removeElements(fake.connection, ownedBy(key, state.elements), listHeirs);
     },
-    problems: () => checkElements(fake.connection, key, state),
+    problems: () => sentencesOf(checkElements(fake.connection, key, state)),
   };
 }
 

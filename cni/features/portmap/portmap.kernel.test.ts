@@ -1,6 +1,7 @@
 // Port mappings with real packets, in the world of testing/bridged-world.ts: the container a has the ports, whose server
 // answers everybody with the address it sees him by.
 
+import { sentencesOf } from '../../diagnosis/attachment-diagnosis.ts';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -108,7 +109,9 @@ async function withNode(world: World, work: (node: Node) => void | Promise<void>
         plan,
         warnings,
         problems: () =>
-          inNetns(hostNetns, () => [...(plan.check?.(made) ?? []), ...checkElements(world.nft, attachment.key, state)]),
+          inNetns(hostNetns, () =>
+            sentencesOf([...(plan.check?.(made) ?? []), ...checkElements(world.nft, attachment.key, state)]),
+          ),
         remove: () => {
           removeElements(world.nft, ownedBy(attachment.key, state.elements));
           // From the record, as DEL has it.

@@ -5,6 +5,7 @@
 // another container has is refused (portmap-conflict.ts). What is no element is the sysctl route_localnet of the
 // bridge (route-localnet.ts), and the connections of UDP and SCTP that the kernel has to forget (portmap-flows.ts).
 
+import { diagnose } from '../../diagnosis/attachment-diagnosis.ts';
 import { encodeAddress } from '../../kernel/netlink/address-bytes.ts';
 import { canonicalAddress, familyOf, type IpFamily, splitCidr, IP_FAMILIES } from '../../address/ip.ts';
 import { findSysctl } from '../../kernel/sysctl.ts';
@@ -65,7 +66,7 @@ function planPortmap(portmap: PortmapConfig, fields: Fields): FeaturePlan {
       if (gateway === undefined || !needsLocalhost(portmap, servedOf(attachment))) return [];
       const value = findSysctl(routeLocalnetKey(gateway));
       if (value === undefined || routesLocalnet(gateway)) return [];
-      return [`net.ipv4.conf.${gateway}.route_localnet is ${value} instead of 1: ports are not reached from 127.0.0.1`];
+      return [diagnose('localhost-unreached', { subject: gateway, expected: '1', found: value })];
     },
   };
 }

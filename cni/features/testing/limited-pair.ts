@@ -1,5 +1,6 @@
 // A limit on a veth pair between two namespaces, made as ADD makes it, and tc(8) to look at it.
 
+import { sentencesOf } from '../../diagnosis/attachment-diagnosis.ts';
 import { execFileSync } from 'node:child_process';
 import { addVethPair } from '../../kernel/rtnetlink/link/veth.ts';
 import { type TestNamespace, withHostAndSandbox } from '../../kernel/testing/namespaces.ts';
@@ -58,7 +59,7 @@ export function limit(
   return {
     objects,
     warnings,
-    check: () => plan.check?.(attachment) ?? ['has no check'],
+    check: () => (plan.check ? sentencesOf(plan.check(attachment)) : ['has no check']),
     remove: (known = objects) => bandwidthFeature.remove?.(featureHost, { key, objects: known, sandbox: undefined }),
     repeat: apply,
   };

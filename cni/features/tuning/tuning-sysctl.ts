@@ -1,6 +1,7 @@
 // The sysctls of a container's network namespace: setting them, taking that back, and looking whether they still are as
 // set. All of it in the calling thread's namespace: see inNetns().
 
+import { type AttachmentDiagnosis, diagnose } from '../../diagnosis/attachment-diagnosis.ts';
 import { isErrno } from '../../kernel/errno.ts';
 import { findSysctl, type SysctlKey, setSysctl } from '../../kernel/sysctl.ts';
 import { cidrFamily } from '../../protocol/address.ts';
@@ -180,13 +181,13 @@ export function restoreSysctls(changes: readonly SysctlChange[], others: readonl
   if (errors.length > 0) throw new AggregateError(errors, 'Cannot put back the sysctls of the container');
 }
 
-/** What is not as it was set, one sentence each. */
-export function checkSysctls(settings: readonly SysctlSetting[]): string[] {
+/** Find what is not as it was set. */
+export function checkSysctls(settings: readonly SysctlSetting[]): AttachmentDiagnosis[] {
   return settings.flatMap(({ key, value, text }) => {
     const current = findSysctl(key);
-    if (current === undefined) return [`sysctl "${text}" is gone`];
+    if (current === undefined) return [diagnose('sysctl-gone', { subject: text })];
     if (isSameSysctlValue(key, current, value)) return [];
-    return [`sysctl "${text}" is ${describeValue(current)}, the configuration says ${describeValue(value)}`];
+    return [diagnose('sysctl-differs', { subject: text, expected: value, found: current })];
   });
 }
 

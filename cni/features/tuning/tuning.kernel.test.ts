@@ -1,3 +1,4 @@
+import { sentencesOf } from '../../diagnosis/attachment-diagnosis.ts';
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { suite } from 'uvu';
@@ -70,7 +71,7 @@ function withTuning(json: Readonly<Record<string, unknown>>, work: (tuned: Tuned
         plan.apply?.(attachment, objects);
         return JSON.parse(JSON.stringify(objects)) as FeatureObjects;
       },
-      check: () => plan.check?.(attachment) ?? [],
+      check: () => sentencesOf(plan.check?.(attachment) ?? []),
       remove: (objects) => tuningFeature.remove?.(featureHost, { key: KEY, objects, sandbox: sandbox.netns }),
     });
   });

@@ -4,6 +4,7 @@
 // taken off one of several networks): its sysctls get their values back, or those that its other attachments give them.
 // Networks that ask for different values of one sysctl cannot have one container; records of 0.1.0 may tell of some.
 
+import { type AttachmentDiagnosis, diagnose } from '../../diagnosis/attachment-diagnosis.ts';
 import { inNetns, type Netns } from '../../kernel/netns.ts';
 import { findLink, IFF_ALLMULTI, IFF_PROMISC, setLink } from '../../kernel/rtnetlink/link/link.ts';
 import { withRtnetlink } from '../../kernel/rtnetlink/socket.ts';
@@ -129,21 +130,21 @@ function tuneLink(sandbox: Netns, ifname: string, config: TuningConfig): void {
  * The flags say what was set by an operator, not what others need them for: a packet capture neither hides that they are
  * not set nor, where nobody asked for them, makes them so.
  */
-function checkLink(sandbox: Netns, ifname: string, config: TuningConfig): string[] {
+function checkLink(sandbox: Netns, ifname: string, config: TuningConfig): AttachmentDiagnosis[] {
   if (!asksForLink(config)) return [];
   const link = withRtnetlink(sandbox, (route) => findLink(route, ifname));
   // The mode has said so.
   if (!link) return [];
   const { isPromiscuous, isAllMulticast, txQueueLength } = config;
-  const problems: string[] = [];
-  if (isPromiscuous && !(link.flags & IFF_PROMISC)) problems.push(`interface "${ifname}" is not promiscuous`);
+  const problems: AttachmentDiagnosis[] = [];
+  if (isPromiscuous && !(link.flags & IFF_PROMISC))
+    problems.push(diagnose('interface-not-promiscuous', { subject: ifname }));
   if (isAllMulticast && !(link.flags & IFF_ALLMULTI)) {
-    problems.push(`interface "${ifname}" does not take all multicast packets`);
+    problems.push(diagnose('interface-not-all-multicast', { subject: ifname }));
   }
   if (txQueueLength !== undefined && link.txQueueLength !== txQueueLength) {
-    problems.push(
-      `interface "${ifname}" has a transmit queue of ${link.txQueueLength} packets, the configuration says ${txQueueLength}`,
-    );
+    const parts = { subject: ifname, expected: txQueueLength, found: link.txQueueLength };
+    problems.push(diagnose('interface-queue-length-differs', parts));
   }
   return problems;
 }

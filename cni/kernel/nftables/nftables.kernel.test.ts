@@ -16,7 +16,7 @@ import { lookUp } from './expressions/lookup.ts';
 import { masquerade } from './expressions/masq.ts';
 import { encodeKey, IPV4_ADDR, IPV6_ADDR } from './key.ts';
 import { addRule } from './rule.ts';
-import { checkRuleset, repairRuleset, replaceRulesets, type Ruleset } from './ruleset.ts';
+import { checkRuleset, repairRuleset, replaceRulesets, type Ruleset, type RulesetFault } from './ruleset.ts';
 import { addSet, expectSet, getSet, listSets, type NamedSet, readElementCount } from './set.ts';
 import { addTable, deleteTable, getTable } from './table.ts';
 import { COMMENT_MAX_BYTES } from './userdata.ts';
@@ -268,33 +268,39 @@ test('replaceRulesets() again leaves one copy of every rule', (world) => {
   assert.is(listed(world, 'rule').length, 1);
 });
 
-const DAMAGES: [what: string, command: string[], problem: string][] = [
-  ['a flushed chain', ['flush', 'chain', 'inet', 't', 'out'], 'the rules of chain out of table inet t are not as'],
-  ['a flushed table', ['flush', 'table', 'inet', 't'], 'the rules of chain out of table inet t are not as'],
-  ['a foreign rule', ['add', 'rule', 'inet', 't', 'out', 'drop'], 'the rules of chain out of table inet t are not as'],
-  ['a deleted chain', ['flush chain inet t out; delete chain inet t out'], 'chain out of table inet t is missing'],
+const DAMAGES: [what: string, command: string[], fault: Omit<RulesetFault, 'table'>][] = [
+  ['a flushed chain', ['flush', 'chain', 'inet', 't', 'out'], { part: 'rules', name: 'out', state: 'changed' }],
+  ['a flushed table', ['flush', 'table', 'inet', 't'], { part: 'rules', name: 'out', state: 'changed' }],
+  ['a foreign rule', ['add', 'rule', 'inet', 't', 'out', 'drop'], { part: 'rules', name: 'out', state: 'changed' }],
+  [
+    'a deleted chain',
+    ['flush chain inet t out; delete chain inet t out'],
+    { part: 'chain', name: 'out', state: 'missing' },
+  ],
   [
     'a chain on another hook',
     ['flush chain inet t out; delete chain inet t out; add chain inet t out { type nat hook prerouting priority 0; }'],
-    'chain out of table inet t is not as it was made',
+    { part: 'chain', name: 'out', state: 'changed' },
   ],
   [
     'a chain that drops',
     ['add', 'chain', 'inet', 't', 'out', '{ policy drop; }'],
-    'chain out of table inet t is not as',
+    { part: 'chain', name: 'out', state: 'changed' },
   ],
-  ['a dormant table', ['add', 'table', 'inet', 't', '{ flags dormant; }'], 'table inet t is not as it was made'],
-  ['a deleted set', ['delete', 'set', 'inet', 't', 'networks'], 'set networks of table inet t is missing'],
+  [
+    'a dormant table',
+    ['add', 'table', 'inet', 't', '{ flags dormant; }'],
+    { part: 'table', name: 't', state: 'changed' },
+  ],
+  ['a deleted set', ['delete', 'set', 'inet', 't', 'networks'], { part: 'set', name: 'networks', state: 'missing' }],
 ];
 
-for (const [what, command, problem] of DAMAGES) {
+for (const [what, command, fault] of DAMAGES) {
   test(`checkRuleset() finds ${what}, repairRuleset() puts it right and keeps the elements`, (world) => {
     world.nft.commit([...replaceRulesets([RULESET]), addElement(address('10.0.0.5', 'abc'))]);
     assert.equal(checkRuleset(world.nft, RULESET), []);
     nftTool(world, ...command);
-    const problems = checkRuleset(world.nft, RULESET);
-    assert.is(problems.length, 1);
-    assert.ok(problems[0]?.startsWith(problem), problems[0]);
+    assert.equal(checkRuleset(world.nft, RULESET), [{ ...fault, table: RULESET.table }]);
     repairRuleset(world.nft, RULESET);
     assert.equal(checkRuleset(world.nft, RULESET), []);
     assert.is(listed(world, 'rule').length, 1);
@@ -304,7 +310,12 @@ for (const [what, command, problem] of DAMAGES) {
 
 test('repairRuleset() refuses to lose the elements of a set that is another one now', (world) => {
   nftTool(world, 'add table inet t; add set inet t networks { type ipv4_addr; elements = { 10.0.0.1 }; }');
-  assert.is(checkRuleset(world.nft, RULESET)[1], 'set networks of table inet t is not as it was made');
+  assert.equal(checkRuleset(world.nft, RULESET)[1], {
+    part: 'set',
+    name: 'networks',
+    table: RULESET.table,
+    state: 'changed',
+  });
   assert.throws(
     () => repairRuleset(world.nft, RULESET),
     (error: unknown) => isErrno(error, 'EEXIST') && /set networks/.test((error as Error).message),

@@ -8,14 +8,7 @@ import { giveVerdict } from './expressions/immediate.ts';
 import { FakeNftables } from './fake-nftables.ts';
 import { IPV4_ADDR } from './key.ts';
 import { addRule } from './rule.ts';
-import {
-  checkRuleset,
-  expectRulesets,
-  repairRuleset,
-  replaceRulesets,
-  type Ruleset,
-  summarizeProblems,
-} from './ruleset.ts';
+import { checkRuleset, expectRulesets, repairRuleset, replaceRulesets, type Ruleset } from './ruleset.ts';
 import { addTable } from './table.ts';
 
 const test = suite('nftables ruleset');
@@ -61,12 +54,12 @@ test('checkRuleset() finds nothing wrong with what replaceRulesets() made', () =
 
 test('checkRuleset() says what is missing', () => {
   const fake = new FakeNftables();
-  assert.equal(checkRuleset(fake.connection, RULESET), ['table inet t is missing']);
+  assert.equal(checkRuleset(fake.connection, RULESET), [{ part: 'table', name: 't', table, state: 'missing' }]);
   fake.connection.commit([addTable(table)]);
   assert.equal(checkRuleset(fake.connection, RULESET), [
-    'set s of table inet t is missing',
-    'set feature_rules_1 of table inet t is missing',
-    'chain out of table inet t is missing',
+    { part: 'set', name: 's', table, state: 'missing' },
+    { part: 'set', name: 'feature_rules_1', table, state: 'missing' },
+    { part: 'chain', name: 'out', table, state: 'missing' },
   ]);
 });
 
@@ -78,9 +71,7 @@ for (const [what, changed] of [
   test(`checkRuleset() finds rules that were ${what}, repairRuleset() puts them right and keeps the elements`, () => {
     const fake = made();
     fake.connection.commit([flushChain(chain), ...changed.map((rule) => addRule(chain, rule))]);
-    assert.equal(checkRuleset(fake.connection, RULESET), [
-      'the rules of chain out of table inet t are not as they were made',
-    ]);
+    assert.equal(checkRuleset(fake.connection, RULESET), [{ part: 'rules', name: 'out', table, state: 'changed' }]);
     repairRuleset(fake.connection, RULESET);
     assert.equal(checkRuleset(fake.connection, RULESET), []);
     assert.equal(fake.elementsOf('t', 's'), { '0a000005': 'owner' });
@@ -91,7 +82,7 @@ test('repairRuleset() makes a chain anew that is another one now', () => {
   const fake = made();
   const hook = { type: 'filter', number: 0, priority: 0, policy: 1 } as const;
   const withHook = { ...RULESET, chains: [{ chain: { ...chain, hook }, rules }] };
-  assert.equal(checkRuleset(fake.connection, withHook), ['chain out of table inet t is not as it was made']);
+  assert.equal(checkRuleset(fake.connection, withHook), [{ part: 'chain', name: 'out', table, state: 'changed' }]);
   repairRuleset(fake.connection, withHook);
   assert.equal(checkRuleset(fake.connection, withHook), []);
 });
@@ -113,30 +104,6 @@ test('a batch that is refused leaves nothing of it', () => {
   assert.equal([...(fake.state.get('t')?.chains.keys() ?? [])], ['out']);
   assert.equal(fake.elementsOf('t', 's'), { '0a000005': 'owner' });
   assert.is(fake.generation, generation);
-});
-
-test('summarizeProblems() says of a table that is missing only that, once', () => {
-  const [set] = RULESET.sets;
-  const found = [
-    'interface "eth0" is down',
-    'table inet t is missing',
-    'table inet t is missing',
-    `element 10.0.0.1 of set ${set?.name} is missing`,
-    'element 10.0.0.1 of set foreign is missing',
-    'chain out of table inet t is missing',
-    'chain out of table inet tt is missing',
-  ];
-  assert.equal(summarizeProblems(found, [RULESET]), [
-    'interface "eth0" is down',
-    'table inet t is missing',
-    'element 10.0.0.1 of set foreign is missing',
-    'chain out of table inet tt is missing',
-  ]);
-});
-
-test('summarizeProblems() keeps every part of a table that is there', () => {
-  const found = [`element 10.0.0.1 of set ${RULESET.sets[0]?.name} is missing`, 'chain out of table inet t is missing'];
-  assert.equal(summarizeProblems([...found, ...found], [RULESET]), found);
 });
 
 test.run();

@@ -18,7 +18,7 @@ import { type Operation, understand } from '../netlink/connection.ts';
 import { MalformedMessageError } from '../netlink/reader.ts';
 import { align4, HOST_IS_LITTLE_ENDIAN, NLA_TYPE_MASK } from '../netlink/writer.ts';
 import type { Message } from '../netlink/message.ts';
-import { addChain, type Chain, deleteChain, describeChain, encodeChain, flushChain, getChain } from './chain.ts';
+import { addChain, type Chain, deleteChain, encodeChain, flushChain, getChain } from './chain.ts';
 import type { NftablesConnection } from './connection.ts';
 import { isAsDefined } from './definition.ts';
 import { NFTA_RULE_CHAIN } from './constants.ts';
@@ -26,7 +26,7 @@ import { type KernelPart, MissingKernelPartError } from './kernel-part.ts';
 import { IPV4_ADDR } from './key.ts';
 import { attributeBytesOf, NFGENMSG_BYTES } from './message.ts';
 import { addRule, encodeRule, listRules, listRulesOfTable, type Rule } from './rule.ts';
-import { addSet, describeSet, encodeSetDefinition, expectSet, getSet, type NamedSet } from './set.ts';
+import { addSet, encodeSetDefinition, expectSet, getSet, type NamedSet } from './set.ts';
 import { addTable, describeTable, encodeTable, getTable, type Table } from './table.ts';
 
 export interface ChainWithRules {
@@ -121,25 +121,39 @@ function chainNameOf(payload: Uint8Array): string {
   throw new MalformedMessageError('A rule has no chain');
 }
 
+/** What is wrong with one part of a ruleset. */
+export interface RulesetFault {
+  /** rules: those of a chain that is there itself. */
+  readonly part: 'table' | 'set' | 'chain' | 'rules';
+  /** The set's or the chain's; the table's where that is the part. */
+  readonly name: string;
+  readonly table: Table;
+  /** missing: it is not there. changed: it is not as it was made. */
+  readonly state: 'missing' | 'changed';
+}
+
 /**
- * Say what of the ruleset is missing or not as it was made, an empty list when all is well.
+ * Find what of the ruleset is missing or not as it was made, an empty list when all is well. Of a table that is missing
+ * nothing else is told.
  *
  * Asks for the known objects one by one and for the rules of the known chains; other tables are not looked at.
  */
-export function checkRuleset(nft: NftablesConnection, ruleset: Ruleset): string[] {
+export function checkRuleset(nft: NftablesConnection, ruleset: Ruleset): RulesetFault[] {
   const { table, chains } = ruleset;
-  const tableProblem = checkObject(nft, describeTable(table), getTable(table), encodeTable(table));
-  if (tableProblem?.endsWith(MISSING)) return [tableProblem];
+  const ofTable = checkObject(nft, { part: 'table', name: table.name, table }, getTable(table), encodeTable(table));
+  if (ofTable?.state === 'missing') return [ofTable];
   return [
-    tableProblem,
-    ...allSets(ruleset).map((set) => checkObject(nft, describeSet(set), getSet(set), encodeSetDefinition(set))),
+    ofTable,
+    ...allSets(ruleset).map((set) => checkObject(nft, { part: 'set', ...set }, getSet(set), encodeSetDefinition(set))),
     ...chains.map((each) => checkChain(nft, each)),
-  ].filter((problem) => problem !== undefined);
+  ].filter((fault) => fault !== undefined);
 }
 
-/** Say what is wrong with one chain and its rules; undefined when nothing is. */
-export function checkChain(nft: NftablesConnection, { chain, rules }: ChainWithRules): string | undefined {
-  return checkObject(nft, describeChain(chain), getChain(chain), encodeChain(chain)) ?? checkRules(nft, chain, rules);
+/** Find what is wrong with one chain and its rules; undefined when nothing is. */
+export function checkChain(nft: NftablesConnection, { chain, rules }: ChainWithRules): RulesetFault | undefined {
+  return (
+    checkObject(nft, { part: 'chain', ...chain }, getChain(chain), encodeChain(chain)) ?? checkRules(nft, chain, rules)
+  );
 }
 
 /**
@@ -161,34 +175,23 @@ export function repairRuleset(nft: NftablesConnection, ruleset: Ruleset): void {
   ]);
 }
 
-const MISSING = 'is missing';
-
-/**
- * Each sentence once, and of a table that is missing only that: whatever else was in it is missing with it.
- *
- * For the sentences about several rulesets, and about what is in their sets.
- */
-export function summarizeProblems(problems: readonly string[], rulesets: readonly Ruleset[]): string[] {
-  const missing = rulesets.filter(({ table }) => problems.includes(`${describeTable(table)} ${MISSING}`));
-  const follows = (problem: string) =>
-    missing.some(({ table, sets }) => {
-      const isOfSet = sets.some(({ name }) => problem.startsWith('element ') && problem.includes(` of set ${name} `));
-      return isOfSet || problem.includes(` of ${describeTable(table)} `);
-    });
-  return [...new Set(problems)].filter((problem) => !follows(problem));
-}
-
-function checkObject(nft: NftablesConnection, name: string, get: Operation, wanted: Uint8Array): string | undefined {
+function checkObject(
+  nft: NftablesConnection,
+  { part, name, table }: Pick<RulesetFault, 'part' | 'name' | 'table'>,
+  get: Operation,
+  wanted: Uint8Array,
+): RulesetFault | undefined {
   try {
     const [message] = nft.execute(get);
-    return message && isMessageAsDefined(get, wanted, message) ? undefined : `${name} is not as it was made`;
+    if (message && isMessageAsDefined(get, wanted, message)) return undefined;
+    return { part, name, table, state: 'changed' };
   } catch (error) {
-    if (isErrno(error, 'ENOENT')) return `${name} ${MISSING}`;
+    if (isErrno(error, 'ENOENT')) return { part, name, table, state: 'missing' };
     throw error;
   }
 }
 
-function checkRules(nft: NftablesConnection, chain: Chain, rules: readonly Rule[]): string | undefined {
+function checkRules(nft: NftablesConnection, chain: Chain, rules: readonly Rule[]): RulesetFault | undefined {
   const list = listRules(chain);
   const messages = nft.dump(list);
   const isAsMade =
@@ -197,7 +200,7 @@ function checkRules(nft: NftablesConnection, chain: Chain, rules: readonly Rule[
       const message = messages[i];
       return message && isMessageAsDefined(list, encodeRule(chain, rule), message);
     });
-  return isAsMade ? undefined : `the rules of ${describeChain(chain)} are not as they were made`;
+  return isAsMade ? undefined : { part: 'rules', name: chain.name, table: chain.table, state: 'changed' };
 }
 
 function isMessageAsDefined(operation: Operation, wanted: Uint8Array, message: Message): boolean {

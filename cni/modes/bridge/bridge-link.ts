@@ -87,7 +87,7 @@ export function findBridge(route: NetlinkConnection, name: string): Link | undef
 }
 
 /** Say that a link is called otherwise; completes a sentence about the key. */
-export function describeOtherName({ name }: Link, alternative: string): string {
+function describeOtherName({ name }: Link, alternative: string): string {
   return `must be the interface's own name, "${name}": "${alternative}" is an alternative name of it`;
 }
 

@@ -1,3 +1,4 @@
+import { sentencesOf } from '../../diagnosis/attachment-diagnosis.ts';
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -77,7 +78,7 @@ function attachmentOf(world: World, containerId: string, plan: ModePlan, i = 0):
 /** What is wrong with an attachment, looked at from the host's namespace. */
 function check(world: World, containerId: string, config: object, attached: Attached): string[] {
   const plan = planOf(containerId, config);
-  return inNetns(world.hostNetns, () => plan.check(attachmentOf(world, containerId, plan), attached));
+  return inNetns(world.hostNetns, () => sentencesOf(plan.check(attachmentOf(world, containerId, plan), attached)));
 }
 
 /** As the verbs do: first the links, then the rest. */

@@ -1,6 +1,7 @@
 // CHECK of bridge mode: compares what the result of ADD promised with what the kernel has. Only what matters to the
 // attachment is judged: promiscuity (packet captures change it), extra routes and addresses are nobody's fault.
 
+import { type AttachmentDiagnosis, diagnose, withoutConsequences } from '../../diagnosis/attachment-diagnosis.ts';
 import { canonicalCidr, familyOf, splitCidr } from '../../address/ip.ts';
 import type { NetlinkConnection } from '../../kernel/netlink/connection.ts';
 import { listAddresses } from '../../kernel/rtnetlink/address.ts';
@@ -14,7 +15,6 @@ import type { AttachmentKey } from '../../protocol/config.ts';
 import { canonicalMac } from '../../protocol/mac.ts';
 import { type Ip, ipsOf } from '../../protocol/result/result.ts';
 import type { BridgeConfig } from './config.ts';
-import { describeOtherName } from './bridge-link.ts';
 import { checkPortVlans, wantedVlansOf } from './vlan.ts';
 import { hostInterfaceName } from '../../attachment/marks.ts';
 import type { Attached, Attachment, Expected } from '../../attachment/attachment.ts';
@@ -31,8 +31,12 @@ interface Examined {
   readonly hostEnd: Link | undefined;
 }
 
-/** Say what is wrong with a bridge attachment, one sentence each. */
-export function checkBridgeAttachment(attachment: Attachment, config: BridgeConfig, expected: Expected): string[] {
+/** Find what is wrong with a bridge attachment. */
+export function checkBridgeAttachment(
+  attachment: Attachment,
+  config: BridgeConfig,
+  expected: Expected,
+): AttachmentDiagnosis[] {
   const { key, host, sandbox } = attachment;
   const examined: Examined = {
     attachment,
@@ -56,25 +60,26 @@ function expectedHostInterface(key: AttachmentKey, expected: Attached): string {
   return reported.find((name) => /^veth[0-9a-f]{8}$/.test(name)) ?? own;
 }
 
-function checkBridge(examined: Examined): string[] {
+function checkBridge(examined: Examined): AttachmentDiagnosis[] {
   const { config, bridge, expected } = examined;
-  if (!bridge) return [`bridge "${config.bridge}" is gone`];
-  if (bridge.name !== config.bridge) return [`"bridge" ${describeOtherName(bridge, config.bridge)}`];
-  if (bridge.kind !== 'bridge') return [`"${config.bridge}" is no longer a bridge`];
-  const problems: string[] = [];
-  if (!bridge.isUp) problems.push(`bridge "${config.bridge}" is down`);
+  if (!bridge) return [diagnose('bridge-gone', { subject: config.bridge })];
+  if (bridge.name !== config.bridge)
+    return [diagnose('bridge-name-is-alternative', { subject: config.bridge, expected: bridge.name })];
+  if (bridge.kind !== 'bridge') return [diagnose('bridge-is-no-bridge', { subject: config.bridge })];
+  const problems: AttachmentDiagnosis[] = [];
+  if (!bridge.isUp) problems.push(diagnose('bridge-down', { subject: bridge.name }));
   const reported = reportedMac(expected, bridge.name);
   // Only a gateway's stays the same whatever ports come and go.
   if (config.isGateway && config.vlan === 0 && reported && canonicalMac(reported) !== bridge.mac) {
-    problems.push(`bridge "${bridge.name}" has MAC ${bridge.mac}, prevResult says ${reported}`);
+    problems.push(diagnose('bridge-mac-differs', { subject: bridge.name, expected: reported, found: bridge.mac }));
   }
   if (wantedVlansOf(config) && !isVlanFiltering(bridge)) {
-    problems.push(`bridge "${bridge.name}" does not filter by VLAN: its containers see each other's VLANs, or nothing`);
+    problems.push(diagnose('bridge-not-filtering', { subject: bridge.name }));
   }
   return config.isGateway ? [...problems, ...checkGateway(examined, bridge)] : problems;
 }
 
-function checkGateway({ attachment, config, expected }: Examined, bridge: Link): string[] {
+function checkGateway({ attachment, config, expected }: Examined, bridge: Link): AttachmentDiagnosis[] {
   const { key, host } = attachment;
   const name = config.vlan === 0 ? bridge.name : vlanGatewayName(config);
   const holder = config.vlan === 0 ? bridge : findLink(host.route, name);
@@ -85,11 +90,11 @@ function checkGateway({ attachment, config, expected }: Examined, bridge: Link):
     const isIpv4 = familyOf(gateway) === 4;
     const forwarding = findSysctl(isIpv4 ? ['ipv4', 'ip_forward'] : ['ipv6', 'conf', 'all', 'forwarding']);
     return [
-      ...(present.includes(gateway) ? [] : [`gateway address ${gateway} is gone from "${name}"`]),
-      ...(forwarding === '1' ? [] : [`the host does not forward IPv${isIpv4 ? 4 : 6}`]),
+      ...(present.includes(gateway) ? [] : [diagnose('gateway-address-gone', { subject: name, object: gateway })]),
+      ...(forwarding === '1' ? [] : [diagnose('forwarding-off', { subject: isIpv4 ? 'IPv4' : 'IPv6' })]),
     ];
   });
-  return [...ofVlan, ...new Set(problems)];
+  return [...ofVlan, ...withoutConsequences(problems)];
 }
 
 /** The address that ADD reported of an interface on the host. */
@@ -97,74 +102,86 @@ function reportedMac({ interfaces }: Attached, link: string): string | undefined
   return interfaces.find(({ name, sandbox }) => name === link && !sandbox)?.mac;
 }
 
-function checkPort({ attachment: { key, host }, config, expected, bridge, hostEnd }: Examined): string[] {
-  if (!hostEnd) return [`host interface "${expectedHostInterface(key, expected)}" is gone`];
+function checkPort({ attachment: { key, host }, config, expected, bridge, hostEnd }: Examined): AttachmentDiagnosis[] {
+  if (!hostEnd) return [diagnose('host-end-gone', { subject: expectedHostInterface(key, expected) })];
   const { name } = hostEnd;
-  const problems: string[] = [];
+  const problems: AttachmentDiagnosis[] = [];
   if (config.mtu !== undefined && hostEnd.mtu !== config.mtu) {
-    problems.push(`host interface "${name}" has MTU ${hostEnd.mtu}, the configuration says ${config.mtu}`);
+    problems.push(diagnose('host-end-mtu-differs', { subject: name, expected: config.mtu, found: hostEnd.mtu }));
   }
-  if (!hostEnd.isUp) problems.push(`host interface "${name}" is down`);
+  if (!hostEnd.isUp) problems.push(diagnose('host-end-down', { subject: name }));
   const flags = bridgePortFlags(hostEnd);
   if (!bridge || hostEnd.masterIndex !== bridge.index || !flags) {
-    problems.push(`host interface "${name}" is not a port of bridge "${config.bridge}"`);
+    problems.push(diagnose('host-end-not-on-bridge', { subject: name, object: config.bridge }));
     return problems;
   }
   // With the container's end left down the port has no carrier, which the bridge answers by disabling it.
   const mustForward = !config.disableContainerInterface && !hasSpanningTree(bridge);
   if (mustForward && bridgePortState(hostEnd) !== BR_STATE_FORWARDING) {
-    problems.push(`bridge port "${name}" does not forward`);
+    problems.push(diagnose('port-not-forwarding', { subject: name }));
   }
   for (const [setting, isSet, isWanted] of [
     ['hairpinMode', flags.hairpin, config.hairpinMode],
     ['portIsolation', flags.isolated, config.portIsolation],
   ] as const) {
-    if (isSet !== isWanted)
-      problems.push(`bridge port "${name}" has ${setting} ${isSet}, the configuration says ${isWanted}`);
+    if (isSet === isWanted) continue;
+    problems.push(
+      diagnose('port-setting-differs', { subject: name, object: setting, expected: isWanted, found: isSet }),
+    );
   }
   const vlans = wantedVlansOf(config);
   if (!vlans) return problems;
-  const subject = `host interface "${name}"`;
-  return [...problems, ...checkPortVlans(host.route, { bridge, port: hostEnd, subject }, vlans)];
+  return [...problems, ...checkPortVlans(host.route, { bridge, port: hostEnd }, vlans)];
 }
 
-function checkSandboxEnd(route: NetlinkConnection, { attachment, config, expected, hostEnd }: Examined): string[] {
+function checkSandboxEnd(
+  route: NetlinkConnection,
+  { attachment, config, expected, hostEnd }: Examined,
+): AttachmentDiagnosis[] {
   const { key, sandbox } = attachment;
   const { ifname } = key;
   const link = findLink(route, ifname);
-  if (!link) return [`interface "${ifname}" is gone from ${sandbox.path}`];
-  if (link.kind !== 'veth') return [`interface "${ifname}" is not a veth any more`];
-  const problems: string[] = [];
+  if (!link) return [diagnose('interface-gone', { subject: ifname, of: sandbox.path })];
+  if (link.kind !== 'veth') return [diagnose('interface-not-veth', { subject: ifname })];
+  const problems: AttachmentDiagnosis[] = [];
   if (hostEnd && link.peerIndex !== hostEnd.index)
-    problems.push(`interface "${ifname}" is not the other end of "${hostEnd.name}"`);
-  if (!config.disableContainerInterface && !link.isUp) problems.push(`interface "${ifname}" is down`);
+    problems.push(diagnose('interface-other-end-differs', { subject: ifname, expected: hostEnd.name }));
+  if (!config.disableContainerInterface && !link.isUp) problems.push(diagnose('interface-down', { subject: ifname }));
   const reported = expected.interfaces.find(({ name, sandbox: path }) => name === ifname && path);
   // A chained plugin may have set another, which the result may say.
   if (config.mtu !== undefined && link.mtu !== config.mtu && link.mtu !== reported?.mtu) {
-    problems.push(`interface "${ifname}" has MTU ${link.mtu}, the configuration says ${config.mtu}`);
+    problems.push(diagnose('interface-mtu-differs', { subject: ifname, expected: config.mtu, found: link.mtu }));
   } else if (hostEnd && link.mtu > hostEnd.mtu) {
     // More than the host end takes is lost on the way.
-    problems.push(`interface "${ifname}" has MTU ${link.mtu}, its other end "${hostEnd.name}" only ${hostEnd.mtu}`);
+    const ends = { subject: ifname, object: hostEnd.name };
+    problems.push(diagnose('interface-mtu-too-large', { ...ends, expected: hostEnd.mtu, found: link.mtu }));
   }
   if (!reported) {
-    if (!expected.unsaid?.interfaces) problems.push(`prevResult has no interface "${ifname}"`);
+    if (!expected.unsaid?.interfaces) problems.push(diagnose('interface-unreported', { subject: ifname }));
   } else {
     if (reported.sandbox !== sandbox.path)
-      problems.push(`prevResult has sandbox ${reported.sandbox}, CNI_NETNS is ${sandbox.path}`);
+      problems.push(
+        diagnose('sandbox-differs', { subject: ifname, expected: sandbox.path, found: reported.sandbox ?? '' }),
+      );
     if (reported.mac && canonicalMac(reported.mac) !== link.mac) {
-      problems.push(`interface "${ifname}" has MAC ${link.mac}, prevResult says ${reported.mac}`);
+      problems.push(diagnose('interface-mac-differs', { subject: ifname, expected: reported.mac, found: link.mac }));
     }
   }
   return [...problems, ...checkAddresses(route, link, key, expected), ...checkRoutes(route, link, key, expected)];
 }
 
-function checkAddresses(route: NetlinkConnection, link: Link, key: AttachmentKey, expected: Attached): string[] {
+function checkAddresses(
+  route: NetlinkConnection,
+  link: Link,
+  key: AttachmentKey,
+  expected: Attached,
+): AttachmentDiagnosis[] {
   const present = listAddresses(route, link.index).map(({ cidr }) => cidr);
   const isThere = ({ address, interface: index }: Ip) =>
     present.includes(canonicalCidr(address)) || (index === undefined && isOnAnotherLink(route, address));
   return ipsOf(expected, key.ifname)
     .filter((ip) => !isThere(ip))
-    .map(({ address }) => `address ${address} is gone from interface "${key.ifname}"`);
+    .map(({ address }) => diagnose('address-gone', { subject: key.ifname, object: address }));
 }
 
 /** An address of which nothing tells whose it is may be that of another network's interface. */
@@ -175,7 +192,12 @@ function isOnAnotherLink(route: NetlinkConnection, address: string): boolean {
 }
 
 /** The routes as ADD added them. Of a pod with several interfaces any of them may have become the way. */
-function checkRoutes(route: NetlinkConnection, link: Link, key: AttachmentKey, expected: Expected): string[] {
+function checkRoutes(
+  route: NetlinkConnection,
+  link: Link,
+  key: AttachmentKey,
+  expected: Expected,
+): AttachmentDiagnosis[] {
   const isOnlyInterface = expected.interfaces.filter(({ sandbox }) => sandbox).length <= 1;
   // Table, scope and metric are not known: a route that ends on the link has no gateway, whatever is assumed otherwise.
   const isPartlyTold = expected.unsaid?.routeAttributes ?? false;
@@ -192,5 +214,7 @@ function checkRoutes(route: NetlinkConnection, link: Link, key: AttachmentKey, e
           ((gateway === entry.gateway || (isPartlyTold && gateway === undefined)) &&
             (!isOnlyInterface || linkIndex === link.index))),
     );
-  return wanted.filter((entry) => !isThere(entry)).map((entry) => `${describeRoute(entry)} is gone`);
+  return wanted
+    .filter((entry) => !isThere(entry))
+    .map((entry) => diagnose('route-gone', { subject: key.ifname, object: describeRoute(entry) }));
 }

@@ -1,6 +1,7 @@
 // The gateway of a VLAN: what several ADDs do to it, and what the step back of one that fails leaves to the others. On a kernel
 // without VLAN filtering (`npm run test:vm` has others) all of it is skipped.
 
+import { sentencesOf } from '../../diagnosis/attachment-diagnosis.ts';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -43,7 +44,7 @@ class World {
 
   check(i: number, config: object, attached: Attached): string[] {
     const plan = this.#plan(i, config);
-    return this.#onHost(() => plan.check(this.#attachment(i, plan), attached));
+    return this.#onHost(() => sentencesOf(plan.check(this.#attachment(i, plan), attached)));
   }
 
   repair(i: number, config: object, attached: Attached): void {

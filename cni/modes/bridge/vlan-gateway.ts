@@ -2,6 +2,7 @@
 // of the bridge in that VLAN alone. It belongs to all networks of that VLAN, and stays when the containers go, as the
 // bridge does.
 
+import { type AttachmentDiagnosis, diagnose } from '../../diagnosis/attachment-diagnosis.ts';
 import { isErrno } from '../../kernel/errno.ts';
 import type { NetlinkConnection } from '../../kernel/netlink/connection.ts';
 import { openOwnNetns } from '../../kernel/netns.ts';
@@ -67,7 +68,7 @@ export function ensureVlanGateway(work: HostWork, bridge: Link, config: BridgeCo
 }
 
 /**
- * Say what is wrong with the gateway of a VLAN and its port on the bridge. `reportedMac`: the address that ADD reported,
+ * Find what is wrong with the gateway of a VLAN and its port on the bridge. `reportedMac`: the address that ADD reported,
  * which the containers know.
  */
 export function checkVlanGateway(
@@ -75,22 +76,24 @@ export function checkVlanGateway(
   bridge: Link,
   config: BridgeConfig,
   reportedMac: string | undefined,
-): string[] {
+): AttachmentDiagnosis[] {
   const name = vlanGatewayName(config);
   const gateway = findLink(route, name);
-  if (!gateway) return [`gateway "${name}" of VLAN ${config.vlan} is gone`];
-  if (gateway.kind !== 'veth') return [`gateway "${name}" of VLAN ${config.vlan} is not a veth any more`];
-  const problems: string[] = [];
-  if (!gateway.isUp) problems.push(`gateway "${name}" is down`);
+  if (!gateway) return [diagnose('vlan-gateway-gone', { subject: name, object: config.vlan })];
+  if (gateway.kind !== 'veth') return [diagnose('vlan-gateway-not-veth', { subject: name, object: config.vlan })];
+  const problems: AttachmentDiagnosis[] = [];
+  if (!gateway.isUp) problems.push(diagnose('vlan-gateway-down', { subject: name }));
   if (reportedMac && canonicalMac(reportedMac) !== gateway.mac) {
-    problems.push(`gateway "${name}" has MAC ${gateway.mac}, prevResult says ${reportedMac}`);
+    problems.push(diagnose('vlan-gateway-mac-differs', { subject: name, expected: reportedMac, found: gateway.mac }));
   }
   const port = portOf(route, gateway);
-  if (!port) return [...problems, `gateway "${name}" has no other end on the host`];
-  const subject = `"${port.name}", the port of gateway "${name}",`;
-  if (!port.isUp) problems.push(`${subject} is down`);
-  if (port.masterIndex !== bridge.index) return [...problems, `${subject} is not a port of bridge "${bridge.name}"`];
-  return [...problems, ...checkPortVlans(route, { bridge, port, subject }, wantedVlansOf(config.vlan))];
+  if (!port) return [...problems, diagnose('vlan-gateway-port-gone', { subject: name })];
+  const subject = { subject: port.name, of: name };
+  if (!port.isUp) problems.push(diagnose('vlan-gateway-port-down', subject));
+  if (port.masterIndex !== bridge.index) {
+    return [...problems, diagnose('vlan-gateway-port-not-on-bridge', { ...subject, object: bridge.name })];
+  }
+  return [...problems, ...checkPortVlans(route, { bridge, port, gateway }, wantedVlansOf(config.vlan))];
 }
 
 /** Not those of a network's configuration: the port serves all networks of the VLAN. */

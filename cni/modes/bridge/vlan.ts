@@ -3,6 +3,7 @@
 //
 // Needs a kernel with CONFIG_BRIDGE_VLAN_FILTERING; ensureBridge() has refused by now where that is missing.
 
+import { type AttachmentDiagnosis, diagnose } from '../../diagnosis/attachment-diagnosis.ts';
 import type { NetlinkConnection } from '../../kernel/netlink/connection.ts';
 import { defaultVlanOf, isVlanFiltering } from '../../kernel/rtnetlink/link/bridge.ts';
 import type { Link } from '../../kernel/rtnetlink/link/link.ts';
@@ -69,23 +70,49 @@ export function mendPortVlans(route: NetlinkConnection, port: Link, wanted: Want
   return stray.length + wrong.length > 0;
 }
 
-/** Say what is wrong with the VLANs of a port of the bridge. `subject` begins the sentences. */
+/** A port of a bridge; `gateway`: the link that it is the other end of, where that is a VLAN's gateway. */
+export interface BridgePort {
+  readonly bridge: Link;
+  readonly port: Link;
+  readonly gateway?: Link;
+}
+
+/** Find what is wrong with the VLANs of a port of the bridge. */
 export function checkPortVlans(
   route: NetlinkConnection,
-  { bridge, port, subject }: { readonly bridge: Link; readonly port: Link; readonly subject: string },
+  { bridge, port, gateway }: BridgePort,
   wanted: WantedVlans,
-): string[] {
+): AttachmentDiagnosis[] {
   if (!isVlanFiltering(bridge)) return []; // the bridge's fault, which is named with the bridge
   const { missing, changed, stray } = compareVlans(route, port, wanted);
-  const problems: string[] = [];
-  if (missing.length > 0) problems.push(`${subject} is not in ${describeVlans(missing)} of bridge "${bridge.name}"`);
+  const at = { subject: port.name, object: bridge.name };
+  const of = gateway && { of: gateway.name };
+  const problems: AttachmentDiagnosis[] = [];
+  if (missing.length > 0) {
+    const expected = describeVlans(missing);
+    problems.push(
+      of
+        ? diagnose('vlan-gateway-port-vlan-missing', { ...at, ...of, expected })
+        : diagnose('host-end-vlan-missing', { ...at, expected }),
+    );
+  }
   for (const vlan of changed) {
-    const says = vlan.isPvid ? 'without a tag both ways' : 'with a tag';
-    problems.push(`${subject} is in VLAN ${vlan.id} of bridge "${bridge.name}", but not ${says} (PVID, untagged)`);
+    const parts = {
+      ...at,
+      found: describeVlans([vlan]),
+      expected: vlan.isPvid ? 'without a tag both ways' : 'with a tag',
+    };
+    problems.push(
+      of ? diagnose('vlan-gateway-port-vlan-differs', { ...parts, ...of }) : diagnose('host-end-vlan-differs', parts),
+    );
   }
   if (stray.length > 0) {
-    const which = describeVlans(stray);
-    problems.push(`${subject} is in ${which} of bridge "${bridge.name}", which the configuration does not name`);
+    const found = describeVlans(stray);
+    problems.push(
+      of
+        ? diagnose('vlan-gateway-port-vlan-stray', { ...at, ...of, found })
+        : diagnose('host-end-vlan-stray', { ...at, found }),
+    );
   }
   return problems;
 }

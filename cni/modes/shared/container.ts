@@ -1,5 +1,6 @@
 // Container mode: the container runs in another one's network namespace. They share addresses, ports and localhost.
 
+import { type AttachmentDiagnosis, diagnose } from '../../diagnosis/attachment-diagnosis.ts';
 import { identityOf, type Netns } from '../../kernel/netns.ts';
 import { CniError, ERR_INVALID_NETWORK_CONFIG, ERR_TRY_AGAIN_LATER } from '../../protocol/errors.ts';
 import type { Mode, ModeRequest } from '../mode.ts';
@@ -58,12 +59,12 @@ function withNamespace<Value>(target: Target, work: (shared: Netns) => Value): V
 }
 
 /** A target that went away leaves its sharers a namespace with `lo` only, as in Docker: CHECK is where that is noticed. */
-function checkTarget(target: Target, sandbox: Sandbox): string[] {
+function checkTarget(target: Target, sandbox: Sandbox): AttachmentDiagnosis[] {
   const identity = identityOfTarget(target);
-  if (identity === undefined) return [`target "${target.text}" is gone`];
+  if (identity === undefined) return [diagnose('target-gone', { subject: target.text })];
   return identityOf(sandbox.netns) === identity
     ? []
-    : [`${sandbox.path} does not show the namespace of target "${target.text}"`];
+    : [diagnose('target-namespace-unseen', { subject: sandbox.path, expected: target.text })];
 }
 
 /** Undefined while the target is not there. */

@@ -1,6 +1,7 @@
 // Host mode: the container runs in the host's network namespace, the one podlink itself is started in. /proc/1's may
 // be another, or unreadable.
 
+import { diagnose } from '../../diagnosis/attachment-diagnosis.ts';
 import { identityOf, openOwnNetns } from '../../kernel/netns.ts';
 import type { Mode, ModeRequest } from '../mode.ts';
 import { describeShared, publishesPorts, refuseOwnSettings, shareNamespace, unshareNamespace } from './sharing.ts';
@@ -34,7 +35,7 @@ export const hostMode: Mode = {
       check: ({ sandbox }) =>
         identityOf(sandbox.netns) === identityOf(own)
           ? []
-          : [`${sandbox.path} does not show the host's namespace any more`],
+          : [diagnose('host-namespace-unseen', { subject: sandbox.path })],
     };
   },
 

@@ -1,5 +1,8 @@
 // `repair`: make attachments again what ADD made of them. The work is done by cni/verbs/repair.ts.
 
+import { withRemedy } from '../diagnosis/attachment-notes.ts';
+import { diagnose, sentenceOf, sentencesOf } from '../../diagnosis/attachment-diagnosis.ts';
+import { isSameDiagnosis } from '../../diagnosis/diagnosis.ts';
 import { describeKey } from '../../attachment/key.ts';
 import { removeForsakenLocalnet } from '../../features/portmap/route-localnet.ts';
 import type { AttachmentRecord } from '../../attachment/record.ts';
@@ -38,13 +41,17 @@ export const repairCommand: Command = {
       json: [
         ...collected.map(({ owner = '', why }) => {
           const [network = '', containerId = '', ifname = ''] = owner.split('/');
-          return { network, containerId, interface: ifname, outcome: 'removed', found: [why], left: [] };
+          const diagnoses = { found: [withRemedy(diagnose('owner-gone'))], left: [] };
+          return { network, containerId, interface: ifname, outcome: 'removed', found: [why], left: [], diagnoses };
         }),
-        ...repairs.map(({ record: { network, containerId, ifname }, ...rest }) => ({
+        ...repairs.map(({ record: { network, containerId, ifname }, outcome, found, left }) => ({
           network,
           containerId,
           interface: ifname,
-          ...rest,
+          outcome,
+          found: sentencesOf(found),
+          left: sentencesOf(left),
+          diagnoses: { found: found.map(withRemedy), left: left.map(withRemedy) },
         })),
       ],
       text: (style) =>
@@ -82,8 +89,10 @@ function describe(repairs: readonly Repair[], style: Style): string {
     .filter(({ outcome }) => outcome !== 'sound')
     .flatMap(({ record, outcome, found, left }) => [
       `${style(COLOURS[outcome], outcome)}  ${describeKey(record)}`,
-      ...found.filter((problem) => !left.includes(problem)).map((problem) => `  was: ${printable(problem)}`),
-      ...left.map((problem) => `  ${style('red', 'left')}: ${printable(problem)}`),
+      ...found
+        .filter((problem) => !left.some((still) => isSameDiagnosis(problem, still)))
+        .map((problem) => `  was: ${printable(sentenceOf(problem))}`),
+      ...left.map((problem) => `  ${style('red', 'left')}: ${printable(sentenceOf(problem))}`),
     ]);
   const counts = (['sound', 'repaired', 'removed', 'failed'] as const)
     .map((outcome) => [repairs.filter((repair) => repair.outcome === outcome).length, outcome] as const)

@@ -7,6 +7,7 @@
 //   claim         of route_localnet, with such an owner
 //   reservation   of an address: of nobody (a crash), from before a reboot, or of a namespace that is gone
 
+import { diagnose, sentenceOf } from '../../diagnosis/attachment-diagnosis.ts';
 import { statSync } from 'node:fs';
 import { directoryOf } from '../../../ipam/local/host-local.ts';
 import { findHeldAddress, type HeldAddress, releaseAddress, takeInventory } from '../../../ipam/inventory.ts';
@@ -97,7 +98,7 @@ function judgeAttachment(record: AttachmentRecord, call: Call): StaleObject | un
 }
 
 function whyStale(record: AttachmentRecord): string | undefined {
-  if (isUnfinished(record, new Date())) return 'its ADD did not come to its end';
+  if (isUnfinished(record, new Date())) return sentenceOf(diagnose('add-unfinished'));
   if (record.state === 'adding' || isNamespaceAtPath(record)) return undefined;
   return `its network namespace is not at ${record.netns} any more`;
 }
@@ -143,7 +144,7 @@ function judgeElements(elements: OwnedElements, records: readonly AttachmentReco
       network: comment.split('/')[0] ?? '',
       what: `${ofOwner.length} nftables elements of ${comment}`,
       owner: comment,
-      why: 'the attachment has neither a record nor an interface',
+      why: sentenceOf(diagnose('owner-gone')),
       ...(hasUnknown && { kept: 'an interface of podlink is there that does not tell its owner' }),
       remove: () => {
         // A container of the same name may have been added since.
@@ -206,7 +207,7 @@ function judgeLinks(
       kind: 'interface' as const,
       network: owned.key.network,
       what: `interface ${owned.link.name} of ${describeKey(owned.key)}`,
-      why: 'the attachment has neither a record nor an interface',
+      why: sentenceOf(diagnose('owner-gone')),
       remove: () => {
         if (isOwned(owned, listAllRecords(context.runDir))) return { kept: HAS_OWNER };
         deleteLinks(context.route, [owned.link]);

@@ -3,7 +3,7 @@
 import { forwardDelayOf, hasSpanningTree } from '../../kernel/rtnetlink/link/bridge.ts';
 import { findLink } from '../../kernel/rtnetlink/link/link.ts';
 import type { Call } from '../cli/command.ts';
-import type { Finding } from './finding.ts';
+import { type Finding, finding } from './finding.ts';
 import type { Network } from '../listing/network-list.ts';
 
 export function examineBridges(call: Call, networks: readonly Network[]): Finding[] {
@@ -14,18 +14,6 @@ export function examineBridges(call: Call, networks: readonly Network[]): Findin
   return [...names].flatMap((name): Finding[] => {
     const bridge = name === undefined ? undefined : findLink(call.context.route, name);
     if (!bridge || !hasSpanningTree(bridge)) return [];
-    const delay = forwardDelayOf(bridge);
-    return [
-      {
-        level: 'warn',
-        subject,
-        what: `bridge "${name}" runs STP with a forward delay of ${delay} s`,
-        meaning: `a container reaches nobody for ${2 * delay} s after its ADD: its port listens and learns before it forwards`,
-        remedy: {
-          sentence: 'turn STP off if no two of its ports are joined elsewhere, or give it a shorter forward_delay',
-          commands: [`ip link set ${name} type bridge stp_state 0`],
-        },
-      },
-    ];
+    return [finding('warn', subject, 'bridge-delays-ports', { subject: bridge.name, found: forwardDelayOf(bridge) })];
   });
 }

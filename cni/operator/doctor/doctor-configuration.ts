@@ -1,12 +1,13 @@
 // The files of network configuration that runtimes read: what `validate` says to them.
 
+import { diagnose } from '../validate/configuration-diagnosis.ts';
 import { hasTrait } from '../../modes/mode-registry.ts';
 import { overlaps } from '../../address/ip.ts';
 import { binDirsOf, type Call, CONF_DIR_OPTION } from '../cli/command.ts';
 import { type ConfCheck, checkConf, failed } from '../validate/conf-check.ts';
 import { DEFAULT_CONF_DIR, listConfFiles, readConf } from '../validate/conf-dir.ts';
 import { warning } from '../validate/fault.ts';
-import { advise, type Finding } from './finding.ts';
+import { type Finding, finding } from './finding.ts';
 import { findHostConflicts } from '../validate/host-conflict.ts';
 import { hasGateway, type Network } from '../listing/network-list.ts';
 import { bridgedNetworksOf } from '../validate/shared-subnet.ts';
@@ -27,27 +28,29 @@ export function examineConfigurations(call: Call, networks: readonly Network[]):
   const checked = files.map((file): CheckedFile => {
     const conf = readConf(file);
     if ('text' in conf) return { file, isRead: true, ...checkConf(conf.text, file, options) };
-    const check = failed(conf.unreadable);
+    const unreadable = diagnose('file-unreadable', { found: conf.unreadable });
+    const check = failed(unreadable);
     return {
       file,
       isRead: false,
-      ...(conf.isPassedOver ? { ...check, faults: [{ ...warning(conf.unreadable), place: '' }] } : check),
+      ...(conf.isPassedOver ? { ...check, faults: [{ ...warning(unreadable), place: '' }] } : check),
     };
   });
   const faulty = checked.flatMap(({ file, faults }): Finding[] => {
     if (faults.length === 0) return [];
-    const isError = faults.some(({ level }) => level === 'error');
-    const [first] = faults.toSorted((a, b) => (a.level < b.level ? -1 : 1));
-    const place = first && first.place !== '' ? `${first.place}: ` : '';
-    const others = faults.length > 1 ? ` (and ${faults.length - 1} more)` : '';
+    const [isError, ordered] = [
+      faults.some(({ level }) => level === 'error'),
+      faults.toSorted((a, b) => (a.level < b.level ? -1 : 1)),
+    ];
+    const parts = {
+      subject: file,
+      object: ordered[0]?.place ?? '',
+      causes: ordered.map(({ diagnosis }) => diagnosis),
+    };
     return [
-      {
-        level: isError ? 'fail' : 'warn',
-        subject,
-        what: `${file}: ${place}${first?.message ?? ''}${others}`,
-        meaning: isError ? 'containers of this network cannot be attached' : '',
-        remedy: { sentence: 'this tells all:', commands: [`podlink validate ${file}`] },
-      },
+      isError
+        ? finding('fail', subject, 'configuration-refused', parts)
+        : finding('warn', subject, 'configuration-doubtful', parts),
     ];
   });
   const ours = checked.filter(({ entries }) => entries > 0);
@@ -66,14 +69,8 @@ export function examineConfigurations(call: Call, networks: readonly Network[]):
     ...examineOrder(checked),
     ...examineNames(checked),
     ...findSharedAddresses(networks),
-    ...conflicts.map(
-      ({ file, message }): Finding => ({
-        level: 'warn',
-        subject,
-        what: `${file}: ${message}`,
-        meaning: 'containers, or what has these addresses outside, are not reached',
-        remedy: advise('give the network another subnet'),
-      }),
+    ...conflicts.map(({ file, diagnosis }) =>
+      finding('warn', subject, 'network-of-host', { subject: file, causes: [diagnosis] }),
     ),
   ];
 }
@@ -86,15 +83,8 @@ export function findSharedAddresses(networks: readonly Network[]): Finding[] {
       if (network.bridge !== other.bridge && !(hasGateway(network) && hasGateway(other))) return [];
       const shared = network.subnets.find(({ subnet }) => other.subnets.some((each) => overlaps(subnet, each.subnet)));
       if (!shared) return [];
-      return [
-        {
-          level: 'warn',
-          subject,
-          what: `networks "${network.name}" and "${other.name}" both have addresses of ${shared.subnet}`,
-          meaning: 'two containers may get the same address, and what is meant for one reaches the other',
-          remedy: advise('give one of them another subnet'),
-        },
-      ];
+      const parts = { subject: network.name, object: other.name, found: shared.subnet };
+      return [finding('warn', subject, 'addresses-shared', parts)];
     }),
   );
 }
@@ -103,15 +93,7 @@ export function findSharedAddresses(networks: readonly Network[]): Finding[] {
 function examineOrder(checked: readonly CheckedFile[]): Finding[] {
   const [first] = checked.filter(({ isRead }) => isRead);
   if (!first || first.entries > 0 || checked.every(({ entries }) => entries === 0)) return [];
-  return [
-    {
-      level: 'warn',
-      subject,
-      what: `${first.file} sorts before the files of podlink, and is of other plugins`,
-      meaning: 'containerd and CRI-O use the first file of the directory for pods',
-      remedy: advise("rename one of them, if podlink's network is to be the pods'"),
-    },
-  ];
+  return [finding('warn', subject, 'foreign-configuration-first', { subject: first.file })];
 }
 
 /** One name in several files: which of them a container gets is a matter of their order. */
@@ -120,14 +102,7 @@ function examineNames(checked: readonly CheckedFile[]): Finding[] {
   return [...Map.groupBy(named, ({ network }) => network)].flatMap(([network, files]): Finding[] => {
     const [first, ...others] = files.map(({ file }) => file);
     if (others.length === 0 || files.every(({ entries }) => entries === 0)) return [];
-    return [
-      {
-        level: 'warn',
-        subject,
-        what: `network "${network}" is in ${first} and in ${others.join(', ')}`,
-        meaning: `the runtime takes the first, ${first}, and nothing of the other${others.length > 1 ? 's' : ''}`,
-        remedy: advise('remove what is not meant, or give it another name'),
-      },
-    ];
+    const parts = { subject: network ?? '', object: first ?? '', found: others };
+    return [finding('warn', subject, 'network-name-twice', parts)];
   });
 }

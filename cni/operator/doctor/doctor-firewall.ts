@@ -1,5 +1,7 @@
 // Obstacles to the containers' traffic in nftables: other firewalls, and gaps in our own table.
 
+import { withoutConsequences } from '../../diagnosis/attachment-diagnosis.ts';
+import { diagnoseFault } from '../../features/elements/owned-elements.ts';
 import { readFileSync } from 'node:fs';
 import { hasTrait } from '../../modes/mode-registry.ts';
 import { FEATURES } from '../../features/feature-registry.ts';
@@ -11,15 +13,15 @@ import {
 } from '../../features/firewall/foreign-firewall.ts';
 import { type BridgeTraffic, trafficOf } from '../../features/firewall/node-traffic.ts';
 import { isErrno } from '../../kernel/errno.ts';
+import { describeChain } from '../../kernel/nftables/chain.ts';
 import { type NftablesConnection, openNftables } from '../../kernel/nftables/connection.ts';
-import { checkRuleset, type Ruleset, summarizeProblems } from '../../kernel/nftables/ruleset.ts';
+import { checkRuleset, type Ruleset } from '../../kernel/nftables/ruleset.ts';
 import { isObject } from '../../protocol/fields.ts';
 import { addressesOf } from '../listing/attachment-list.ts';
 import type { Call } from '../cli/command.ts';
-import type { Finding } from './finding.ts';
+import { type Finding, finding } from './finding.ts';
 import type { Network } from '../listing/network-list.ts';
 import { findStolenPorts, hasPortMappings } from './stolen-port.ts';
-import { count } from '../cli/text-table.ts';
 
 const subject = 'firewall';
 
@@ -73,19 +75,17 @@ function examineForeignChains(
 }
 
 function findingOfObstacle(obstacle: Obstacle, bridge: string): Finding {
-  const { isCertain, kinds } = obstacle;
-  const isToNodeOnly = kinds.every((kind) => kind === 'to-node');
-  const remedy = remedyOf(obstacle, bridge);
-  const common = { subject, what: describeObstacle(obstacle, bridge) };
-  if (!isCertain) {
-    const meaning = 'its rules ask for what is known only when a packet comes, or for what podlink does not understand';
-    return { ...common, level: 'unknown', meaning, remedy };
-  }
-  if (isToNodeOnly) {
-    const meaning = "the containers do not reach the node's own services, which may be what it is there for";
-    return { ...common, level: 'warn', meaning, remedy: { ...remedy, sentence: `if not: ${remedy.sentence}` } };
-  }
-  return { ...common, level: 'fail', meaning: 'rules of table inet podlink cannot overrule it', remedy };
+  const { isCertain, kinds, chain } = obstacle;
+  const parts = {
+    subject: bridge,
+    object: describeChain(chain),
+    found: describeObstacle(obstacle, bridge),
+    remedy: remedyOf(obstacle, bridge),
+  };
+  if (!isCertain) return finding('unknown', subject, 'traffic-uncertain', parts);
+  return kinds.every((kind) => kind === 'to-node')
+    ? finding('warn', subject, 'node-traffic-stopped', parts)
+    : finding('fail', subject, 'traffic-stopped', parts);
 }
 
 /** What iptables-legacy made is no part of nftables, and cannot be seen there. */
@@ -94,17 +94,7 @@ function examineLegacyIptables(): Finding[] {
     const tables = readLines(`/proc/net/${family}_tables_names`).filter((name) => name === 'filter' || name === 'nat');
     return tables.map((name) => `${family}tables-legacy -t ${name} -S`);
   });
-  if (commands.length === 0) return [];
-  return [
-    {
-      level: 'unknown',
-      subject,
-      what: 'rules of iptables-legacy are in force, which cannot be seen here',
-      meaning:
-        "if they drop what is forwarded, or send published ports elsewhere, so they do to the containers' traffic",
-      remedy: { sentence: 'this shows them:', commands },
-    },
-  ];
+  return commands.length === 0 ? [] : [finding('unknown', subject, 'legacy-iptables-unseen', { found: commands })];
 }
 
 function readLines(path: string): string[] {
@@ -121,21 +111,11 @@ function readLines(path: string): string[] {
 function examineOwnTable(nft: NftablesConnection, networks: readonly Network[]): Finding {
   const used = rulesetsInUse(networks);
   if (used.length === 0) return { level: 'ok', subject, what: 'no attachment needs rules of nftables' };
-  const problems = summarizeProblems(
-    used.flatMap((ruleset) => checkRuleset(nft, ruleset)),
-    used,
-  );
+  const problems = withoutConsequences(used.flatMap((ruleset) => checkRuleset(nft, ruleset).map(diagnoseFault)));
   if (problems.length === 0) {
     return { level: 'ok', subject, what: `podlink's rules are whole (${used.map(({ name }) => name).join(', ')})` };
   }
-  return {
-    level: 'fail',
-    subject,
-    what: `${count(problems.length, 'part')} of podlink's rules ${problems.length === 1 ? 'is' : 'are'} missing or changed: ${problems.slice(0, 4).join('; ')}${problems.length > 4 ? '; …' : ''}`,
-    meaning:
-      'somebody has flushed or changed them, a reload of a firewall for example; containers may not reach anything, or be reached',
-    remedy: { sentence: 'make them again:', commands: ['podlink repair'] },
-  };
+  return finding('fail', subject, 'own-rules-damaged', { causes: problems });
 }
 
 function rulesetsInUse(networks: readonly Network[]): Ruleset[] {

@@ -11,7 +11,7 @@ import { type Link, listLinks } from '../../kernel/rtnetlink/link/link.ts';
 import { withRtnetlink } from '../../kernel/rtnetlink/socket.ts';
 import type { Call } from '../cli/command.ts';
 import { kernelNeedsOf } from './config-needs.ts';
-import { advise, type Finding } from './finding.ts';
+import { type Finding, finding } from './finding.ts';
 import {
   BRIDGE,
   FOR_EGRESS_LIMITS,
@@ -107,47 +107,35 @@ export function examineRelease(text: string): Finding {
   const [major = 0, minor = 0] = text.split('.').map((part) => Number.parseInt(part, 10));
   const isOld = major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1]);
   if (!isOld) return { level: 'ok', subject: 'kernel', what: `Linux ${text}` };
-  return {
-    level: 'fail',
-    subject: 'kernel',
-    what: `Linux ${text} is older than ${OLDEST.join('.')}`,
-    meaning: 'not all that podlink asks of netlink and nf_tables is there',
-    remedy: advise('run a newer kernel'),
-  };
+  return finding('fail', 'kernel', 'kernel-too-old', { expected: OLDEST.join('.'), found: text });
 }
 
 /** A feature that is missing is a failure only where a network of this node needs it. */
 export function examineFeatures(networks: readonly Network[], kernel: KernelFiles, trial: Trial = UNTRIED): Finding[] {
   const presenceOf = (feature: KernelFeature): Presence => trial(feature) ?? probe(feature, kernel);
-  const needed = new Map<KernelFeature, string>();
+  const needed = new Map<KernelFeature, { readonly subject: string; readonly of: string }>();
   for (const { name, config } of networks) {
     for (const { key, features } of config ? kernelNeedsOf(config) : []) {
-      for (const feature of features) needed.set(feature, `"${key}" of network "${name}" needs it`);
+      for (const feature of features) needed.set(feature, { subject: key, of: name });
     }
   }
   return GROUPS.map(({ features, purpose, isVital }): Finding => {
     const missing = features.filter((feature) => presenceOf(feature) === 'missing');
     const unknown = features.filter((feature) => presenceOf(feature) === 'unknown');
-    const demand = missing.map((feature) => needed.get(feature)).find((text) => text !== undefined);
+    const demand = missing.map((feature) => needed.get(feature)).find((need) => need !== undefined);
     if (missing.length > 0) {
-      const what = `the kernel lacks ${missing.map(({ name, option }) => `${name} (${option})`).join(', ')}`;
+      const found = missing.map(({ name, option }) => `${name} (${option})`);
       if (!isVital && demand === undefined) {
-        return { level: 'ok', subject: 'kernel', what: `${what}: no ${purpose}, which no network here asks for` };
+        const what = `the kernel lacks ${found.join(', ')}: no ${purpose}, which no network here asks for`;
+        return { level: 'ok', subject: 'kernel', what };
       }
-      return {
-        level: 'fail',
-        subject: 'kernel',
-        what,
-        meaning: demand === undefined ? `there is no ${purpose}` : `${demand}: its ADD fails`,
-        remedy: advise(
-          'run a kernel built with it, put its module where modprobe finds it, or take the key out of the configuration',
-        ),
-      };
+      return demand === undefined
+        ? finding('fail', 'kernel', 'kernel-lacks-feature', { object: purpose, found })
+        : finding('fail', 'kernel', 'kernel-lacks-feature-of-network', { ...demand, found });
     }
     if (unknown.length > 0) {
-      const names = unknown.map(({ name }) => name).join(', ');
-      const what = `${names} for ${purpose}: not checked, since this kernel does not tell what it was built with`;
-      return { level: 'unknown', subject: 'kernel', what };
+      const found = unknown.map(({ name }) => name);
+      return finding('unknown', 'kernel', 'kernel-feature-unseen', { object: purpose, found });
     }
     return { level: 'ok', subject: 'kernel', what: `${features.map(({ name }) => name).join(', ')}: for ${purpose}` };
   });

@@ -1,12 +1,14 @@
 // Whether containers reach the host's 127.0.0.1: they do by a bridge with route_localnet on, unless podlink's rules drop
 // such packets.
 
+import type { AttachmentDiagnosis } from '../../diagnosis/attachment-diagnosis.ts';
+import { diagnoseFault } from '../../features/elements/owned-elements.ts';
 import { PORTMAP_GUARD } from '../../features/portmap/portmap-ruleset.ts';
 import { hasRouteLocalnet } from '../../features/portmap/route-localnet.ts';
 import { checkChain } from '../../kernel/nftables/ruleset.ts';
 import { openNftables } from '../../kernel/nftables/connection.ts';
 import type { Call } from '../cli/command.ts';
-import type { Finding } from './finding.ts';
+import { type Finding, finding } from './finding.ts';
 import type { Network } from '../listing/network-list.ts';
 
 export function examineLocalhost(_call: Call, networks: readonly Network[]): Finding[] {
@@ -14,8 +16,8 @@ export function examineLocalhost(_call: Call, networks: readonly Network[]): Fin
   if (open.length === 0) return [];
   const nft = openNftables();
   try {
-    const problem = checkChain(nft, PORTMAP_GUARD);
-    return problem === undefined ? [] : open.map((bridge) => describeHole(bridge, problem, networks));
+    const fault = checkChain(nft, PORTMAP_GUARD);
+    return fault ? open.map((bridge) => describeHole(bridge, diagnoseFault(fault), networks)) : [];
   } finally {
     nft.close();
   }
@@ -26,19 +28,12 @@ function gatewaysOf({ bridge, records }: Network): string[] {
   return [bridge, ...used].filter((name) => name !== undefined);
 }
 
-/** A repair looks after attachments: where there is none, the setting has to go. */
-function describeHole(bridge: string, problem: string, networks: readonly Network[]): Finding {
+function describeHole(bridge: string, problem: AttachmentDiagnosis, networks: readonly Network[]): Finding {
   const isInUse = networks.some(({ records }) =>
     records.some(({ objects }) => objects.bridge === bridge || objects.gateway === bridge),
   );
-  return {
-    level: 'fail',
-    subject: 'firewall',
-    what: `containers of bridge "${bridge}" reach what listens on the host's 127.0.0.1: net.ipv4.conf.${bridge}.route_localnet is 1, and ${problem}`,
-    meaning:
-      'services without a password of their own, because only this node should reach them, are open to containers',
-    remedy: isInUse
-      ? { sentence: 'put the rules back:', commands: ['podlink repair'] }
-      : { sentence: 'turn it off:', commands: [`sysctl -w net.ipv4.conf.${bridge}.route_localnet=0`] },
-  };
+  const parts = { subject: bridge, causes: [problem] };
+  return isInUse
+    ? finding('fail', 'firewall', 'localhost-exposed', parts)
+    : finding('fail', 'firewall', 'localhost-exposed-by-leftover', parts);
 }

@@ -8,7 +8,7 @@ import { basename } from 'node:path';
 import { hasTrait } from '../../modes/mode-registry.ts';
 import { BIN_DIR_OPTION, binDirsOf, type Call } from '../cli/command.ts';
 import { type ContainerdConfig, containerdConfigOf } from '../install/containerd-config.ts';
-import { advise, type Finding } from './finding.ts';
+import { type Finding, finding } from './finding.ts';
 import type { Network } from '../listing/network-list.ts';
 
 const subject = 'plugins';
@@ -21,24 +21,12 @@ export function examinePlugins(call: Call, networks: readonly Network[]): Findin
   const searched = ordered ?? binDirsOf(call);
   const dirs = searched.filter((dir) => statSync(dir, { throwIfNoEntry: false })?.isDirectory());
   if (dirs.length === 0) {
-    const what = `none of the directories of plugins is there: ${searched.join(', ')}`;
-    return [{ level: 'warn', subject, what, remedy: advise('name the one of the runtime with --bin-dir') }];
+    return [finding('warn', subject, 'plugin-directories-missing', { subject: searched })];
   }
   const withPodlink = dirs.filter((dir) => findPlugin(dir, 'podlink') !== undefined);
   const findings = withPodlink.map((dir): Finding => ({ level: 'ok', subject, what: `${dir}/podlink is there` }));
-  if (withPodlink.length === 0) {
-    findings.push({
-      level: 'warn',
-      subject,
-      what: `podlink is in none of ${dirs.join(', ')}`,
-      meaning: 'a runtime that looks for plugins there cannot run it',
-      remedy: {
-        sentence: 'install it there, or name the directory of the runtime with --bin-dir:',
-        commands: [`podlink install ${dirs[0]}`],
-      },
-    });
-  }
-  const sharing = networks.filter(mayShare).map(({ name }) => `"${name}"`);
+  if (withPodlink.length === 0) findings.push(finding('warn', subject, 'podlink-not-installed', { subject: dirs }));
+  const sharing = networks.filter(mayShare).map(({ name }) => name);
   return [
     ...findings,
     ...dirs.flatMap((dir) => [...examineLink(dir, 'podlink'), ...examineLink(dir, 'loopback')]),
@@ -82,18 +70,8 @@ function modeIn(value: unknown): string {
 function examineLink(dir: string, name: 'podlink' | 'loopback'): Finding[] {
   const path = `${dir}/${name}`;
   if (!lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() || findPlugin(dir, name) !== undefined) return [];
-  return [
-    {
-      level: 'fail',
-      subject,
-      what: `${path} is a link to "${readlinkSync(path)}", which is not there`,
-      meaning:
-        name === 'podlink'
-          ? 'a runtime that looks for plugins there cannot run podlink'
-          : 'containerd runs a plugin of this name for every pod, and without it starts none',
-      remedy: { sentence: 'install podlink there again:', commands: [`podlink install ${dir} --force`] },
-    },
-  ];
+  const parts = { subject: path, of: dir, found: readlinkSync(path) };
+  return [finding('fail', subject, name === 'podlink' ? 'podlink-link-broken' : 'loopback-link-broken', parts)];
 }
 
 function examineLoopback(dir: string, sharing: readonly string[]): Finding[] {
@@ -101,20 +79,9 @@ function examineLoopback(dir: string, sharing: readonly string[]): Finding[] {
   if (path === undefined) return [];
   if (isOurs(path, dir)) return [{ level: 'ok', subject, what: `${dir}/loopback is podlink` }];
   return [
-    {
-      level: sharing.length > 0 ? 'fail' : 'warn',
-      subject,
-      what: `${dir}/loopback is not podlink`,
-      meaning:
-        sharing.length > 0
-          ? `network ${sharing.join(', ')} lets pods share a namespace: under containerd, the end of such a pod takes the lo of the host, or of the container it shares, down`
-          : 'as soon as a pod in mode host or container ends under containerd, it takes the lo of the host, or of the container it shares, down',
-      remedy: {
-        sentence:
-          'install podlink as loopback (this one is kept as loopback.before-podlink, and "podlink uninstall" puts it back):',
-        commands: [`podlink install ${dir} --force`],
-      },
-    },
+    sharing.length > 0
+      ? finding('fail', subject, 'loopback-foreign-with-sharing', { subject: dir, object: sharing })
+      : finding('warn', subject, 'loopback-foreign', { subject: dir }),
   ];
 }
 

@@ -2,7 +2,7 @@
 
 import type { Call } from '../cli/command.ts';
 import { askContainerdVersion } from '../install/containerd-version.ts';
-import { advise, type Finding } from './finding.ts';
+import { type Finding, finding } from './finding.ts';
 import type { Network } from '../listing/network-list.ts';
 
 const subject = 'runtime';
@@ -22,14 +22,9 @@ export function findingsOfContainerd(version: string, networks: readonly Network
   const tooNew = networks.filter(({ file, config }) => file !== undefined && config?.cniVersion === '1.1.0');
   return [
     running,
-    ...tooNew.map(
-      ({ name, file }): Finding => ({
-        level: 'warn',
-        subject,
-        what: `network "${name}" (${file}) has cniVersion 1.1.0, which containerd ${version} does not speak`,
-        meaning: 'if containerd uses it, every pod fails with "unsupported CNI result version"',
-        remedy: advise(`write "cniVersion": "${LATEST_OF_CONTAINERD_1}", or run containerd 2`),
-      }),
-    ),
+    ...tooNew.map(({ name, file }) => {
+      const parts = { subject: name, of: file ?? '', expected: LATEST_OF_CONTAINERD_1, found: version };
+      return finding('warn', subject, 'cni-version-too-new', parts);
+    }),
   ];
 }

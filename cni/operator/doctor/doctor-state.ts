@@ -12,9 +12,9 @@ import { isRecord } from '../../attachment/record.ts';
 import { listAddressBooks } from '../listing/address-book.ts';
 import { findAttachmentProblems } from '../listing/attachment-problems.ts';
 import { binDirsOf, type Call } from '../cli/command.ts';
-import { advise, type Finding } from './finding.ts';
+import { type Finding, finding } from './finding.ts';
 import { findSignOfLife } from '../listing/liveness.ts';
-import { describeState, LOST_TARGET_REMEDY } from '../listing/lost-target.ts';
+import { describeState } from '../listing/lost-target.ts';
 import { count } from '../cli/text-table.ts';
 
 /** How much of a range must be taken to be told of: the next burst of pods may find none. */
@@ -24,7 +24,7 @@ export function examineDirectories(call: Call): Finding[] {
   const dataDirs = new Set(listAddressBooks(call).map(({ request }) => dataDirOf(request)));
   return [
     examineRunDirectory(call.context.runDir),
-    ...[...dataDirs].map((dir) => examineDirectory(dir, 'reservations', 'no address can be reserved')),
+    ...[...dataDirs].map((dir) => examineDirectory(dir, 'reservations')),
   ];
 }
 
@@ -34,22 +34,14 @@ function examineRunDirectory(runDir: string): Finding {
     for (const path of [runDir, `${runDir}/attachments`]) if (!isPrivateDirectory(path)) break;
   } catch (error) {
     if (!(error instanceof UnsafeDirectoryError)) throw error;
-    return {
-      level: 'fail',
-      subject: 'directories',
-      what: error.message,
-      meaning: 'no container can be attached, and DEL goes without the records',
-      remedy: {
-        sentence: 'see who has put what there, then give it to root alone (or move PODLINK_RUN_DIR)',
-        commands: [`chown root:root ${error.path}`, `chmod go-w ${error.path}`],
-      },
-    };
+    const parts = { subject: runDir, object: error.path, found: error.message };
+    return finding('fail', 'directories', 'directory-unsafe', parts);
   }
-  return examineDirectory(runDir, 'records', 'no container can be attached');
+  return examineDirectory(runDir, 'records');
 }
 
 /** Whether something could be written there. Nothing is. */
-function examineDirectory(dir: string, use: string, meaning: string): Finding {
+function examineDirectory(dir: string, use: 'records' | 'reservations'): Finding {
   const subject = 'directories';
   let existing = dir;
   while (statSync(existing, { throwIfNoEntry: false }) === undefined) existing = dirname(existing);
@@ -61,16 +53,10 @@ function examineDirectory(dir: string, use: string, meaning: string): Finding {
     // File systems without a fixed number of inodes tell 0 of 0.
     if (files > 0 && ffree === 0) throw new Error('its file system has no inodes left');
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
     const isDenied = isErrno(error, 'EACCES') && process.getuid?.() !== 0;
-    if (isDenied) return { level: 'unknown', subject, what: `${dir} (${use}): only root can tell` };
-    return {
-      level: 'fail',
-      subject,
-      what: `${dir} (${use}) cannot be written to: ${why}`,
-      meaning,
-      remedy: advise('make room, or mount it for writing'),
-    };
+    if (isDenied) return finding('unknown', subject, 'directory-for-root', { subject: dir, object: use });
+    const found = error instanceof Error ? error.message : String(error);
+    return finding('fail', subject, `${use}-unwritable`, { subject: dir, found });
   }
   const what =
     existing === dir ? `${dir} (${use}) can be written to` : `${dir} (${use}) is not there yet and can be made`;
@@ -85,49 +71,33 @@ export async function examineAttachments(call: Call): Promise<Finding[]> {
   // What CHECK warns of is the firewall's, and told there.
   const quiet = { env: context.env, warn: () => undefined };
   const findings: Finding[] = [];
+  let whole = 0;
   for (const record of records) {
     const life = describeState(record, now, context);
-    if (life === 'stale' || life === 'unfinished') {
-      const kept = life === 'stale' ? findSignOfLife(record, context) : undefined;
-      findings.push({
-        level: 'warn',
-        subject,
-        what: `${describeKey(record)} is ${life}: ${life === 'stale' ? `its network namespace ${record.netns} is gone${kept === undefined ? '' : ' from there'}` : 'its ADD did not come to its end'}`,
-        meaning: 'it keeps its addresses and rules until it is removed',
-        remedy:
-          kept === undefined
-            ? { sentence: "the runtime's DEL or GC removes it, or this:", commands: ['podlink gc'] }
-            : advise(`gc keeps it: ${kept}`),
-      });
+    if (life === 'unfinished') {
+      findings.push(finding('warn', subject, 'attachment-unfinished', { subject: describeKey(record) }));
+      continue;
+    }
+    if (life === 'stale') {
+      const parts = { subject: describeKey(record), object: record.netns };
+      const kept = findSignOfLife(record, context);
+      findings.push(
+        kept === undefined
+          ? finding('warn', subject, 'attachment-stale', parts)
+          : finding('warn', subject, 'attachment-stale-and-kept', { ...parts, found: kept }),
+      );
       continue;
     }
     const problems = await findAttachmentProblems(record, quiet, binDirsOf(call));
-    if (problems.length === 0) continue;
-    findings.push({
-      level: 'fail',
-      subject,
-      what: `${describeKey(record)}: ${problems.join('; ')}`,
-      meaning:
-        life === 'target gone'
-          ? 'the container is reached by nobody, and starts its processes anew where it is'
-          : 'it is not any more what its ADD made',
-      remedy:
-        life === 'target gone'
-          ? advise(LOST_TARGET_REMEDY)
-          : { sentence: 'make it again what it was, where that can be done:', commands: ['podlink repair'] },
-    });
+    if (problems.length === 0) {
+      whole++;
+      continue;
+    }
+    const code = life === 'target gone' ? 'attachment-lost-target' : 'attachment-damaged';
+    findings.push(finding('fail', subject, code, { subject: describeKey(record), causes: problems }));
   }
   const unreadable = findUnreadableRecords(context.runDir);
-  if (unreadable.length > 0) {
-    findings.push({
-      level: 'warn',
-      subject,
-      what: `${count(unreadable.length, 'file')} among the records ${unreadable.length === 1 ? 'is' : 'are'} torn, or of another version of podlink: ${unreadable.slice(0, 3).join(', ')}${unreadable.length > 3 ? ', …' : ''}`,
-      meaning: 'DEL goes by the configuration and the marks on interfaces and rules then',
-      remedy: advise("nothing to do: the container's DEL removes it"),
-    });
-  }
-  const whole = records.length - findings.filter(({ what }) => what.startsWith('interface ')).length;
+  if (unreadable.length > 0) findings.push(finding('warn', subject, 'records-unreadable', { found: unreadable }));
   return [
     { level: 'ok', subject, what: `${count(records.length, 'attachment')} on record, ${whole} as ADD made them` },
     ...findings,
@@ -173,33 +143,22 @@ export function examineReservations(call: Call): Finding[] {
     for (const { range, blocks, size, taken } of ranges) {
       // A node whose blocks of a shared pool are full claims another.
       if (blocks || taken * 100 < size * FULL_PERCENT) continue;
-      findings.push({
-        level: taken >= size ? 'fail' : 'warn',
-        subject,
-        what: `range ${range} of network "${network}" has ${taken} of its ${size} addresses taken`,
-        meaning: 'with none left, an ADD fails with error 11',
-        remedy: { sentence: 'enlarge the range; this shows who holds them:', commands: ['podlink ipam ls'] },
-      });
+      const parts = { subject: range, of: network, expected: size, found: taken };
+      findings.push(
+        taken >= size
+          ? finding('fail', subject, 'range-full', parts)
+          : finding('warn', subject, 'range-nearly-full', parts),
+      );
     }
     const reclaimable = reservations.filter(({ state }) => state !== 'held');
     if (reclaimable.length > 0 && isOurs) {
-      findings.push({
-        level: 'warn',
-        subject,
-        what: `${count(reclaimable.length, 'reservation')} of network "${network}" ${reclaimable.length === 1 ? 'is' : 'are'} of nobody or from before a reboot`,
-        meaning: 'reclaimed when the range is full, and by GC',
-        remedy: { sentence: 'release them now:', commands: ['podlink gc'] },
-      });
+      const parts = { subject: network, found: reclaimable.length };
+      findings.push(finding('warn', subject, 'reservations-of-nobody', parts));
     }
-    const others = strays.filter(({ problem }) => !/reservation/.test(problem));
+    const others = strays.filter(({ isReservation }) => !isReservation);
     if (others.length > 0) {
-      const shown = others.slice(0, 3).map(({ name, problem }) => `${name} (${problem})`);
-      findings.push({
-        level: 'warn',
-        subject,
-        what: `${directory} holds what does not belong there: ${shown.join(', ')}${others.length > 3 ? ', …' : ''}`,
-        remedy: advise('see what it is, and remove it'),
-      });
+      const found = others.map(({ name, problem }) => `${name} (${problem})`);
+      findings.push(finding('warn', subject, 'files-astray', { subject: directory, found }));
     }
   }
   return [{ level: 'ok', subject, what: `${count(total, 'address', 'addresses')} reserved` }, ...findings];

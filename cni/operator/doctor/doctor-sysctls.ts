@@ -5,7 +5,7 @@ import { findSysctl } from '../../kernel/sysctl.ts';
 import type { AttachmentRecord } from '../../attachment/record.ts';
 import { addressesOf } from '../listing/attachment-list.ts';
 import type { Call } from '../cli/command.ts';
-import type { Finding } from './finding.ts';
+import { type Finding, finding } from './finding.ts';
 import { hasGateway, type Network } from '../listing/network-list.ts';
 
 /** What findSysctl() does; tests have their own. */
@@ -37,17 +37,8 @@ function examineForwarding(networks: readonly Network[], read: ReadSysctl, famil
   if (routed.length === 0) {
     return { level: 'ok', subject, what: `${name} = 0: the first container with a gateway turns it on` };
   }
-  const names = routed.map((network) => `"${network.name}"`).join(', ');
-  return {
-    level: 'fail',
-    subject,
-    what: `${name} = 0, although network ${names} has a gateway and attachments: somebody has turned it off`,
-    meaning: `their containers reach nothing beyond this node over IPv${family}, and are not reached by published ports`,
-    remedy: {
-      sentence: 'see to what turned it off (/etc/sysctl.d), and turn it on:',
-      commands: [`sysctl -w ${name}=1`],
-    },
-  };
+  const parts = { subject: name, object: `IPv${family}`, of: routed.map((network) => network.name), found: value };
+  return finding('fail', subject, 'forwarding-turned-off', parts);
 }
 
 /** Whether a network has containers that the node forwards for; what ranges are there for others to come does not count. */

@@ -5,11 +5,10 @@ import { findMode } from '../../modes/mode-registry.ts';
 import type { Call } from '../cli/command.ts';
 import { CONTAINERD_CONFIG_OPTION, type ContainerdConfig, containerdConfigOf } from '../install/containerd-config.ts';
 import { askContainerdVersion } from '../install/containerd-version.ts';
-import { advise, type Finding } from './finding.ts';
+import { type Finding, finding } from './finding.ts';
 import type { Network } from '../listing/network-list.ts';
 
 const subject = 'runtime';
-const SECTION = "plugins.'io.containerd.cri.v1.runtime'";
 
 const OPTIONS = [
   ['enable_unprivileged_ports', 'enableUnprivilegedPorts', 'net.ipv4.ip_unprivileged_port_start'],
@@ -42,19 +41,13 @@ export function findingsOfUnprivileged(
   if (active.length === 0) {
     return [{ level: 'ok', subject, what: 'containerd sets no sysctls in pods that are in the network of the host' }];
   }
-  const names = sharing.map((name) => `"${name}"`).join(', ');
-  const settings = active.map(([option]) => `${option} = false`).join(' and ');
-  return [
-    {
-      level: 'fail',
-      subject,
-      what: `containerd sets ${active.map(([, , sysctl]) => sysctl).join(' and ')} in every pod (${active.map(([option]) => option).join(', ')})`,
-      meaning: `network ${names} puts pods into the network of the host: runc does not start such a pod, and crun sets them in the host itself, where they stay`,
-      remedy: advise(
-        `write ${settings} into section [${SECTION}] of ${file}, or of a file that it imports, and restart containerd`,
-      ),
-    },
-  ];
+  const parts = {
+    subject: sharing,
+    object: active.map(([option]) => option),
+    of: file,
+    found: active.map(([, , sysctl]) => sysctl),
+  };
+  return [finding('fail', subject, 'sysctls-set-in-host', parts)];
 }
 
 /** Whether a pod of the network may get into the host's network. */

@@ -13,7 +13,8 @@ import { examinePlugins } from './doctor-plugins.ts';
 import { examineAttachments, examineDirectories, examineReservations } from './doctor-state.ts';
 import { examineSysctls } from './doctor-sysctls.ts';
 import { examineUnprivileged } from './doctor-unprivileged.ts';
-import { advise, type Finding, formatFindings, summarizeFindings } from './finding.ts';
+import { type Finding, finding, formatFindings, summarizeFindings } from './finding.ts';
+import { advise } from './node-diagnosis.ts';
 import { listNetworks, type Network } from '../listing/network-list.ts';
 
 /** A part of the node. */
@@ -54,9 +55,9 @@ export const doctorCommand: Command = {
       try {
         findings.push(...(await examine(call, networks)));
       } catch (error) {
-        const what = `cannot be looked at: ${error instanceof Error ? error.message : String(error)}`;
-        const isRoot = process.getuid?.() === 0;
-        findings.push({ level: 'unknown', subject, what, ...(!isRoot && { remedy: advise('run it as root') }) });
+        const found = error instanceof Error ? error.message : String(error);
+        const help = process.getuid?.() === 0 ? {} : { remedy: advise('run it as root') };
+        findings.push(finding('unknown', subject, 'part-unseen', { subject, found, ...help }));
       }
     }
     const counting = call.isSet('strict') ? ['fail', 'warn'] : ['fail'];

@@ -1,5 +1,7 @@
 // Something that was found out about a configuration or a node, and what to do about it.
 
+import type { Remedy } from '../../diagnosis/diagnosis.ts';
+import { diagnose, type NodeCode, type NodeDiagnosis, type NodeParts, textsOf } from './node-diagnosis.ts';
 import { type Colour, count, printable, type Style, wrap } from '../cli/text-table.ts';
 
 /** fail: it does not work. warn: it may not do what was meant. unknown: it could not be looked at. */
@@ -12,19 +14,34 @@ export interface Finding {
   /** What was found. */
   readonly what: string;
   /** What follows from it. */
-  readonly meaning?: string;
-  readonly remedy?: Remedy;
+  readonly meaning?: string | undefined;
+  readonly remedy?: Remedy | undefined;
+  /** Where something is wrong: what all of the above is made of. */
+  readonly diagnosis?: NodeDiagnosis;
 }
 
-/** The remedy: in words, and as commands, each a line of its own that can be copied. */
-export interface Remedy {
-  readonly sentence: string;
-  readonly commands: readonly string[];
-}
-
-/** Advise something that is not done by a command. */
-export function advise(sentence: string): Remedy {
-  return { sentence, commands: [] };
+/** State something that is wrong. Its sentences are made when they are asked for. */
+export function finding<Code extends NodeCode>(
+  level: Exclude<Level, 'ok'>,
+  subject: string,
+  code: Code,
+  ...parts: NodeParts<Code>
+): Finding {
+  const diagnosis = diagnose(code, ...parts);
+  return {
+    level,
+    subject,
+    get what() {
+      return textsOf(diagnosis).what;
+    },
+    get meaning() {
+      return textsOf(diagnosis).meaning;
+    },
+    get remedy() {
+      return textsOf(diagnosis).remedy;
+    },
+    diagnosis,
+  };
 }
 
 const COLOURS: Readonly<Record<Level, Colour>> = { ok: 'green', warn: 'yellow', fail: 'red', unknown: 'dim' };

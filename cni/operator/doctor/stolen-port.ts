@@ -10,7 +10,7 @@ import { isObject } from '../../protocol/fields.ts';
 import { describeKey } from '../../attachment/key.ts';
 import type { AttachmentRecord } from '../../attachment/record.ts';
 import { addressesOf } from '../listing/attachment-list.ts';
-import type { Finding } from './finding.ts';
+import { type Finding, finding } from './finding.ts';
 import type { Network } from '../listing/network-list.ts';
 
 const PROTOCOLS: Readonly<Record<string, number>> = { tcp: IPPROTO_TCP, udp: IPPROTO_UDP, sctp: IPPROTO_SCTP };
@@ -70,16 +70,17 @@ function findingOf(
   { family, chain, isCertain }: { readonly family: Family } & NonNullable<ReturnType<ForeignFirewall['findRedirect']>>,
 ): Finding {
   const { table, name } = chain;
-  return {
-    level: isCertain ? 'fail' : 'unknown',
-    subject: 'firewall',
-    what: `${describeChain(chain)} ${isCertain ? 'sends' : 'may send'} port ${port}/${protocol} elsewhere over IPv${family}, which ${describeKey(record)} publishes`,
-    meaning: isCertain
-      ? 'it comes before the rules of podlink: the container does not get what is sent to the port'
-      : 'whether its rules or those of podlink come first cannot be told',
+  const parts = {
+    subject: `${port}/${protocol}`,
+    object: `IPv${family}`,
+    of: describeKey(record),
+    found: describeChain(chain),
     remedy: {
       sentence: 'publish another port, or take the rule away:',
       commands: [`nft -a list chain ${tableWords(table)} ${name}`],
     },
   };
+  return isCertain
+    ? finding('fail', 'firewall', 'port-redirected', parts)
+    : finding('unknown', 'firewall', 'port-redirect-uncertain', parts);
 }

@@ -1,7 +1,7 @@
 // A place on the node that `install` is to fill: what shall stand there, what does, and what to do about it.
 
+import { diagnose, type PlaceDiagnosis } from './place-diagnosis.ts';
 import { lstatSync } from 'node:fs';
-import { basename } from 'node:path';
 import { isPodlinkExecutable, type RunningExecutable } from './install-executable.ts';
 import { fingerprintAt, fingerprintOfLink, fingerprintOfText } from './install-fingerprint.ts';
 import { ROLE_ROWS } from '../../roles/role-names.ts';
@@ -26,7 +26,7 @@ export interface Place {
   /** Whether what is there is somebody else's, to be kept beside it. */
   readonly keepsForeign: boolean;
   /** Why that may not be done. */
-  readonly refusal?: string;
+  readonly refusal?: PlaceDiagnosis;
   /** For the manifest while the change is made, and after it. */
   readonly during: InstalledFile;
   readonly after: InstalledFile;
@@ -85,7 +85,7 @@ export function examinePlace(path: string, content: Content, { name, known, forc
   const isEdited = content.kind === 'conflist' && known !== undefined && known.kept !== found;
   if (isEdited) return place('left', false, known, known);
   const taken: InstalledFile = { path: name, is: [...new Set([wanted, ...(known?.is ?? [])])], kept: found };
-  const refusal = force ? refusalToKeep(path, found, known) : describeForeign(path, content);
+  const refusal = force ? refusalToKeep(path, found, known) : diagnoseForeign(path, content);
   return { ...place('replaced', true, taken, { ...taken, is: [wanted] }), ...(refusal !== undefined && { refusal }) };
 }
 
@@ -102,18 +102,17 @@ function hasRightMode(path: string, { kind }: Content): boolean {
   return kind !== 'executable' || (lstatSync(path).mode & 0o777) === 0o755;
 }
 
-function describeForeign(path: string, { kind }: Content): string {
-  const keeping = `--force keeps it as ${basename(keptPathOf(path))}`;
-  if (kind === 'conflist') return `"${path}" is there already, and "podlink install" did not write it: ${keeping}`;
-  return `"${path}" is another plugin and not podlink: ${keeping}`;
+function diagnoseForeign(path: string, { kind }: Content): PlaceDiagnosis {
+  const code = kind === 'conflist' ? 'configuration-foreign' : 'plugin-foreign';
+  return diagnose(code, { subject: path, object: keptPathOf(path) });
 }
 
-/** Say why what is there cannot be kept; undefined when it can. */
-function refusalToKeep(path: string, found: string, known: InstalledFile | undefined): string | undefined {
+/** State why what is there cannot be kept; undefined when it can. */
+function refusalToKeep(path: string, found: string, known: InstalledFile | undefined): PlaceDiagnosis | undefined {
   const keptPath = keptPathOf(path);
   const there = fingerprintAt(keptPath);
   // The same: an `install` was stopped before it came to replace it. Known: it is our own copy of one that a package has
   // put a newer one in the place of.
   if (there === undefined || there === found || known?.kept !== undefined) return undefined;
-  return `"${path}" cannot be kept as "${keptPath}", which is there already: move one of them away`;
+  return diagnose('kept-name-taken', { subject: path, object: keptPath });
 }

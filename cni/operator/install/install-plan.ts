@@ -4,6 +4,7 @@
 // file system. Then the manifest says what is coming, and each place is filled by one rename(2): whenever that is
 // stopped, a plugin is the old one or the new one, is there all the time, and the next `install` or `uninstall` goes on.
 
+import { reasonOf } from './place-diagnosis.ts';
 import {
   closeSync,
   constants,
@@ -73,7 +74,7 @@ export function planInstall(request: InstallRequest, manifest: Manifest | undefi
     places.push(examine(conflist.path, conflist.path, { kind: 'conflist', text: conflist.text }, known));
   }
   const refusals = places.flatMap(({ refusal }) => refusal ?? []);
-  if (refusals.length > 0) throw new CommandError(refusals.join('; '));
+  if (refusals.length > 0) throw new CommandError(refusals.map(reasonOf).join('; '));
   // What an earlier version installed besides stays on record.
   const others = files.filter(({ path }) => places.every(({ after }) => after.path !== path));
   const during = makeManifest(version, [...others, ...places.map((place) => place.during)]);

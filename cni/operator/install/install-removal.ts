@@ -1,5 +1,6 @@
 // What `uninstall` takes back: what the manifest names, as long as it is still what `install` put there.
 
+import { diagnose, type PlaceDiagnosis } from './place-diagnosis.ts';
 import { renameSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join } from 'node:path';
 import { fingerprintIfAny } from './install-fingerprint.ts';
@@ -14,7 +15,7 @@ export interface Removal {
   readonly path: string;
   readonly outcome: RemovalOutcome;
   /** Why something was left. */
-  readonly reason?: string;
+  readonly reason?: PlaceDiagnosis;
   carryOut(): void;
 }
 
@@ -50,15 +51,14 @@ function examine(path: string, { path: name, is, kept }: InstalledFile): Removal
     }
     const carryOut = () => isOurs && unlinkIfThere(path);
     if (foundKept !== undefined) {
-      const reason = `"${keptPath}" is not what was kept there, and is left as it is`;
+      const reason = diagnose('kept-file-changed', { subject: path, object: keptPath });
       return { path, outcome: 'left', reason, carryOut };
     }
     return { path, outcome: isOurs ? 'removed' : 'gone', carryOut };
   }
-  const also = foundKept === undefined ? '' : `; "${keptPath}" is what was there before`;
-  const isConfiguration = isAbsolute(name);
-  const next = isConfiguration ? ': delete it yourself, the runtime still sees a network whose plugin is gone' : '';
-  return { path, outcome: 'left', reason: `it is not what was installed${also}${next}`, carryOut: nothing };
+  const parts = { subject: path, ...(foundKept !== undefined && { object: keptPath }) };
+  const reason = diagnose(isAbsolute(name) ? 'configuration-changed' : 'plugin-changed', parts);
+  return { path, outcome: 'left', reason, carryOut: nothing };
 }
 
 /** Throws Error with the file system's as its cause. What was done until then is found done the next time. */

@@ -57,7 +57,7 @@ function checkSubnets(subnets: readonly string[]): readonly string[] {
       return parseRange(new Fields({ subnet }));
     } catch (error) {
       if (!(error instanceof FieldError)) throw error;
-      throw new UsageError(`--subnet "${subnet}": ${error.message.replace(/^Invalid "[^"]*": /, '')}`);
+      throw new UsageError(`--subnet "${subnet}": ${error.problem}`);
     }
   });
   for (const family of [4, 6]) {

@@ -1,5 +1,6 @@
 // `uninstall`: take back what `install` has put on the node.
 
+import { reasonOf } from './place-diagnosis.ts';
 import { realpathSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { isErrno } from '../../kernel/errno.ts';
@@ -50,10 +51,14 @@ export const uninstallCommand: Command = {
     const conf = confDir === undefined ? undefined : directoryAt(confDir);
     const removals = isDryRun ? planRemoval(dir, manifestOf(dir), conf) : uninstall(call, dir, conf);
     for (const { path, outcome, reason } of removals) {
-      if (outcome === 'left') call.warn(`"${path}": ${reason}`);
+      if (outcome === 'left' && reason) call.warn(`"${path}": ${reasonOf(reason)}`);
     }
     return {
-      json: removals.map(({ path, outcome, reason }) => ({ path, outcome, ...(reason !== undefined && { reason }) })),
+      json: removals.map(({ path, outcome, reason }) => ({
+        path,
+        outcome,
+        ...(reason && { reason: reasonOf(reason), diagnosis: reason }),
+      })),
       text: (style) => describe(removals, dir, isDryRun, style),
       hasFinding: removals.some(({ outcome }) => outcome === 'left'),
     };

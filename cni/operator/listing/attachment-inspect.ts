@@ -1,5 +1,7 @@
 // `attachment inspect`: all there is on record of an attachment, and what is wrong with it now.
 
+import { withRemedy } from '../diagnosis/attachment-notes.ts';
+import { type AttachmentDiagnosis, sentencesOf } from '../../diagnosis/attachment-diagnosis.ts';
 import { ALL_RULESETS } from '../../features/feature-registry.ts';
 import { recordedElements } from '../../features/elements/recorded-element.ts';
 import { describeElement, type Element } from '../../kernel/nftables/element.ts';
@@ -16,7 +18,7 @@ import { formatPairs, printable, type Style } from '../cli/text-table.ts';
 interface Inspection {
   readonly record: AttachmentRecord;
   readonly state: Life;
-  readonly problems: readonly string[];
+  readonly problems: readonly AttachmentDiagnosis[];
 }
 
 const INTERFACE_OPTION = { name: 'interface', value: 'NAME', summary: 'only the attachment with this interface' };
@@ -36,7 +38,12 @@ export const attachmentInspectCommand: Command = {
       inspections.push({ record, state: describeState(record, now, call.context), problems });
     }
     return {
-      json: inspections.map(({ record, state, problems }) => ({ ...record, life: state, problems })),
+      json: inspections.map(({ record, state, problems }) => ({
+        ...record,
+        life: state,
+        problems: sentencesOf(problems),
+        diagnoses: problems.map(withRemedy),
+      })),
       text: (style) => inspections.map((inspection) => describe(inspection, now, style)).join('\n\n'),
       hasFinding: inspections.some(({ problems, state }) => problems.length > 0 || state === 'unfinished'),
     };
@@ -68,7 +75,8 @@ export function findAttachments(call: Call, id: string): AttachmentRecord[] {
   );
 }
 
-function describe({ record, state, problems }: Inspection, now: Date, style: Style): string {
+function describe(inspection: Inspection, now: Date, style: Style): string {
+  const { record, state } = inspection;
   const { objects, result, netns, netnsIdentity, mode } = record;
   const { hostInterface = '', bridge, sharedNetns, target } = objects;
   const via = (where: string, gateway: string | undefined) => (gateway ? `${where} via ${gateway}` : where);
@@ -88,22 +96,21 @@ function describe({ record, state, problems }: Inspection, now: Date, style: Sty
     ['created', `${formatTime(record.created)} (${formatAge(record.created, now)} ago)`],
     ['state', state === 'unfinished' ? 'unfinished: ADD did not come to its end ("podlink repair" removes it)' : state],
   ];
-  return [
-    formatPairs(pairs.filter(([, value]) => value.length > 0)),
-    ...describeProblems(record, state, problems, style),
-  ].join('\n');
+  return [formatPairs(pairs.filter(([, value]) => value.length > 0)), ...describeProblems(inspection, style)].join(
+    '\n',
+  );
 }
 
 function describeInSet(element: Element): string {
   return `${element.set.name} ${describeElement(element)}`;
 }
 
-function describeProblems(record: AttachmentRecord, life: Life, problems: readonly string[], style: Style): string[] {
+function describeProblems({ record, state, problems }: Inspection, style: Style): string[] {
   if (problems.length > 0) {
     return [
       style('red', 'wrong with it:'),
-      ...problems.map((problem) => `  ${printable(problem)}`),
-      ...remedyFor(record, life),
+      ...sentencesOf(problems).map((problem) => `  ${printable(problem)}`),
+      ...remedyFor(record, state),
     ];
   }
   return record.state === 'complete' ? [style('green', 'nothing is wrong with it')] : [];

@@ -1,4 +1,5 @@
 import { suite } from 'uvu';
+import { tell } from './fault.ts';
 import * as assert from 'uvu/assert';
 import { networkConfigOf } from '../../protocol/config.ts';
 import { FaultList } from '../../protocol/fields.ts';
@@ -12,7 +13,7 @@ const told = (ipam: object, more: object = {}): string[] => {
   const config = networkConfigOf(raw, new FaultList());
   const section = config.fields.object('ipam');
   const faults = section ? checkAddressing(config, { ipam: section, pluginDirs: undefined }) : [];
-  return faults.map(({ level, message }) => `${level} ${message}`);
+  return faults.map(tell).map(({ level, message }) => `${level} ${message}`);
 };
 
 const EDGES: readonly (readonly [string, object, readonly RegExp[]])[] = [

@@ -1,5 +1,6 @@
 // Faults that an ADD of an interface meets only when it has its addresses, although they can be seen in the configuration.
 
+import { diagnose } from './configuration-diagnosis.ts';
 import { statSync } from 'node:fs';
 import { formatCidr, type IpAddress, isInSubnet, parseAddress, parseCidr } from '../../address/ip.ts';
 import { findEdges } from '../../../ipam/range/range.ts';
@@ -8,8 +9,7 @@ import { findIpamDriver } from '../../../ipam/registry.ts';
 import { type IpamRoute, parseRoutes } from '../../../ipam/range/route.ts';
 import type { NetworkConfig } from '../../protocol/config.ts';
 import type { Fields } from '../../protocol/fields.ts';
-import { type Fault, warning } from './fault.ts';
-import { suggest } from '../cli/spelling.ts';
+import { error, type Fault, meant, warning } from './fault.ts';
 import { IPAM_SECTIONS } from '../schema/key-schema.ts';
 
 /** As cni/modes/bridge/bridge.ts has it. */
@@ -18,6 +18,12 @@ const MIN_IPV6_MTU = 1280;
 const RT_SCOPE_LINK = 253;
 /** fe80::/10, which every interface is on. */
 const LINK_LOCAL = parseCidr('fe80::/10');
+
+const EDGE_CODES = {
+  'network address': 'network-address-handed-out',
+  'broadcast address': 'broadcast-address-handed-out',
+  'subnet-router anycast address': 'anycast-address-handed-out',
+} as const;
 
 /** A network that the container gets an address of. */
 interface Subnet {
@@ -53,13 +59,8 @@ function checkEdges(config: NetworkConfig, ipam: Fields): Fault[] {
   return parseRangeSets({ ipam, runtimeConfig, cniVersion }).flatMap(({ ranges }) =>
     ranges.flatMap((range) =>
       findEdges(range).map(({ address, key, kind }) => {
-        const consequence =
-          kind === 'network address'
-            ? 'kernels before 5.14 take it for a broadcast address'
-            : `a host with an address of this subnet ("isGateway") does not reach a container that has it`;
-        return warning(
-          `"${range.path}.${key}" has the ${kind} of ${formatCidr(range.subnet)}, ${address}, handed out: ${consequence}`,
-        );
+        const parts = { subject: `${range.path}.${key}`, of: formatCidr(range.subnet), found: address };
+        return warning(diagnose(EDGE_CODES[kind], parts));
       }),
     ),
   );
@@ -83,8 +84,7 @@ function subnetsOf(config: NetworkConfig, ipam: Fields): Subnet[] {
 function checkMtu({ fields, argsCni }: NetworkConfig, subnets: readonly Subnet[]): Fault[] {
   const mtu = Number(argsCni.get('mtu') || fields.get('mtu') || MIN_IPV6_MTU);
   if (!(mtu < MIN_IPV6_MTU) || subnets.every(({ subnet }) => subnet.family === 4)) return [];
-  const message = `Invalid "mtu": must be at least ${MIN_IPV6_MTU} for an IPv6 address, is ${mtu}`;
-  return [{ level: 'error', message }];
+  return [error(diagnose('mtu-too-small', { expected: MIN_IPV6_MTU, found: mtu }))];
 }
 
 function checkGateways({ fields }: NetworkConfig, ipam: Fields, subnets: readonly Subnet[]): Fault[] {
@@ -94,11 +94,8 @@ function checkGateways({ fields }: NetworkConfig, ipam: Fields, subnets: readonl
     const address = gateway === undefined ? undefined : parseAddress(gateway);
     if (!address || isReachable(address, subnets, routes)) return [];
     if (!isDefault && !routes.some((route) => goesBy(route, gateway, address))) return [];
-    return [
-      warning(
-        `"${path}" ${gateway} is not in ${formatCidr(subnet)}: the kernel refuses a route by a gateway that the container cannot reach`,
-      ),
-    ];
+    const parts = { subject: path, of: formatCidr(subnet), found: gateway ?? '' };
+    return [warning(diagnose('gateway-out-of-reach', parts))];
   });
 }
 
@@ -121,8 +118,9 @@ function checkPlugin(ipam: Fields, pluginDirs: readonly string[] | undefined): F
   if (typeof type !== 'string' || type === '' || findIpamDriver(type)) return [];
   const isThere = (dir: string) => statSync(`${dir}/${type}`, { throwIfNoEntry: false })?.isFile() ?? false;
   if (pluginDirs?.some((dir) => attempt(() => isThere(dir)))) return [];
-  const where = pluginDirs ? `and is not in ${pluginDirs.join(', ')}` : 'and must be in CNI_PATH';
-  return [warning(`IPAM plugin "${type}" is not built in, ${where}${suggest(type, IPAM_SECTIONS.keys())}`)];
+  const parts = { subject: type, ...meant(type, IPAM_SECTIONS.keys()) };
+  if (!pluginDirs) return [warning(diagnose('ipam-plugin-unseen', parts))];
+  return [warning(diagnose('ipam-plugin-missing', { ...parts, of: pluginDirs }))];
 }
 
 function attempt<Value>(work: () => Value): Value | undefined {

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { tell } from './fault.ts';
 import { checkConf } from './conf-check.ts';
 import type { KernelFiles } from '../doctor/kernel-feature.ts';
 
@@ -14,9 +15,9 @@ const IPAM = { type: 'host-local', dataDir: '/nonexistent/ipam', ranges: RANGES 
 /** `level place: message` of each fault. */
 function check(value: unknown, name = 'x.conflist', kernel?: KernelFiles): string[] {
   const text = typeof value === 'string' ? value : JSON.stringify(value);
-  return checkConf(text, name, { env: ENV, kernel }).faults.map(
-    ({ level, place, message }) => `${level} ${place}: ${message}`,
-  );
+  return checkConf(text, name, { env: ENV, kernel })
+    .faults.map(tell)
+    .map(({ level, place, message }) => `${level} ${place}: ${message}`);
 }
 
 function list(entry: object, more: object = {}, others: readonly unknown[] = []): object {
@@ -343,7 +344,7 @@ test('checkConf() looks for the plugin of another ipam where plugins are known t
     const told = () =>
       checkConf(text, 'x.conflist', { env: ENV, kernel: undefined, pluginDirs: ['/nonexistent', dir] }).faults;
     assert.equal(
-      told().map(({ message }) => message),
+      told().map((fault) => tell(fault).message),
       [`IPAM plugin "dhcp" is not built in, and is not in /nonexistent, ${dir}`],
     );
     writeFileSync(join(dir, 'dhcp'), '');

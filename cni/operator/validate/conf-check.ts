@@ -4,15 +4,16 @@
 import { CniError } from '../../protocol/errors.ts';
 import { describeValue, isObject } from '../../protocol/fields.ts';
 import { parseJson } from '../../protocol/json/json.ts';
-import { DUPLICATED, findDuplicateKey } from '../../protocol/json/json-duplicate.ts';
+import { findDuplicateKey } from '../../protocol/json/json-duplicate.ts';
 import { validateNetworkName } from '../../protocol/name.ts';
 import type { Environment } from '../../protocol/request.ts';
 import { isSupportedVersion, SUPPORTED_VERSIONS } from '../../protocol/version.ts';
 import { networkConfigOf } from '../../protocol/config.ts';
 import { kernelNeedsOf } from '../doctor/config-needs.ts';
+import { type ConfigurationDiagnosis, diagnose } from './configuration-diagnosis.ts';
 import { checkEntry } from './entry-check.ts';
 import { findDoubles } from './doubled-work.ts';
-import { type Fault, warning } from './fault.ts';
+import { error, type Fault, warning } from './fault.ts';
 import { type KernelFiles, probe } from '../doctor/kernel-feature.ts';
 import { LIST_KEYS } from '../schema/key-schema.ts';
 import { findUnknownKeys } from './key-check.ts';
@@ -44,10 +45,10 @@ export function checkConf(text: string, name: string | undefined, options: ConfC
   let value: unknown;
   try {
     value = parseJson(text, 'not JSON');
-  } catch (error) {
-    return failed(error instanceof Error ? error.message : String(error));
+  } catch (thrown) {
+    return failed(diagnose('file-unreadable', { found: thrown instanceof Error ? thrown.message : String(thrown) }));
   }
-  if (!isObject(value)) return failed(`must be a JSON object, is ${describeValue(value)}`);
+  if (!isObject(value)) return failed(diagnose('not-an-object', { found: describeValue(value) }));
   const isList = Object.keys(value).some((key) => key.toLowerCase() === 'plugins');
   const checked = isList ? checkList(value, options) : checkPlugin(value, '', value, options);
   // A single plugin's file that is not ours (99-loopback.conf) is its own affair.
@@ -66,12 +67,12 @@ export function checkConf(text: string, name: string | undefined, options: ConfC
 /** libcni reads a list into maps and keeps the last of two values: the plugins never see that there were two. */
 function checkDuplicates(text: string, value: unknown): Fault[] {
   const path = findDuplicateKey(text, value);
-  return path === undefined ? [] : [{ level: 'error', message: `Invalid "${path}": ${DUPLICATED}` }];
+  return path === undefined ? [] : [error(diagnose('key-twice', { subject: path }))];
 }
 
 /** The check of a file that cannot be read. */
-export function failed(message: string): ConfCheck {
-  return { network: undefined, entries: 0, faults: [{ level: 'error', message, place: '' }] };
+export function failed(diagnosis: ConfigurationDiagnosis): ConfCheck {
+  return { network: undefined, entries: 0, faults: [{ ...error(diagnosis), place: '' }] };
 }
 
 type Checked = Pick<ConfCheck, 'entries' | 'faults'>;
@@ -80,8 +81,8 @@ function checkList(list: Record<string, unknown>, options: ConfCheckOptions): Ch
   const unknown = findUnknownKeys(list, LIST_KEYS).map((fault) => ({ ...fault, place: '' }));
   const plugins = Object.entries(list).find(([key]) => key.toLowerCase() === 'plugins')?.[1];
   if (!Array.isArray(plugins) || plugins.length === 0) {
-    const message = `Invalid "plugins": must be a list with a plugin in it, is ${describeValue(plugins)}`;
-    return { entries: 0, faults: [...unknown, { level: 'error', message, place: '' }] };
+    const fault = error(diagnose('plugins-missing', { found: describeValue(plugins) }));
+    return { entries: 0, faults: [...unknown, { ...fault, place: '' }] };
   }
   const checked = plugins.map((entry: unknown, i) => checkPlugin(entry, `plugins[${i}]`, list, options));
   return {
@@ -96,11 +97,11 @@ function checkList(list: Record<string, unknown>, options: ConfCheckOptions): Ch
 }
 
 function checkPlugin(entry: unknown, place: string, list: Record<string, unknown>, options: ConfCheckOptions): Checked {
-  const error = (message: string): Checked => ({ entries: 0, faults: [{ level: 'error', message, place }] });
-  if (!isObject(entry)) return error(`must be an object, is ${describeValue(entry)}`);
+  const faulty = (fault: Fault): Checked => ({ entries: 0, faults: [{ ...fault, place }] });
+  if (!isObject(entry)) return faulty(error(diagnose('plugin-not-an-object', { found: describeValue(entry) })));
   const { type, delegate } = entry;
   if (typeof type !== 'string' || type === '') {
-    return error(`Invalid "type": must name a plugin, is ${describeValue(type)}`);
+    return faulty(error(diagnose('plugin-type-missing', { found: describeValue(type) })));
   }
   if (type === 'podlink') return checkOurs(entry, place, list, options);
   if (type === 'flannel' && isObject(delegate) && delegate.type === 'podlink') {
@@ -109,8 +110,8 @@ function checkPlugin(entry: unknown, place: string, list: Record<string, unknown
     return checkOurs({ ...filledIn, ...delegate }, `${place}.delegate`, list, options);
   }
   const isSlip = nearestWord(type, ['podlink']) !== undefined;
-  const message = `there is no plugin "${type}" that podlink knows of; did you mean "podlink"?`;
-  return { entries: 0, faults: isSlip ? [{ ...warning(message), place }] : [] };
+  if (!isSlip) return { entries: 0, faults: [] };
+  return faulty(warning(diagnose('plugin-type-misspelled', { expected: 'podlink', found: type })));
 }
 
 function checkOurs(
@@ -135,8 +136,8 @@ function checkKernel(config: Record<string, unknown>, kernel: KernelFiles): Faul
   return kernelNeedsOf(networkConfigOf(config)).flatMap(({ key, features }) => {
     const missing = features.filter((feature) => probe(feature, kernel) === 'missing');
     if (missing.length === 0) return [];
-    const names = missing.map(({ name, option }) => `${name} (${option})`).join(', ');
-    return [warning(`"${key}" needs what the kernel of this machine lacks: ${names}`)];
+    const found = missing.map(({ name, option }) => `${name} (${option})`);
+    return [warning(diagnose('kernel-lacks-feature-of-key', { subject: key, found }))];
   });
 }
 
@@ -144,23 +145,17 @@ function checkKernel(config: Record<string, unknown>, kernel: KernelFiles): Faul
 function checkEnding(name: string | undefined, isList: boolean): Fault[] {
   if (name === undefined) return [];
   if (/\.conflist$/.test(name)) {
-    return isList
-      ? []
-      : [{ level: 'error', message: 'a .conflist must have "plugins": name a single plugin\'s file .conf' }];
+    return isList ? [] : [error(diagnose('ending-of-single-plugin'))];
   }
   if (/\.(conf|json)$/.test(name)) {
-    return isList
-      ? [{ level: 'error', message: 'a list of plugins is read from a .conflist only: rename the file' }]
-      : [];
+    return isList ? [error(diagnose('ending-of-list'))] : [];
   }
-  return [warning('runtimes read only files that end in .conflist, .conf or .json')];
+  return [warning(diagnose('ending-unknown'))];
 }
 
 function checkName({ name }: Record<string, unknown>): Fault[] {
   if (isUsableName(name)) return [];
-  const problem =
-    'must be letters, digits, "_", "." and "-", beginning with a letter or digit, and at most 255 of them';
-  return [{ level: 'error', message: `Invalid "name": ${problem}, is ${describeValue(name)}` }];
+  return [error(diagnose('name-unusable', { found: describeValue(name) }))];
 }
 
 function isUsableName(name: unknown): name is string {
@@ -175,25 +170,14 @@ function isUsableName(name: unknown): name is string {
 }
 
 function checkVersions({ cniVersion, cniVersions }: Record<string, unknown>): Fault[] {
-  const known = SUPPORTED_VERSIONS.join(', ');
   if (
     cniVersions !== undefined &&
     !(Array.isArray(cniVersions) && cniVersions.every((each) => typeof each === 'string'))
   ) {
-    return [
-      {
-        level: 'error',
-        message: `Invalid "cniVersions": must be a list of versions, is ${describeValue(cniVersions)}`,
-      },
-    ];
+    return [error(diagnose('versions-unusable', { found: describeValue(cniVersions) }))];
   }
-  if (cniVersion === undefined && cniVersions === undefined) {
-    return [
-      warning('"cniVersion" is missing, which means 0.1.0: one address of each family, and no CHECK, GC or STATUS'),
-    ];
-  }
+  if (cniVersion === undefined && cniVersions === undefined) return [warning(diagnose('version-missing'))];
   if (cniVersion === undefined || (typeof cniVersion === 'string' && isSupportedVersion(cniVersion))) return [];
-  return [
-    { level: 'error', message: `Invalid "cniVersion": must be one of ${known}, is ${describeValue(cniVersion)}` },
-  ];
+  const found = describeValue(cniVersion);
+  return [error(diagnose('version-unsupported', { expected: SUPPORTED_VERSIONS, found }))];
 }

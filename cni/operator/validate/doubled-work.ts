@@ -1,5 +1,6 @@
 // Other plugins of a list that do what podlink does already: by a capability that both have, or by keys that both set.
 
+import { diagnose } from './configuration-diagnosis.ts';
 import { isObject } from '../../protocol/fields.ts';
 import { type Fault, valueAt, warning } from './fault.ts';
 
@@ -26,10 +27,6 @@ const DOUBLES: readonly Double[] = [
   { type: 'firewall', what: 'isolates the containers', find: byIsolation },
 ];
 
-/** It also lets the containers' traffic through where Docker, ufw or firewalld would drop it: podlink cannot. */
-const KEEP_FIREWALL =
-  'take that from one of them, but keep "firewall" in the list where Docker, ufw or firewalld is on the node, or the pods are cut off';
-
 /** What is doubled in the entries of a list, with the place of the other plugin. */
 export function findDoubles(plugins: readonly unknown[]): (Fault & { readonly place: string })[] {
   const entries = plugins.map((entry) => (isObject(entry) ? entry : {}));
@@ -39,7 +36,7 @@ export function findDoubles(plugins: readonly unknown[]): (Fault & { readonly pl
   return entries.flatMap((entry, i) => {
     const place = `plugins[${i}]`;
     if (i !== ours && entry.type === 'podlink') {
-      return [{ ...warning('podlink is in the list twice: it would attach the container twice'), place }];
+      return [{ ...warning(diagnose('podlink-twice')), place }];
     }
     const found = DOUBLES.flatMap(({ type, what, find }) => {
       const by = entry.type === type ? find(own, entry) : undefined;
@@ -49,9 +46,7 @@ export function findDoubles(plugins: readonly unknown[]): (Fault & { readonly pl
     return [...new Map(found.toReversed().map((each) => [each.what, each])).values()]
       .toReversed()
       .map(({ type, what, by }) => ({
-        ...warning(
-          `podlink ${what} already, since plugins[${ours}] has ${by}: ${type === 'firewall' ? KEEP_FIREWALL : `take that from one of them, or "${type}" out of the list`}`,
-        ),
+        ...warning(diagnose('work-doubled', { subject: type, object: what, of: `plugins[${ours}]`, found: by })),
         place,
       }));
   });

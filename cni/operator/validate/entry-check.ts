@@ -1,6 +1,7 @@
 // What is wrong with one podlink entry of a configuration: all that an ADD would refuse, found in one go, and what it
 // would accept although it can hardly be meant.
 
+import { diagnose } from './configuration-diagnosis.ts';
 import type { Mode } from '../../modes/mode.ts';
 import { DEFAULT_MODE, findMode } from '../../modes/mode-registry.ts';
 import { isObject } from '../../protocol/fields.ts';
@@ -43,7 +44,7 @@ export function checkEntry(config: RawConfig, env: Environment, pluginDirs?: rea
     ...checkCapabilities(config),
     ...checkAllowedModes(config),
   ];
-  return [...new Map(faults.map((fault) => [fault.message, fault])).values()];
+  return [...new Map(faults.map((fault) => [JSON.stringify(fault.diagnosis), fault])).values()];
 }
 
 /** All that the parsers refuse, in every mode that a pod may get by this configuration. */
@@ -55,12 +56,13 @@ function checkPlans(
   const found = modes.flatMap(({ mode, override }) =>
     tryPlan(config, { ...options, mode: override }).map((fault) => ({ mode, override, fault })),
   );
-  return [...Map.groupBy(found, ({ fault: { message } }) => message)].flatMap(([message, group]) => {
+  const sames = Map.groupBy(found, ({ fault: { diagnosis } }) => JSON.stringify(diagnosis));
+  return [...sames.values()].flatMap((group) => {
     const [first] = group;
     if (!first) return [];
     if (group.some(({ override }) => !override)) return first.fault;
-    const names = [...new Set(group.map(({ mode: { name } }) => `"${name}"`))];
-    return { ...first.fault, message: `${message} (for pods in mode ${names.join(' or ')})` };
+    const names = [...new Set(group.map(({ mode: { name } }) => name))];
+    return { ...first.fault, diagnosis: { ...first.fault.diagnosis, modes: names } };
   });
 }
 
@@ -88,16 +90,12 @@ function checkAllowedModes(config: RawConfig): Fault[] {
   const modes = (Array.isArray(allowed) ? allowed : []).map((name: unknown) => findMode(String(name)));
   const host = modes.find((mode) => mode?.sharesHost);
   if (!host) return [];
-  return [
-    warning(
-      `"allowModes" has "${host.name}": whoever may create a pod can put it into the network of the node by an annotation, past Pod Security, NetworkPolicy and quotas, which see an ordinary pod ("overrides" does it for single pods)`,
-    ),
-  ];
+  return [warning(diagnose('host-mode-allowed', { object: host.name }))];
 }
 
 /** What a runtime puts in, and nobody else. */
 function checkRuntimeKeys(config: RawConfig): Fault[] {
   return ['runtimeConfig', 'prevResult']
     .filter((key) => valueAt(config, key) !== undefined)
-    .map((key) => warning(`"${key}" is the runtime's to fill in: it replaces what stands in the file`));
+    .map((key) => warning(diagnose('key-of-runtime', { subject: key })));
 }

@@ -2,13 +2,16 @@
 // bridge, told before.
 
 import { formatCidr } from '../../address/ip.ts';
+import { type ConfigurationDiagnosis, diagnose } from './configuration-diagnosis.ts';
 import { findLink } from '../../kernel/rtnetlink/link/link.ts';
 import { openRtnetlink } from '../../kernel/rtnetlink/socket.ts';
 import { describeConflict, findConflicts } from '../../modes/interface/network-conflict.ts';
 import type { BridgedNetwork } from './shared-subnet.ts';
 
 /** Say which networks overlap with routes and addresses of this host, by their files. A bridge's own are none. */
-export function findHostConflicts(networks: readonly BridgedNetwork[]): { file: string; message: string }[] {
+export function findHostConflicts(
+  networks: readonly BridgedNetwork[],
+): { file: string; diagnosis: ConfigurationDiagnosis }[] {
   const routed = networks.filter(({ hasGateway }) => hasGateway);
   if (routed.length === 0) return [];
   const route = openRtnetlink();
@@ -18,7 +21,10 @@ export function findHostConflicts(networks: readonly BridgedNetwork[]): { file: 
       const subnets = ranges.map(({ subnet }) => formatCidr(subnet));
       return findConflicts(route, link, subnets).map((conflict) => ({
         file,
-        message: describeConflict(link, conflict),
+        diagnosis: diagnose('subnet-routed-elsewhere', {
+          subject: conflict.network,
+          found: describeConflict(link, conflict),
+        }),
       }));
     });
   } finally {

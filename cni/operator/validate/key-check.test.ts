@@ -3,11 +3,13 @@ import * as assert from 'uvu/assert';
 import { findMode } from '../../modes/mode-registry.ts';
 import type { Mode } from '../../modes/mode.ts';
 import { ENTRY_KEYS } from '../schema/key-schema.ts';
+import { diagnose } from './configuration-diagnosis.ts';
+import { error, type Fault, tell } from './fault.ts';
 import { checkEmptyTexts, checkUnusedKeys, findUnknownKeys } from './key-check.ts';
 
 const test = suite('key check');
 
-const messagesOf = (faults: readonly { readonly message: string }[]) => faults.map(({ message }) => message);
+const messagesOf = (faults: readonly Fault[]) => faults.map((fault) => tell(fault).message);
 const modes = (...names: readonly string[]) =>
   names.map((name) => findMode(name)).filter((mode): mode is Mode => !!mode);
 
@@ -30,7 +32,7 @@ test('findUnknownKeys() matches without regard to case, looks into lists and lea
 
 test('checkEmptyTexts() tells of those that nobody has refused', () => {
   const config = { mac: '', bridge: '', ipam: { type: 'host-local', ranges: [[{ rangeEnd: '' }]] } };
-  const refused = { level: 'error', message: 'Invalid "bridge": must be a name, is ""' } as const;
+  const refused = error(diagnose('value-refused', { subject: 'bridge', found: 'must be a name, is ""' }));
   assert.equal(messagesOf(checkEmptyTexts(config, [refused])), [
     '"mac" is empty, which is the same as leaving it out',
     '"ipam.ranges[0][0].rangeEnd" is empty, which is the same as leaving it out',

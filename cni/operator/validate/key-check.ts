@@ -1,19 +1,16 @@
 // The keys of an entry held against the schema: those that nobody reads, one key in two spellings, empty texts, and keys
 // that no mode has a use for which a container can get.
 
+import { diagnose } from './configuration-diagnosis.ts';
 import type { Mode } from '../../modes/mode.ts';
 import { isObject } from '../../protocol/fields.ts';
-import { suggest } from '../cli/spelling.ts';
 import { ENTRY_KEYS, findKey, IPAM_SECTIONS, IPAM_TYPE, type SchemaKey } from '../schema/key-schema.ts';
-import { type Fault, valueAt, warning } from './fault.ts';
+import { type Fault, meant, valueAt, warning } from './fault.ts';
 
 type RawConfig = Readonly<Record<string, unknown>>;
 
-/** Defaults that an operator who writes an empty text might not expect. */
-const DEFAULT_OF: ReadonlyMap<string, string> = new Map([
-  ['ipam.dataDir', ': reservations are in /var/lib/cni/networks'],
-  ['ipam.type', ': containers get no address'],
-]);
+/** Keys of which an operator who writes an empty text might not expect the default. */
+const EMPTY_CODES = { 'ipam.dataDir': 'data-dir-empty', 'ipam.type': 'ipam-type-empty' } as const;
 
 /** Keys that nobody reads, and one key in two spellings, of which the last counts. */
 export function checkKeys(config: RawConfig): Fault[] {
@@ -34,8 +31,8 @@ export function checkEmptyTexts(config: RawConfig, refusals: readonly Fault[]): 
     ...findEmptyTexts(config, ENTRY_KEYS),
     ...(isObject(ipam) ? findEmptyTexts(ipam, ipamKeysOf(ipam) ?? [IPAM_TYPE], 'ipam') : []),
   ]
-    .filter((path) => !refusals.some(({ message }) => message.includes(`"${path}"`)))
-    .map((path) => warning(`"${path}" is empty, which is the same as leaving it out${DEFAULT_OF.get(path) ?? ''}`));
+    .filter((path) => !refusals.some(({ diagnosis: { subject } }) => subject === path))
+    .map((path) => warning(diagnose(EMPTY_CODES[path as keyof typeof EMPTY_CODES] ?? 'text-empty', { subject: path })));
 }
 
 /** Keys that none of the modes has a use for: all that a container can get by the entry. */
@@ -46,12 +43,8 @@ export function checkUnusedKeys(config: RawConfig, modes: readonly Mode[]): Faul
   };
   const unused = ENTRY_KEYS.filter((key) => isWritten(key.name) && !modes.some((mode) => key.isUsedIn(mode)));
   if (unused.length === 0) return [];
-  const names = [...new Set(modes)].map(({ name }) => `"${name}"`).join(' or ');
-  return [
-    warning(
-      `${unused.map(({ name }) => `"${name}"`).join(', ')} ${unused.length > 1 ? 'have' : 'has'} no effect in mode ${names}`,
-    ),
-  ];
+  const object = [...new Set(modes)].map(({ name }) => name);
+  return [warning(diagnose('key-unused', { subject: unused.map(({ name }) => name), object }))];
 }
 
 /** The keys of a value that the schema does not know there, matched without regard to case as they are read. */
@@ -59,7 +52,7 @@ export function findUnknownKeys(value: unknown, keys: readonly SchemaKey[], path
   return visit(value, keys, path, ({ name, at, key, siblings }) => {
     if (key) return [];
     const known = siblings.map((each) => each.name);
-    return [warning(`unknown key "${at}", which is ignored${suggest(name, known)}`)];
+    return [warning(diagnose('key-unknown', { subject: at, ...meant(name, known) }))];
   });
 }
 
@@ -102,5 +95,5 @@ function checkSpellings(object: RawConfig): Fault[] {
   const spellings = Map.groupBy(Object.keys(object), (key) => key.toLowerCase());
   return [...spellings.values()]
     .filter((keys) => keys.length > 1)
-    .map((keys) => warning(`${keys.map((key) => `"${key}"`).join(' and ')} are one key: only the last of them counts`));
+    .map((keys) => warning(diagnose('key-in-two-spellings', { subject: keys })));
 }

@@ -1,8 +1,9 @@
 // Lists in which another plugin makes the container's interface beside podlink: a container has but one of a name.
 
+import { diagnose } from './configuration-diagnosis.ts';
 import { DEFAULT_MODE, hasTrait } from '../../modes/mode-registry.ts';
 import { isObject } from '../../protocol/fields.ts';
-import { type Fault, valueAt } from './fault.ts';
+import { error, type Fault, valueAt } from './fault.ts';
 
 /** Plugins that make an interface, by their types: the reference ones, and those of well-known networks. */
 const INTERFACE_PLUGINS = [
@@ -21,8 +22,7 @@ export function findSecondInterfaces(plugins: readonly unknown[]): (Fault & { re
     typeof type === 'string' && INTERFACE_PLUGINS.includes(type)
       ? [
           {
-            level: 'error' as const,
-            message: `"${type}" makes the container's interface, and so does podlink (plugins[${ours}]): take one of them out, or make two networks of them`,
+            ...error(diagnose('interface-made-twice', { subject: type, of: `plugins[${ours}]` })),
             place: `plugins[${i}]`,
           },
         ]

@@ -1,5 +1,6 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { messageOf } from './configuration-diagnosis.ts';
 import { bridgedNetworksOf, type ConfFile, findSharedSubnets } from './shared-subnet.ts';
 
 const test = suite('shared subnets');
@@ -28,7 +29,10 @@ test('two bridges with gateways in one subnet, equal or nested, of either type a
   for (const [a, b] of pairs) {
     const [found, ...more] = find([file('a', a), file('b', b)]);
     assert.is(found?.file, 'b.conflist');
-    assert.match(found?.message ?? '', /network "b" has addresses .*network "a" in a\.conflist .*by one of them only/);
+    assert.match(
+      found ? messageOf(found.diagnosis) : '',
+      /network "b" has addresses .*network "a" in a\.conflist .*by one of them only/,
+    );
     assert.equal(more, []);
   }
 });
@@ -42,7 +46,7 @@ test('one bridge, and ranges that meet', () => {
     on('c', '10.1.0.151', '10.1.0.200'),
   ];
   assert.equal(
-    find([a, b, c]).map(({ message }) => message.split(',')[0]),
+    find([a, b, c]).map(({ diagnosis }) => messageOf(diagnosis).split(',')[0]),
     ['network "b" has addresses of 10.1.0.0/24'],
   );
 });

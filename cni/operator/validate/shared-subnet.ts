@@ -1,6 +1,7 @@
 // Networks of several files that hand out the same addresses, podlink's and the stock bridge's with host-local: on one
 // bridge two containers get one address, and of two bridges the host has a route to one only.
 
+import { type ConfigurationDiagnosis, diagnose } from './configuration-diagnosis.ts';
 import { bridgeNameOf, hasGateway } from '../../modes/bridge/config.ts';
 import { configuredMode } from '../../modes/mode-selection.ts';
 import type { AddressRange } from '../../../ipam/range/range.ts';
@@ -18,7 +19,7 @@ export interface ConfFile {
 /** Name the conflicts of a file with those before it. */
 export interface SharedSubnet {
   readonly file: string;
-  readonly message: string;
+  readonly diagnosis: ConfigurationDiagnosis;
 }
 
 /** A network that hands out addresses on a bridge. */
@@ -34,13 +35,13 @@ export interface BridgedNetwork {
 export function findSharedSubnets(networks: readonly BridgedNetwork[]): SharedSubnet[] {
   return networks.flatMap((network, i) =>
     networks.slice(0, i).flatMap((earlier) => {
-      const message = describeShared(network, earlier);
-      return message === undefined ? [] : [{ file: network.file, message }];
+      const diagnosis = diagnoseShared(network, earlier);
+      return diagnosis ? [{ file: network.file, diagnosis }] : [];
     }),
   );
 }
 
-function describeShared(network: BridgedNetwork, earlier: BridgedNetwork): string | undefined {
+function diagnoseShared(network: BridgedNetwork, earlier: BridgedNetwork): ConfigurationDiagnosis | undefined {
   // Of one name they have their reservations in common.
   if (network.name === earlier.name) return undefined;
   const isSameBridge = network.bridge === earlier.bridge;
@@ -50,11 +51,14 @@ function describeShared(network: BridgedNetwork, earlier: BridgedNetwork): strin
       isSameBridge ? sharesAddress(range, each) : sharesSubnet(range, each),
     );
     if (!other) continue;
-    const [subnet, otherSubnet] = [formatCidr(range.subnet), formatCidr(other.subnet)];
-    const both = `network "${network.name}" has addresses of ${subnet}, and network "${earlier.name}" in ${earlier.file} of ${otherSubnet}`;
+    const parts = {
+      subject: network.name,
+      object: [earlier.name, earlier.file],
+      found: [range, other].map(({ subnet }) => formatCidr(subnet)),
+    };
     return isSameBridge
-      ? `${both}, both on bridge "${network.bridge}": two containers may get the same address`
-      : `${both}, on bridges "${network.bridge}" and "${earlier.bridge}": the host reaches these addresses by one of them only`;
+      ? diagnose('addresses-shared-on-bridge', { ...parts, of: network.bridge })
+      : diagnose('subnet-shared-by-bridges', { ...parts, of: [network.bridge, earlier.bridge] });
   }
   return undefined;
 }

@@ -1,6 +1,7 @@
 // A plan as ADD makes it before it changes anything, made for `validate`: each part by itself, with fields that collect
 // their faults, so that one pass finds all of them.
 
+import { diagnose } from './configuration-diagnosis.ts';
 import { IpamError } from '../../../ipam/errors.ts';
 import { findIpamDriver } from '../../../ipam/registry.ts';
 import { FEATURES } from '../../features/feature-registry.ts';
@@ -17,7 +18,7 @@ import { parseLogPath } from '../../verbs/log/call-log.ts';
 import type { PlanSource } from '../../verbs/plan-source.ts';
 import { ENTRY_KEYS, IPAM_SECTIONS, type SchemaKey } from '../schema/key-schema.ts';
 import { checkAddressing } from './addressing-check.ts';
-import { type Fault, warning } from './fault.ts';
+import { error, type Fault, warning } from './fault.ts';
 
 type RawConfig = Readonly<Record<string, unknown>>;
 
@@ -60,7 +61,7 @@ class TrialPlan {
     const isConfigured = mode === (this.#attempt(() => configuredMode(fields)) ?? DEFAULT_MODE);
     const key = { network: this.#config.name, containerId: 'validate', ifname: 'eth0' };
     const request = { key, config: this.#config, cniArgs: new Map<string, string>() };
-    const warn = (message: string) => void this.#warnings.push(warning(message));
+    const warn = (found: string) => void this.#warnings.push(warning(diagnose('entry-warned-of', { found })));
 
     const { env } = this.#trial;
     const caller: PlanSource = { ...request, env, path: [], input: () => JSON.stringify(this.#raw), warn };
@@ -101,12 +102,12 @@ class TrialPlan {
     const before = this.#faults.all.length;
     try {
       return this.#fields.part(part);
-    } catch (error) {
+    } catch (thrown) {
       const isOfAddressing = ({ path }: { readonly path: string }) => /^(ipam|runtimeConfig|args)\b/i.test(path);
       const mayFollow =
-        this.#faults.all.length > before || (error instanceof IpamError && this.#faults.all.some(isOfAddressing));
-      const message = error instanceof Error ? error.message : String(error);
-      if (!mayFollow) this.#errors.push({ level: 'error', message });
+        this.#faults.all.length > before || (thrown instanceof IpamError && this.#faults.all.some(isOfAddressing));
+      const found = thrown instanceof Error ? thrown.message : String(thrown);
+      if (!mayFollow) this.#errors.push(error(diagnose('entry-refused', { found })));
       return undefined;
     }
   }
@@ -133,7 +134,9 @@ class TrialPlan {
 
   #refusals(): Fault[] {
     // Files of the node, which the machine that validates may lack.
-    return this.#faults.all.map(({ message, isOfMachine }) => ({ level: isOfMachine ? 'warning' : 'error', message }));
+    return this.#faults.all.map(({ path, problem, isOfMachine }) =>
+      (isOfMachine ? warning : error)(diagnose('value-refused', { subject: path, found: problem })),
+    );
   }
 }
 

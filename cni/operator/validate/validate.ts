@@ -2,9 +2,10 @@
 
 import { statSync } from 'node:fs';
 import { binDirsOf, type Command } from '../cli/command.ts';
-import { type ConfCheck, checkConf, failed } from './conf-check.ts';
+import { type ConfCheck, type ConfFault, checkConf, failed } from './conf-check.ts';
 import { listConfFiles, readConf } from './conf-dir.ts';
-import { warning } from './fault.ts';
+import { tell, type ToldFault, warning } from './fault.ts';
+import { diagnose } from './configuration-diagnosis.ts';
 import { findHostConflicts } from './host-conflict.ts';
 import { readKernelFiles } from '../doctor/kernel-feature.ts';
 import { type BridgedNetwork, bridgedNetworksOf, findSharedSubnets } from './shared-subnet.ts';
@@ -12,6 +13,10 @@ import { count, printable, type Style } from '../cli/text-table.ts';
 
 interface CheckedFile extends ConfCheck {
   readonly file: string;
+}
+
+interface ToldFile extends CheckedFile {
+  readonly faults: readonly (ConfFault & ToldFault)[];
 }
 
 export const validateCommand: Command = {
@@ -33,7 +38,7 @@ export const validateCommand: Command = {
     const checked = filesOf(call.args).map((file): CheckedFile => {
       const options = { env, kernel, pluginDirs };
       const conf = file === '-' ? { text: call.surroundings.readStdin() } : readConf(file);
-      if (!('text' in conf)) return { file, ...failed(conf.unreadable) };
+      if (!('text' in conf)) return { file, ...failed(diagnose('file-unreadable', { found: conf.unreadable })) };
       networks.push(...bridgedNetworksOf({ file, text: conf.text }));
       return { file, ...checkConf(conf.text, file === '-' ? undefined : file, options) };
     });
@@ -42,8 +47,10 @@ export const validateCommand: Command = {
       ...each,
       faults: [
         ...each.faults,
-        ...shared.filter(({ file }) => file === each.file).map(({ message }) => ({ ...warning(message), place: '' })),
-      ],
+        ...shared
+          .filter(({ file }) => file === each.file)
+          .map(({ diagnosis }) => ({ ...warning(diagnosis), place: '' })),
+      ].map(tell),
     }));
     const faults = files.flatMap((file) => file.faults);
     const counts = call.isSet('strict') ? faults.length : faults.filter(({ level }) => level === 'error').length;
@@ -63,7 +70,7 @@ function filesOf(args: readonly string[]): readonly string[] {
   return files.length > 0 ? files : args;
 }
 
-function describe({ file, entries, network, faults }: CheckedFile, style: Style): string {
+function describe({ file, entries, network, faults }: ToldFile, style: Style): string {
   const name = file === '-' ? 'standard input' : file;
   const errors = faults.filter(({ level }) => level === 'error').length;
   const verdict =
