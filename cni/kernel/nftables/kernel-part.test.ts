@@ -119,7 +119,7 @@ for (const [title, connect] of WITHOUT) {
     assert.equal(nft.askAll(queries), [undefined, undefined]);
     assert.equal(listElements(nft, set), []);
     assert.equal(listSets(nft, table), []);
-    assert.equal(checkRuleset(nft, RULESET), ['table inet t is missing']);
+    assert.equal(checkRuleset(nft, RULESET), [{ part: 'table', name: 't', table, state: 'missing' }]);
     const says = /\(the kernel has no nf_tables \(CONFIG_NF_TABLES\)\)/;
     for (const change of [
       () => nft.commit([addElement(element)]),
