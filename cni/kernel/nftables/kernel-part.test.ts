@@ -1,6 +1,6 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { ErrnoError } from '../errno.ts';
+import { ENOENT } from '../errno.ts';
 import { thrownOf } from '../testing/thrown.ts';
 import { absentTransport } from './absent-transport.ts';
 import { addChain, getChain } from './chain.ts';
@@ -15,7 +15,7 @@ import { sendTo } from './expressions/nat.ts';
 import { NFT_REG_1 } from './expressions/expression.ts';
 import { FakeNftables } from './fake-nftables.ts';
 import { IPV4_ADDR } from './key.ts';
-import { MissingKernelPartError } from './kernel-part.ts';
+import { describeRefusal, MissingKernelPartError } from './kernel-part.ts';
 import { checkRuleset, findMissingParts, rehearseRulesets, replaceRulesets, type Ruleset } from './ruleset.ts';
 import { listSets } from './set.ts';
 import { addTable } from './table.ts';
@@ -95,9 +95,16 @@ test('the type of a chain tells the family that is missing', () => {
   }
 });
 
-test('a table that is not there is no missing part', () => {
-  const error = thrownOf(ErrnoError, () => new FakeNftables().connection.commit([addChain(chain)]));
-  assert.not(error instanceof MissingKernelPartError);
+test('an older kernel does not point at the type of the chain, and at the name of a table that is not there it does', () => {
+  const refusalOf = (offset: number | undefined, operation = addChain(chain)) =>
+    describeRefusal(operation, operation, { errno: ENOENT, text: undefined, offset, missingType: undefined });
+  const parts = [undefined, 20, 28, 36].map((offset) => {
+    const refusal = refusalOf(offset);
+    return refusal instanceof MissingKernelPartError ? refusal.part.name : undefined;
+  });
+  assert.equal(parts, ['nft_chain_nat', undefined, undefined, 'nft_chain_nat']);
+  // One without a hook has no type.
+  assert.not(refusalOf(undefined, addChain({ table, name: 'jumped' })) instanceof MissingKernelPartError);
 });
 
 const WITHOUT: readonly [title: string, connect: () => NftablesConnection][] = [

@@ -3,7 +3,8 @@
 //
 //   begin message of a batch, EOPNOTSUPP    nf_tables itself (nfnetlink_rcv_batch(); a question gets EINVAL, and a socket
 //                                           EPROTONOSUPPORT where nfnetlink is missing as well)
-//   NFT_MSG_NEWCHAIN, ENOENT                the type of the chain in the table's family (nf_tables_chain_type_lookup())
+//   NFT_MSG_NEWCHAIN, ENOENT                the type of the chain in the table's family (nf_tables_chain_type_lookup()); with
+//                                           the offset of the type, or without one (v5.10)
 //   NFT_MSG_NEWRULE, ENOENT                 the kind of an expression (nft_expr_type_get()); the offset is the expression's
 //
 // An ENOENT with the offset of another attribute is about a table, chain or set that is not there.
@@ -87,10 +88,10 @@ export function describeRefusal(
 
 function missingPart(refused: Operation | undefined, { errno, offset }: Acknowledgement): KernelPart | undefined {
   if (!refused) return errno === EOPNOTSUPP ? NF_TABLES : undefined;
-  if (errno !== ENOENT || offset === undefined) return undefined;
+  if (errno !== ENOENT) return undefined;
   try {
     if (refused.type === nftType(NFT_MSG_NEWCHAIN)) return partOfChain(refused.payload, offset);
-    if (refused.type === nftType(NFT_MSG_NEWRULE)) return partOfRule(refused.payload, offset);
+    if (refused.type === nftType(NFT_MSG_NEWRULE) && offset !== undefined) return partOfRule(refused.payload, offset);
   } catch (error) {
     // An offset that fits no attribute says nothing.
     if (!(error instanceof MalformedMessageError)) throw error;
@@ -98,10 +99,11 @@ function missingPart(refused: Operation | undefined, { errno, offset }: Acknowle
   return undefined;
 }
 
-function partOfChain(payload: Uint8Array, offset: number): KernelPart | undefined {
-  const at = offsetsOf(attributeBytesOf(payload), NLMSG_HDRLEN + NFGENMSG_BYTES).find((each) => each.offset === offset);
+function partOfChain(payload: Uint8Array, offset: number | undefined): KernelPart | undefined {
+  const attributes = offsetsOf(attributeBytesOf(payload), NLMSG_HDRLEN + NFGENMSG_BYTES);
   const type = new Attributes(attributeBytesOf(payload)).string(NFTA_CHAIN_TYPE);
-  if (at?.type !== NFTA_CHAIN_TYPE) return undefined;
+  const objected = attributes.find((each) => each.offset === offset)?.type;
+  if (type === undefined || (offset !== undefined && objected !== NFTA_CHAIN_TYPE)) return undefined;
   if (type === 'nat') return NFT_CHAIN_NAT;
   return payload[0] === NFPROTO_INET ? NF_TABLES_INET : payload[0] === NFPROTO_BRIDGE ? NF_TABLES_BRIDGE : undefined;
 }
