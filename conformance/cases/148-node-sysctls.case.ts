@@ -7,7 +7,7 @@ import type { Config } from '../harness/document.ts';
 import type { Host } from '../harness/host.ts';
 import { mustLeaveNothing } from '../harness/leftover.ts';
 import { canPing } from '../harness/traffic.ts';
-import { mustBeEmpty, mustPass } from '../harness/verdict.ts';
+import { mustPass } from '../harness/verdict.ts';
 import { addWholePod, checkWholePod, delWholePod, mustRefuseWhole } from '../harness/whole-chain.ts';
 
 const { test, run } = cases('sysctls of the node');
@@ -126,37 +126,6 @@ test(
     assert.is(code, 0, stdout);
     assert.match(stderr, /127\.0\.0\.1: .*sysctl net\.ipv4\.conf\.cni0\.route_localnet to 1: it is read-only/);
     mustPass(host, 'DEL', { config, container, ...READ_ONLY });
-  },
-);
-
-/** As the kernel shows itself when it was booted with ipv6.disable=1: no sysctl of IPv6 anywhere. */
-const WITHOUT_IPV6 = ['unshare', '--mount', 'sh', '-c', 'mount -t tmpfs none /proc/sys/net/ipv6 && exec "$@"', 'sh'];
-
-test(
-  'on a kernel without IPv6 an IPv6 address is refused before anything changes, and IPv4 alone works',
-  OURS,
-  (host) => {
-    const container = host.addContainer();
-    const before = host.snapshot();
-    const config = network(host);
-    mustRefuseWhole(
-      host,
-      'ADD',
-      { config, container, under: WITHOUT_IPV6 },
-      100,
-      /address fd00:77::2\/64 .* no IPv6 \(boot it/,
-    );
-    mustBeEmpty(
-      host
-        .changesSince(before)
-        .filter((line) => !/^[+-] (folder|file \S+\/(lock|last_reserved_ip\.\d+|locks\/\S+) )/.test(line)),
-      'changed by the refused ADD',
-    );
-    const v4 = network(host, { ipam: host.hostLocal(['10.77.0.0/24']) });
-    mustPass(host, 'DEL', {
-      ...addWholePod(host, v4, { container, under: WITHOUT_IPV6 }).invocation,
-      under: WITHOUT_IPV6,
-    });
   },
 );
 

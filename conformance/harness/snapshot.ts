@@ -3,7 +3,7 @@
 // Left out is what the kernel does by itself and at its own time: link-local addresses, multicast routes, carrier,
 // timers, and the local routes of an IPv6 address, which come only when it has been found to be nobody else's.
 
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Namespace } from './namespace.ts';
 import type { Link } from './referee.ts';
@@ -15,6 +15,8 @@ interface AddressedLink extends Link {
 }
 
 const SYSCTLS = ['net/ipv4/ip_forward', 'net/ipv6/conf/all/forwarding', 'net/ipv6/conf/default/accept_dad'];
+/** A kernel may be built or booted without. */
+const HAS_IPV6 = existsSync('/proc/sys/net/ipv6/conf');
 const VOLATILE_FLAGS = new Set(['LOWER_UP', 'NO-CARRIER', 'RUNNING']);
 const BRIDGE_KEYS = ['vlan_filtering', 'vlan_default_pvid', 'stp_state', 'group_fwd_mask', 'ageing_time'];
 const PORT_KEYS = ['hairpin', 'isolated', 'learning', 'flood', 'guard', 'root_block'];
@@ -47,7 +49,7 @@ function networkLines(namespace: Namespace): string[] {
     for (const address of link.addr_info ?? [])
       if (address.scope !== 'link') lines.push(`address ${link.ifname} ${address.local}/${address.prefixlen}`);
   }
-  for (const family of ['-4', '-6']) {
+  for (const family of HAS_IPV6 ? ['-4', '-6'] : ['-4']) {
     const routes = namespace.ipJson<Record<string, unknown>>(family, '-d', 'route', 'show', 'table', 'all');
     lines.push(
       ...routes.filter((route) => !isOfKernelAlone(family, route)).map((route) => `route ${routeText(route)}`),
@@ -58,7 +60,9 @@ function networkLines(namespace: Namespace): string[] {
         .map((rule) => `rule ${family} ${JSON.stringify(rule)}`),
     );
   }
-  for (const key of SYSCTLS) lines.push(`sysctl ${key}=${namespace.sysctl(key)}`);
+  for (const key of HAS_IPV6 ? SYSCTLS : SYSCTLS.filter((each) => !each.includes('ipv6'))) {
+    lines.push(`sysctl ${key}=${namespace.sysctl(key)}`);
+  }
   lines.push(...nftLines(namespace));
   return lines;
 }

@@ -30,7 +30,7 @@ import { setVlansOfNewPort, wantedVlansOf } from './vlan.ts';
 import { ensureForwarding } from '../interface/forwarding.ts';
 import { familiesOf, gatewayCidrs } from '../interface/gateway.ts';
 import { hostInterfaceAlias, hostInterfaceName } from '../../attachment/marks.ts';
-import { requireIpv6Support } from '../interface/ipv6-support.ts';
+import { requireIpv6Support, requireIpv6SupportFor } from '../interface/ipv6-support.ts';
 import type { Detachment, Mode, ModeRequest } from '../mode.ts';
 import type { Addressing, Attached, Attachment, Host, HostWork } from '../../attachment/attachment.ts';
 import { waitForPort } from './port-state.ts';
@@ -62,7 +62,10 @@ export const bridgeMode: Mode = {
         hostInterface: hostInterfaceName(key),
       }),
       attach: (attachment, addressing) => attachToBridge(attachment, config, addressing),
-      status: (host) => void findBridge(host.route, config.bridge),
+      status(host) {
+        findBridge(host.route, config.bridge);
+        requireIpv6SupportFor(request.config);
+      },
       check: (attachment, expected) => checkBridgeAttachment(attachment, config, expected),
       repair: (attachment, expected) => repairBridgeAttachment(attachment, config, expected),
     };
