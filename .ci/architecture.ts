@@ -10,7 +10,7 @@ export interface Layer {
   readonly remedy: string;
 }
 
-const KERNEL = ['cni/kernel/', 'cni/protocol/'];
+const KERNEL = ['cni/kernel/', 'cni/protocol/', 'cni/address/'];
 const ABOVE_KERNEL = [
   'cni/diagnosis/',
   'cni/roles/',
@@ -26,27 +26,27 @@ const ABOVE_KERNEL = [
 export const LAYERS: readonly Layer[] = [
   {
     folder: 'cni/kernel/testing/',
-    mayImport: ['cni/kernel/'],
+    mayImport: ['cni/kernel/', 'cni/address/'],
     remedy: 'helpers of kernel tests know the kernel only',
   },
   {
     folder: 'cni/kernel/netlink/',
-    mayImport: ['cni/kernel/*', 'cni/kernel/testing/'],
+    mayImport: ['cni/address/', 'cni/kernel/*', 'cni/kernel/testing/'],
     remedy: 'netlink is bytes and sockets: what knows an object belongs in cni/kernel/rtnetlink or nftables',
   },
   {
     folder: 'cni/kernel/rtnetlink/',
-    mayImport: ['cni/kernel/*', 'cni/kernel/netlink/', 'cni/kernel/testing/'],
+    mayImport: ['cni/address/', 'cni/kernel/*', 'cni/kernel/netlink/', 'cni/kernel/testing/'],
     remedy: 'rtnetlink knows links, addresses and routes: what combines them belongs in cni/modes or cni/features',
   },
   {
     folder: 'cni/kernel/nftables/',
-    mayImport: ['cni/kernel/*', 'cni/kernel/netlink/', 'cni/kernel/testing/'],
+    mayImport: ['cni/address/', 'cni/kernel/*', 'cni/kernel/netlink/', 'cni/kernel/testing/'],
     remedy: 'nftables knows tables, sets and rules: what uses them belongs in cni/features',
   },
   {
     folder: 'cni/kernel/conntrack/',
-    mayImport: ['cni/kernel/*', 'cni/kernel/netlink/', 'cni/kernel/testing/'],
+    mayImport: ['cni/address/', 'cni/kernel/*', 'cni/kernel/netlink/', 'cni/kernel/testing/'],
     remedy: 'conntrack knows flows: what decides which of them go belongs in cni/features',
   },
   {
@@ -55,8 +55,13 @@ export const LAYERS: readonly Layer[] = [
     remedy: 'the top of cni/kernel is system calls: what needs netlink belongs in cni/kernel/rtnetlink or nftables',
   },
   {
-    folder: 'cni/protocol/',
+    folder: 'cni/address/',
     mayImport: [],
+    remedy: 'addresses are a leaf, which protocol, kernel and IPAM share: what needs one of them belongs there',
+  },
+  {
+    folder: 'cni/protocol/',
+    mayImport: ['cni/address/'],
     remedy: 'protocol is the CNI specification alone: what needs a lower layer belongs in cni/verbs',
   },
   {
@@ -118,8 +123,9 @@ export const LAYERS: readonly Layer[] = [
     folder: 'ipam/',
     mayImport: [
       'cni/protocol/fields.ts',
+      'cni/address/',
       'cni/protocol/address.ts',
-      'cni/protocol/mutation.ts',
+      'cni/protocol/testing/mutation.ts',
       'cni/protocol/schema.ts',
       'cni/protocol/config-keys.ts',
       'cni/kernel/directory.ts',

@@ -23,7 +23,7 @@ import { Stopwatch } from './verbs/log/stopwatch.ts';
 /** Replaced by build.mjs with package.json's version. */
 declare const PODLINK_VERSION: string | undefined;
 
-/** What build.mjs gives the bundle to name its main function with: node:v8 itself would bring 24 modules along. */
+/** Of node:v8, while the startup snapshot is made: cni/packaging/snapshot-script.ts. */
 declare const setDeserializeMainFunction: ((main: () => Promise<void>) => void) | undefined;
 
 async function main(): Promise<void> {
@@ -200,7 +200,6 @@ function readWhile(isThereMore: () => boolean): string {
       if (length === 0) break;
       chunks.push(chunk.subarray(0, length));
     } catch (error) {
-      if (isErrno(error, 'EOF')) break;
       if (isErrno(error, 'EINTR')) continue; // a signal that Node has a handler for, such as SIGUSR1
       // The runtime handed us a non-blocking pipe.
       if (!isErrno(error, 'EAGAIN')) throw error;

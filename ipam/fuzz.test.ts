@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { FieldError, Fields } from '../cni/protocol/fields.ts';
-import { anyJsonValue, mutations, seededRandom } from '../cni/protocol/mutation.ts';
+import { anyJsonValue, mutations, seededRandom } from '../cni/protocol/testing/mutation.ts';
 import { parseBlock } from './etcd/block.ts';
 import { readBlocks, writeBlocks } from './etcd/block-file.ts';
 import type { IpamRequest } from './driver.ts';

@@ -3,7 +3,7 @@
 
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { formatAddress, parseAddress } from './address.ts';
+import { formatAddress, parseAddress } from '../cni/address/ip.ts';
 import { fillOf, gatewaysOf } from './local/allocator.ts';
 import { formatBlock, restrictToBlocks } from './etcd/block.ts';
 import { findNotedBlocks } from './etcd/block-file.ts';

@@ -1,10 +1,10 @@
 // The lock of an attachment: ADD and DEL of one attachment keep each other out.
 
-import { existsSync, fstatSync, rmdirSync, statSync, unlinkSync } from 'node:fs';
+import { existsSync, rmdirSync, unlinkSync } from 'node:fs';
 import { monotonicMs } from '../kernel/clock.ts';
 import { ensurePrivateDirectory } from '../kernel/directory.ts';
 import { isErrno } from '../kernel/errno.ts';
-import { type FileLock, LockTimeoutError, lockFile } from '../kernel/flock.ts';
+import { type FileLock, isInPlace, LockTimeoutError, lockFile } from '../kernel/flock.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
 import { fileName, listDirectory, networkDir, TEMPORARY_SUFFIX, unlinkIfThere } from './record-path.ts';
 
@@ -27,7 +27,7 @@ export function removeForsakenFiles(runDir: string, network: string): void {
       if (error instanceof LockTimeoutError || isErrno(error, 'ENOENT')) continue;
       throw error;
     }
-    if (!isStillThere(path, lock.fd)) lock.release();
+    if (!isInPlace(lock)) lock.release();
     else {
       if (!existsSync(`${dir}/${name}.json`)) unlinkIfThere(`${dir}/${name}.json${TEMPORARY_SUFFIX}`);
       releaseAttachment(dir, path, lock);
@@ -54,17 +54,8 @@ export function lockAttachment(runDir: string, key: AttachmentKey, timeoutMs = L
       if (isErrno(error, 'ENOENT') && monotonicMs() < deadline) continue;
       throw error;
     }
-    if (isStillThere(path, lock.fd)) return { ...lock, release: () => releaseAttachment(dir, path, lock) };
+    if (isInPlace(lock)) return { ...lock, release: () => releaseAttachment(dir, path, lock) };
     lock.release();
-  }
-}
-
-function isStillThere(path: string, fd: number): boolean {
-  try {
-    return statSync(path, { bigint: true }).ino === fstatSync(fd, { bigint: true }).ino;
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return false;
-    throw error;
   }
 }
 

@@ -6,7 +6,6 @@ import * as assert from 'uvu/assert';
 import { type ProgramEnd, type ProgramOptions, runProgram } from './child-process.ts';
 import { isErrno } from './errno.ts';
 
-// Run from source this is node:child_process; what the executable has in its place is tried by case 103 (foreign IPAM).
 const test = suite<{ dir: string }>('child process');
 test.before.each((context) => {
   context.dir = mkdtempSync(join(tmpdir(), 'podlink-child-'));

@@ -1,8 +1,6 @@
 // Running another program and waiting for it, for IPAM plugins that are not built in.
 
 import { writeSync } from 'node:fs';
-import { belowNode } from './below-node.ts';
-import { ErrnoError } from './errno.ts';
 
 export interface ProgramOptions {
   /** The program's whole environment. */
@@ -21,29 +19,21 @@ export interface ProgramEnd {
   readonly signal: string | null;
   readonly stdout: string;
   readonly stderr: string;
-  /** ErrnoError, or one of node:child_process: it cannot be run, took too long (ETIMEDOUT), printed too much (ENOBUFS), or did not read its input (EPIPE). */
+  /** It cannot be run, took too long (ETIMEDOUT), printed too much (ENOBUFS), or did not read its input (EPIPE). */
   readonly error: Error | undefined;
 }
 
-/** `spawn()` of Node's src/spawn_sync.cc. */
-interface SpawnSync {
-  spawn(options: object): {
-    readonly status: number | null;
-    readonly signal: string | null;
-    readonly output: readonly (Uint8Array | null)[] | null;
-    /** A negative errno. */
-    readonly error?: number;
-  };
-}
-
-/**
- * Run a program without arguments. Its standard error goes to ours too, when it has ended.
- *
- * node:child_process brings some 30 modules along, of sockets and streams: 12 ms, in which the program could be run ten times.
- */
-export function runProgram(file: string, options: ProgramOptions): ProgramEnd {
-  const below = belowNode<SpawnSync>('spawn_sync');
-  const end = below ? runBelow(below, file, options) : runByModule(file, options);
+/** Run a program without arguments. Its standard error goes to ours too, when it has ended. */
+export function runProgram(file: string, { env, input, timeoutMs, maxOutputBytes }: ProgramOptions): ProgramEnd {
+  const { spawnSync } = process.getBuiltinModule('node:child_process');
+  const { status, signal, stdout, stderr, error } = spawnSync(file, [], {
+    env,
+    input,
+    stdio: ['pipe', 'pipe', 'pipe'],
+    timeout: timeoutMs,
+    maxBuffer: maxOutputBytes,
+  });
+  const end = { status, signal, stdout: textOf(stdout), stderr: textOf(stderr), error };
   passOn(end.stderr);
   return end;
 }
@@ -55,40 +45,6 @@ function passOn(stderr: string): void {
   } catch {
     // Standard error may be full or closed, and that must not make a call fail.
   }
-}
-
-function runBelow(below: SpawnSync, file: string, options: ProgramOptions): ProgramEnd {
-  const { status, signal, output, error } = below.spawn({
-    file,
-    args: [file],
-    envPairs: Object.entries(options.env).flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`])),
-    stdio: [
-      { type: 'pipe', readable: true, writable: false, input: Buffer.from(options.input, 'utf8') },
-      { type: 'pipe', readable: false, writable: true },
-      { type: 'pipe', readable: false, writable: true },
-    ],
-    timeout: options.timeoutMs,
-    maxBuffer: options.maxOutputBytes,
-  });
-  return {
-    status,
-    signal,
-    stdout: textOf(output?.[1]),
-    stderr: textOf(output?.[2]),
-    error: error ? new ErrnoError('spawn', { syscall: 'spawn', errno: -error, path: file }) : undefined,
-  };
-}
-
-function runByModule(file: string, { env, input, timeoutMs, maxOutputBytes }: ProgramOptions): ProgramEnd {
-  const { spawnSync } = process.getBuiltinModule('node:child_process');
-  const { status, signal, stdout, stderr, error } = spawnSync(file, [], {
-    env,
-    input,
-    stdio: ['pipe', 'pipe', 'pipe'],
-    timeout: timeoutMs,
-    maxBuffer: maxOutputBytes,
-  });
-  return { status, signal, stdout: textOf(stdout), stderr: textOf(stderr), error };
 }
 
 function textOf(bytes: Uint8Array | null | undefined): string {

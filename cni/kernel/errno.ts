@@ -5,22 +5,23 @@
 export const EPERM = 1;
 export const ENOENT = 2;
 export const EINTR = 4;
-export const EIO = 5;
+const EIO = 5;
 export const EBADF = 9;
 export const EAGAIN = 11;
-export const ENOMEM = 12;
-export const EACCES = 13;
+const ENOMEM = 12;
+const EACCES = 13;
 export const EBUSY = 16;
 export const EEXIST = 17;
 export const ENODEV = 19;
 export const EINVAL = 22;
-export const ENOSPC = 28;
+const ENOSPC = 28;
 export const EMSGSIZE = 90;
+export const EPROTONOSUPPORT = 93;
 export const EOPNOTSUPP = 95;
-export const EADDRINUSE = 98;
+const EADDRINUSE = 98;
 export const EADDRNOTAVAIL = 99;
-export const ENETDOWN = 100;
-export const ENETUNREACH = 101;
+const ENETDOWN = 100;
+const ENETUNREACH = 101;
 export const ENOBUFS = 105;
 export const EBADMSG = 74;
 export const ETIMEDOUT = 110;
@@ -66,7 +67,7 @@ const NAMES: ReadonlyMap<number, string> = new Map([
   [88, 'ENOTSOCK'],
   [EMSGSIZE, 'EMSGSIZE'],
   [92, 'ENOPROTOOPT'],
-  [93, 'EPROTONOSUPPORT'],
+  [EPROTONOSUPPORT, 'EPROTONOSUPPORT'],
   [94, 'ESOCKTNOSUPPORT'],
   [EOPNOTSUPP, 'EOPNOTSUPP'],
   [97, 'EAFNOSUPPORT'],

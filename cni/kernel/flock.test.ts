@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { isErrno } from './errno.ts';
-import { LockTimeoutError, lockFile } from './flock.ts';
+import { isInPlace, LockTimeoutError, lockFile } from './flock.ts';
 import { type Child, startModule } from './testing/child-process.ts';
 import { thrown, thrownOf } from './testing/thrown.ts';
 
@@ -206,6 +206,17 @@ test('lockFile() throws ENOENT when the directory is missing', () =>
         'ENOENT',
       ),
     );
+  }));
+
+test('isInPlace() tells a lock file that was removed, and one that was made anew', () =>
+  withDirectory((directory) => {
+    const lock = lockFile(join(directory, 'lock'), 0);
+    assert.ok(isInPlace(lock));
+    rmSync(lock.path);
+    assert.not(isInPlace(lock));
+    const anew = lockFile(lock.path, 0);
+    assert.equal([isInPlace(lock), isInPlace(anew)], [false, true]);
+    for (const { release } of [lock, anew]) release();
   }));
 
 test.run();

@@ -1,6 +1,6 @@
 // Advisory file locks with a deadline, by flock(2): they go with the process that holds them, however it ends.
 
-import { closeSync, constants, openSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs';
 import { monotonicMs } from './clock.ts';
 import { sleep, tryLock } from './syscalls.ts';
 
@@ -55,4 +55,13 @@ function openLockFile(path: string): number {
     if (!(error instanceof Error && 'code' in error && error.code === 'EISDIR')) throw error;
     return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
   }
+}
+
+/**
+ * Whether the file that was locked is the one at its path still: another process may have removed it meanwhile, and a third
+ * have locked a new one. Only for lock files that are removed.
+ */
+export function isInPlace({ path, fd }: Pick<FileLock, 'path' | 'fd'>): boolean {
+  const there = statSync(path, { bigint: true, throwIfNoEntry: false });
+  return there?.ino === fstatSync(fd, { bigint: true }).ino;
 }

@@ -3,13 +3,9 @@
 // Nothing here runs when the module is evaluated: the startup snapshot is built from it, and node:ffi cannot be
 // loaded while a snapshot is built. libc is bound on the first call and stays bound.
 //
-// In the executable it is what lies under node:ffi, without its JavaScript: loading and compiling that, and its closures
-// around every function, took 1.7 of the 2.5 ms that an ADD spent on calling libc.
-//
 // Every call is synchronous, and every failure an ErrnoError. errno is read from __errno_location() directly after
 // the call, on the same thread, before anything else can run.
 
-import { belowNode } from './below-node.ts';
 import { EAGAIN, EINTR, ErrnoError } from './errno.ts';
 
 // include/linux/socket.h, include/uapi/linux/netlink.h
@@ -94,16 +90,14 @@ type Name = keyof typeof NUMBERS.x64;
 type Value = number | Uint8Array | string | null;
 type Call = (...args: readonly (bigint | Exclude<Value, number>)[]) => bigint;
 
-/** What is used of node:ffi, and of what lies under it. */
+/** What is used of node:ffi. */
 interface Ffi {
   readonly DynamicLibrary: new (
     path: null,
   ) => {
-    getFunction(name: string, signature: { arguments: readonly string[]; return: string }): Call & Record<symbol, Call>;
+    getFunction(name: string, signature: { arguments: readonly string[]; return: string }): Call;
   };
   getInt32(pointer: bigint, offset: number): number;
-  /** Under node:ffi: names the function that takes its arguments as they are, where the other wants them in a buffer. */
-  readonly kSbInvokeSlow?: symbol;
 }
 
 interface Libc {
@@ -118,12 +112,10 @@ let libc: Libc | undefined;
 
 /** One function for all system calls: to bind one takes 0.05 ms, and a call of a runtime needs ten of them. */
 function openLibc(): Libc {
-  const ffi = belowNode<Ffi>('ffi') ?? (process.getBuiltinModule('node:ffi') as unknown as Ffi);
+  const ffi = process.getBuiltinModule('node:ffi') as unknown as Ffi;
   const library = new ffi.DynamicLibrary(null);
-  const bind = (name: string, result: string): Call => {
-    const raw = library.getFunction(name, { arguments: SEVEN_ARGUMENTS, return: result });
-    return (ffi.kSbInvokeSlow && raw[ffi.kSbInvokeSlow]) || raw;
-  };
+  const bind = (name: string, result: string): Call =>
+    library.getFunction(name, { arguments: SEVEN_ARGUMENTS, return: result });
   // It takes no argument, and does not see those it gets. The address is this thread's for as long as it lives.
   const location = bind('__errno_location', 'pointer')(null, null, null, null, null, null, null);
   return {

@@ -9,21 +9,11 @@ import { CniError, ERR_INVALID_ENVIRONMENT_VARIABLES } from '../protocol/errors.
 import { describeValue, FieldError, type Fields } from '../protocol/fields.ts';
 import { type KeyRows, keyTable, read, readKey } from '../protocol/schema.ts';
 import { matchesGlob } from './glob.ts';
-import type { Mode } from './mode.ts';
+import type { Mode, SelectedMode } from './mode.ts';
 import { DEFAULT_MODE, findMode, MODES } from './mode-registry.ts';
 import { TARGET_KEYS } from './shared/target-keys.ts';
 
-export const MODE_NAMES: readonly string[] = MODES.map(({ name }) => name);
-
-export interface SelectedMode {
-  readonly mode: string;
-  /** For container mode: whose namespace. Not parsed yet. */
-  readonly target: string | undefined;
-  /** Whether the pod named mode and target itself, so that only what the operator allows may come of them. */
-  readonly isPodsChoice: boolean;
-  /** Modes a pod may choose. */
-  readonly allowed: readonly string[];
-}
+const MODE_NAMES: readonly string[] = MODES.map(({ name }) => name);
 
 /** Capability by which containerd and CRI-O hand over a pod's annotations. */
 export const ANNOTATIONS = 'io.kubernetes.cri.pod-annotations';

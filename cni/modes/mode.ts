@@ -15,7 +15,17 @@ import type { AttachmentDiagnosis } from '../diagnosis/attachment-diagnosis.ts';
 import type { Netns } from '../kernel/netns.ts';
 import type { AttachmentKey } from '../protocol/config.ts';
 import type { KeyTable, ModeTraits } from '../protocol/schema.ts';
-import type { SelectedMode } from './mode-selection.ts';
+
+/** The mode that a request comes to, by the configuration or by the pod's own choice. */
+export interface SelectedMode {
+  readonly mode: string;
+  /** For container mode: whose namespace. Not parsed yet. */
+  readonly target: string | undefined;
+  /** Whether the pod named mode and target itself, so that only what the operator allows may come of them. */
+  readonly isPodsChoice: boolean;
+  /** Modes a pod may choose. */
+  readonly allowed: readonly string[];
+}
 
 /** What a mode may look at when it decides whether it can serve an ADD. */
 export interface ModeRequest extends AttachmentRequestFacts {
@@ -80,7 +90,7 @@ export interface Mode extends ModeTraits {
   readonly name: string;
   /** Whether the namespace that it shares is the host's. */
   readonly sharesHost?: true;
-  /** What Docker calls the driver of such a network, where that is not the mode's name. */
+  /** Docker's name for the driver of such a network, where that is not the mode's. */
   readonly dockerDriver?: string;
   /** The keys of the configuration that are this mode's; absent when it has none. */
   readonly keys?: KeyTable;

@@ -5,7 +5,8 @@
 
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import type { Architecture, OwnLibraries } from './executable.ts';
+import type { Architecture } from './elf.ts';
+import type { OwnLibraries } from './executable.ts';
 
 const LOADERS = { x64: 'ld-linux-x86-64.so.2', arm64: 'ld-linux-aarch64.so.1' } as const;
 const FOREIGN_FOLDERS = { x64: '/usr/x86_64-linux-gnu/lib', arm64: '/usr/aarch64-linux-gnu/lib' } as const;

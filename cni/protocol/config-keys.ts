@@ -55,7 +55,7 @@ export const ENTRY_TABLE = keyTable(
         needs: 'hasOwnInterface',
       },
       dns: {
-        about: "What the result says of DNS, in the place of IPAM's.",
+        about: "The DNS settings of the result, in the place of IPAM's.",
         keys: DNS_NOTES(),
       },
     },

@@ -83,6 +83,11 @@ export class Fields {
     for (const [key, entry] of Object.entries(value)) this.#byLowerCase.set(key.toLowerCase(), entry);
   }
 
+  /** Whether faults are collected. */
+  get isCollecting(): boolean {
+    return this.#faults !== undefined;
+  }
+
   /** Path of a key of this object, for errors. */
   at(key: string): string {
     return this.path === '' ? key : `${this.path}.${key}`;
@@ -129,7 +134,8 @@ export class Fields {
 
   object(key: string): Fields | undefined {
     const value = this.get(key);
-    return value === undefined ? undefined : this.part(() => this.child(value, this.at(key)));
+    if (value === undefined) return undefined;
+    return this.#faults ? this.part(() => this.child(value, this.at(key))) : this.child(value, this.at(key));
   }
 
   list(key: string): readonly unknown[] | undefined {

@@ -6,7 +6,7 @@ import { parseCniArgs } from './args.ts';
 import { type NetworkConfig, parseNetworkConfig } from './config.ts';
 import { CniError, ERR_INTERNAL, formatError, toCniError } from './errors.ts';
 import { FieldError } from './fields.ts';
-import { anyJsonValue, mutations, seededRandom } from './mutation.ts';
+import { anyJsonValue, mutations, seededRandom } from './testing/mutation.ts';
 import { type Environment, readRequest } from './request.ts';
 import { decodeResult, encodeResult } from './result/result-codec.ts';
 import { SUPPORTED_VERSIONS } from './version.ts';

@@ -17,7 +17,7 @@ export interface KeyRow {
   readonly max?: number;
   /** All that a string, or a string of a list, may be. */
   readonly words?: readonly string[];
-  /** What the key is when it is absent. Without one it is undefined then. */
+  /** The value of an absent key; undefined without one. */
   readonly default?: boolean | number | string | readonly never[];
   /** The keys of the object, or of each object of the list. */
   readonly keys?: KeyRows;
@@ -43,7 +43,7 @@ type OfType<Row> = Row extends { words: readonly (infer Word)[]; type: 'string' 
               ? readonly Fields[]
               : unknown;
 
-/** What a key of such a row is read as. */
+/** The type that a key of such a row is read as. */
 export type KeyValue<Row> = Row extends { read: (fields: Fields, key: string) => infer Value }
   ? Row extends { default: unknown }
     ? NonNullable<Value>
@@ -62,26 +62,34 @@ export function readKey<Rows extends KeyRows, Key extends keyof Rows & string>(
 ): KeyValue<Rows[Key]> {
   const row: KeyRow | undefined = rows[key];
   if (!row) throw new TypeError(`Not a key of these rows: "${key}"`);
-  const { read } = row;
-  const value = read ? fields.part(() => read(fields, key)) : readByType(fields, key, row);
-  return (value ?? row.default) as KeyValue<Rows[Key]>;
+  return readRow(fields, key, row) as KeyValue<Rows[Key]>;
 }
 
 /** Read all keys of the rows. Throws FieldError for the first that is wrong; what fields with a FaultList do is said there. */
 export function read<Rows extends KeyRows>(fields: Fields, rows: Rows): KeyValues<Rows> {
   const values: Record<string, unknown> = {};
-  for (const key of Object.keys(rows)) values[key] = readKey(fields, rows, key);
+  for (const key in rows) {
+    const row = rows[key];
+    if (row) values[key] = readRow(fields, key, row);
+  }
   return values as KeyValues<Rows>;
 }
 
-function readByType(fields: Fields, key: string, { type, min = 0, max = Number.MAX_SAFE_INTEGER, words }: KeyRow) {
-  switch (type) {
+/** In a process of some milliseconds each property that is looked at counts: most rows are flags. */
+function readRow(fields: Fields, key: string, row: KeyRow): unknown {
+  const { read } = row;
+  if (!read) return readByType(fields, key, row) ?? row.default;
+  return (fields.isCollecting ? fields.part(() => read(fields, key)) : read(fields, key)) ?? row.default;
+}
+
+function readByType(fields: Fields, key: string, row: KeyRow): unknown {
+  switch (row.type) {
     case 'boolean':
       return fields.boolean(key);
     case 'integer':
-      return fields.integer(key, min, max);
+      return fields.integer(key, row.min ?? 0, row.max ?? Number.MAX_SAFE_INTEGER);
     case 'string':
-      return words ? fields.oneOf(key, words) : fields.string(key);
+      return row.words ? fields.oneOf(key, row.words) : fields.string(key);
     case 'strings':
       return fields.strings(key);
     case 'object':
@@ -95,7 +103,7 @@ function readByType(fields: Fields, key: string, { type, min = 0, max = Number.M
   }
 }
 
-/** What of a mode decides which keys it has a use for. */
+/** The properties of a mode that decide which keys it uses. */
 export interface ModeTraits {
   /** The container has an interface of its own, with addresses, masquerading and all else. */
   readonly hasOwnInterface: boolean;
@@ -105,7 +113,7 @@ export interface ModeTraits {
   readonly sharesNamespace: boolean;
 }
 
-/** What of the kernel a key asks for; operator/doctor/kernel-feature.ts knows what that is made of. */
+/** A need of the kernel that a key states; operator/doctor/kernel-feature.ts knows the features behind it. */
 export type KernelNeed =
   | 'VLAN filtering'
   | 'masquerading'
@@ -116,19 +124,19 @@ export type KernelNeed =
   | 'ingress limits'
   | 'egress limits';
 
-/** What people are told of a key. A text is the same as one with nothing but `about`. */
+/** The explanation of a key for people. A text is the same as one with nothing but `about`. */
 export interface KeyNote {
   /** One sentence, in Markdown. */
   readonly about: string;
   /** Of a number. */
   readonly unit?: string;
-  /** What its absence means, where the row has no default. */
+  /** The meaning of its absence, where the row has no default. */
   readonly otherwise?: string;
   /** The capability without which the key has no effect. */
   readonly capability?: string;
   /** A mode without this has no use for the key; in place of the section's. `nothing`: every mode minds it. */
   readonly needs?: keyof ModeTraits | 'nothing';
-  /** What the kernel must have once the key says anything but its default. */
+  /** The need of the kernel once the key has anything but its default. */
   readonly kernel?: KernelNeed;
   /** Whether the object that it is in cannot be without it. */
   readonly isRequired?: true;
@@ -149,14 +157,14 @@ export type KeyNotes<Rows> = {
 /** Notes of any rows. */
 export type AnyNotes = Readonly<Record<string, string | (KeyNote & { readonly keys?: AnyNotes })>>;
 
-/** What a runtime may hand over when the entry declares the capability. */
+/** The explanation of an argument that a runtime may hand over when the entry declares the capability. */
 export interface CapabilityNote {
   /** One sentence, in Markdown. */
   readonly about: string;
   readonly kernel?: KernelNeed;
 }
 
-/** What people are told of the keys that one part of podlink reads. */
+/** The explanation for people of the keys that one part of podlink reads. */
 export interface KeySection<Notes = AnyNotes> {
   /** The heading over them. */
   readonly title: string;

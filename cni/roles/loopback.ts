@@ -4,7 +4,7 @@
 // others or with the host: the stock DEL takes the host's `lo` down, its ADD refuses a host whose `lo` has an address
 // (kubernetes/kubernetes#100648). A namespace of its own goes with the pod, and its `lo` with it.
 
-import { AF_INET, familyOf } from '../kernel/netlink/address-bytes.ts';
+import { familyOf } from '../address/ip.ts';
 import type { NetlinkConnection } from '../kernel/netlink/connection.ts';
 import { listAddresses } from '../kernel/rtnetlink/address.ts';
 import { findLink, type Link, setLink } from '../kernel/rtnetlink/link/link.ts';
@@ -23,8 +23,8 @@ export function addLoopback(request: AttachmentRequest): string {
     if (previous) return previous;
     const addresses = listAddresses(route, link.index).map(({ cidr }) => cidr);
     const first = [
-      addresses.find((cidr) => familyOf(cidr) === AF_INET),
-      addresses.find((cidr) => familyOf(cidr) !== AF_INET),
+      addresses.find((cidr) => familyOf(cidr) === 4),
+      addresses.find((cidr) => familyOf(cidr) !== 4),
     ].filter((cidr) => cidr !== undefined);
     return {
       interfaces: [{ name: link.name, mac: link.mac, sandbox: request.netns }],

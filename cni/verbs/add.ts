@@ -4,7 +4,6 @@
 // configuration before anything changes. Then the record is written, and only then the kernel is touched. Any failure
 // after that takes everything back.
 
-import { formatUtc } from '../../ipam/utc.ts';
 import {
   type Attached,
   type Attachment,
@@ -44,6 +43,7 @@ import {
   removeOwnElements,
 } from './features.ts';
 import type { PreparedIpam } from './ipam/ipam.ts';
+import { refuseMissingParts } from './missing-part.ts';
 import { type Plan, planRequest } from './plan.ts';
 import { sourceOfRequest } from './plan-source.ts';
 import { removalOfRecord, removeAttachment } from './removal.ts';
@@ -88,6 +88,10 @@ function accept(request: AttachmentRequest, context: Context): AcceptedAdd {
   const prepared = plan.ipam?.prepare();
   const previous = request.config.prevResult();
   if (plan.mode.hasOwnInterface && previous) refuseSecondInterface(key, previous);
+  refuseMissingParts(
+    context,
+    plan.features.map(({ feature }) => feature),
+  );
   return { request, key, plan, prepared, previous };
 }
 
@@ -180,7 +184,7 @@ function firstRecord({ request, key, plan }: AcceptedAdd, sandbox: Sandbox): Att
     hasAllElements: true,
     config,
     cniArgs: Array.from(request.args, ([name, value]) => `${name}=${value}`).join(';'),
-    created: formatUtc(Date.now()),
+    created: new Date().toISOString(),
   };
 }
 

@@ -23,6 +23,7 @@ import { listRecordsOfContainer } from '../attachment/record-store.ts';
 import type { AttachmentRecord } from '../attachment/record.ts';
 import { refuseConnected } from './connected-owner.ts';
 import type { Context } from './context.ts';
+import { diagnoseMissingParts, possibleGuard } from './missing-part.ts';
 import { ownersOnRecord } from './owners-on-record.ts';
 import { removeWithHeirs, stopWaiting, waitingOnRecord } from './waiting-elements.ts';
 
@@ -63,7 +64,7 @@ export function prepareFeatures(
     attachment,
     planned,
     objects: Object.fromEntries(objects),
-    nftables: nftablesOf(planned, attachment, guardOfLocalnet(attachment)),
+    nftables: nftablesOf(planned, attachment, possibleGuard(context, attachment)),
   };
 }
 
@@ -170,9 +171,12 @@ export function checkFeatures(
   const guard = guardOfLocalnet(attachment);
   const isOurs = guard && attachment.gateway !== undefined && isLocalnetClaimed(context, attachment.gateway);
   const nftables = nftablesOf(planned, attachment, isOurs ? guard : undefined);
+  const problems =
+    nftables.rulesets.length > 0 ? checkElements(context.nft, key, nftables, ownersOnRecord(context, key)) : [];
   return [
     ...planned.flatMap(({ plan }) => plan.check?.(attachment) ?? []),
-    ...(nftables.rulesets.length > 0 ? checkElements(context.nft, key, nftables, ownersOnRecord(context, key)) : []),
+    ...problems,
+    ...(problems.length > 0 ? diagnoseMissingParts(context, nftables.rulesets) : []),
   ];
 }
 

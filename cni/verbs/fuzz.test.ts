@@ -10,7 +10,7 @@ import { NetlinkConnection } from '../kernel/netlink/connection.ts';
 import { acknowledge, FakeTransport } from '../kernel/netlink/fake-transport.ts';
 import { parseNetworkConfig } from '../protocol/config.ts';
 import { ERR_INTERNAL, formatError, toCniError } from '../protocol/errors.ts';
-import { anyJsonValue, mutations, seededRandom } from '../protocol/mutation.ts';
+import { anyJsonValue, mutations, seededRandom } from '../protocol/testing/mutation.ts';
 import { findRecord, listAllRecords, listRecords, listRecordsOfContainer } from '../attachment/record-store.ts';
 import type { AttachmentRecord } from '../attachment/record.ts';
 import { Context } from './context.ts';

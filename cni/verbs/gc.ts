@@ -2,7 +2,12 @@
 
 import { ALL_RULESETS } from '../features/feature-registry.ts';
 import { findElements } from '../features/elements/owned-elements.ts';
-import { releaseRouteLocalnet } from '../features/portmap/route-localnet.ts';
+import {
+  dropLocalnetClaim,
+  listLocalnetClaims,
+  releaseRouteLocalnet,
+  removeForsakenLocalnet,
+} from '../features/portmap/route-localnet.ts';
 import type { Element } from '../kernel/nftables/element.ts';
 import type { FileLock } from '../kernel/flock.ts';
 import { type Link, listLinks } from '../kernel/rtnetlink/link/link.ts';
@@ -81,12 +86,22 @@ export async function gc(request: NetworkRequest, context: Context): Promise<voi
       if (owner) releaseRouteLocalnet(context, owner);
     }
   });
+  await step(() => collectClaims(config.name, valid, context));
   await step(() => {
     const ipam = findIpam(sourceOfNetwork(request, context, { containerId: '', ifname: '' }));
     return ipam?.collect(kept);
   });
   await step(() => removeForsakenFiles(context.runDir, config.name));
   if (errors.length > 0) throw new AggregateError(errors, `Cannot remove everything stale of network "${config.name}"`);
+}
+
+/** Drop the network's claims of route_localnet that are of no valid attachment, and of none on record. */
+function collectClaims(network: string, valid: readonly Named[], context: Context): void {
+  const isAlive = (key: AttachmentKey) => includes(valid, key) || findRecord(context.runDir, key) !== undefined;
+  for (const claim of listLocalnetClaims(context)) {
+    if ((claim.owner?.network ?? network) === network) dropLocalnetClaim(context, claim, isAlive);
+  }
+  removeForsakenLocalnet(context);
 }
 
 function includes(attachments: readonly Named[], { containerId, ifname }: Named): boolean {

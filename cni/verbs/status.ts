@@ -11,6 +11,7 @@ import {
 import type { NetworkRequest } from '../protocol/request.ts';
 import { ensureRecordsWritable } from '../attachment/record-store.ts';
 import type { Context } from './context.ts';
+import { refuseMissingParts } from './missing-part.ts';
 import { planRequest } from './plan.ts';
 import { sourceOfNetwork } from './plan-source.ts';
 
@@ -28,8 +29,11 @@ export async function status(request: NetworkRequest, context: Context): Promise
     await ipam?.status();
     ensureRecordsWritable(context.runDir);
     steps.status(context);
-    // A kernel without nf_tables answers nothing at all; ifb and tbf show only when they are asked to be made.
-    if (features.some(({ feature }) => feature.rulesets.length > 0)) context.nft.getGeneration();
+    // ifb and tbf show only when they are asked to be made.
+    refuseMissingParts(
+      context,
+      features.map(({ feature }) => feature),
+    );
   });
 }
 

@@ -1,6 +1,6 @@
 // What CHECK is told an attachment must be: prevResult, and from the record what prevResult's version cannot say.
 
-import { canonicalAddress, canonicalCidr } from '../kernel/netlink/address-bytes.ts';
+import { canonicalAddress, canonicalCidr } from '../address/ip.ts';
 import type { Attached, Expected } from '../attachment/attachment.ts';
 import type { Ip, Result, Route } from '../protocol/result/result.ts';
 import type { Unsaid } from '../protocol/result/unsaid.ts';

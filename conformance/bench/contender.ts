@@ -122,11 +122,18 @@ function resultOf(ending: Ending | undefined): unknown {
   return ending === undefined || ending.failure !== undefined ? undefined : JSON.parse(ending.stdout);
 }
 
-/** podlink, one call for all of it. `env`: variables on top. */
-export function podlink(task: Pick<Task, 'ours'>, env: Readonly<Record<string, string>> = {}): Protocol {
+export interface PodlinkOptions {
+  /** Variables on top. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Another build than the one in dist. */
+  readonly program?: string;
+}
+
+/** podlink, one call for all of it. */
+export function podlink(task: Pick<Task, 'ours'>, { env = {}, program = EXECUTABLE }: PodlinkOptions = {}): Protocol {
   return cni(
     (host, slot) => [task.ours(host, slot)],
-    () => EXECUTABLE,
+    () => program,
     (host) => ({ PODLINK_RUN_DIR: host.runDir, ...env }),
   );
 }

@@ -22,7 +22,7 @@ interface Trace {
 export async function measurePhases(rounds: number): Promise<PhaseColumn[]> {
   const columns: PhaseColumn[] = [];
   for (const [id, what, task] of TASKS) {
-    const start = (): Promise<Contender> => Contender.start('podlink', podlink(task, { PODLINK_TRACE: '1' }));
+    const start = (): Promise<Contender> => Contender.start('podlink', podlink(task, { env: { PODLINK_TRACE: '1' } }));
     const [series] = await withContenders([start], (...alone) => takeTurns(alone, { rounds }));
     if (!series) throw new TypeError('There is no series of the only contender');
     columns.push(columnOf(`${id} ADD`, `ADD, ${what}`, series.attach));

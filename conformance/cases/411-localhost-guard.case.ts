@@ -2,12 +2,13 @@
 // containers for 127.0.0.0/8 (CVE-2020-8558). It is on only while a port is published, and never without the rules that
 // drop such packets.
 
+import { readdirSync, rmSync } from 'node:fs';
 import * as assert from 'uvu/assert';
 import { cases, type Reference } from '../harness/case.ts';
 import type { Config } from '../harness/document.ts';
 import type { Host, Invocation } from '../harness/host.ts';
 import { mustEnd, mustSay, mustTell, NO_COMMANDS, writeConfDir } from '../harness/operator-command.ts';
-import { addPod, checkPod, delPod, type Pod } from '../harness/pod.ts';
+import { addPod, checkPod, delPod, hostEndOf, type Pod } from '../harness/pod.ts';
 import { exchange, SILENCE_TIMEOUT_MS } from '../harness/traffic.ts';
 import { mustBeEmpty, mustPass, mustRefuse, withPrevResult } from '../harness/verdict.ts';
 
@@ -157,6 +158,50 @@ test('what `all` turns on for every interface is left alone', STAYS, (host) => {
   delPod(host, pod);
   assert.equal([routeLocalnet(host, 'all'), routeLocalnet(host)], ['1', '0']);
 });
+
+test('where `all` turns it on, an ADD without any feature brings the rules back', STAYS, async (host) => {
+  host.namespace.setSysctl('net/ipv4/conf/all/route_localnet', '1');
+  const pod = addPod(host, publishing(host, 8001));
+  aimAtLocalhost(pod);
+  host.namespace.mustRun('nft', ['flush', 'ruleset']);
+  assert.ok(await reachesLocalhost(host, pod), 'after the flush');
+  addPod(host, plain(host, { ipMasq: false }));
+  assert.not(await reachesLocalhost(host, pod), 'after the ADD');
+});
+
+const NOBODY = { cniVersion: '1.1.0', 'cni.dev/valid-attachments': [] };
+/** Each collects a claim whose attachment left no other trace: neither record nor link nor element. */
+const COLLECTORS: readonly (readonly [string, Reference, (host: Host, config: Config) => void])[] = [
+  ['GC', STAYS, (host, config) => mustPass(host, 'GC', { config: { ...config, ...NOBODY } })],
+  ['`podlink gc`', NO_COMMANDS, (host) => void mustEnd(host, ['gc', '--data-dir', host.dataDir], 0)],
+  ['`podlink repair`', NO_COMMANDS, (host) => void mustEnd(host, ['repair'], 0)],
+];
+for (const [title, reference, collect] of COLLECTORS) {
+  test(`${title} turns route_localnet off that an attachment without a record has claimed`, reference, (host) => {
+    const [lost, kept] = [addPod(host, publishing(host, 8001)), addPod(host, publishing(host, 8002))];
+    loseTraces(host, lost);
+    delPod(host, kept);
+    assert.is(routeLocalnet(host), '1', 'the claim is there');
+    collect(host, plain(host));
+    assert.is(routeLocalnet(host), '0');
+    host.namespace.ip('link', 'del', 'cni0');
+    collect(host, plain(host));
+    assert.equal(
+      [...readdirSync(`${host.runDir}/localnet`), ...readdirSync(`${host.runDir}/locks`)].filter((name) =>
+        /^(localnet\.)?\d+$/.test(name),
+      ),
+      [],
+      'nothing is left of an interface that is gone',
+    );
+  });
+}
+
+function loseTraces(host: Host, pod: Pod): void {
+  host.namespace.ip('link', 'del', hostEndOf(host, pod).ifname);
+  rmSync(`${host.runDir}/attachments/pods/${pod.namespace.name}.eth0.json`);
+  host.namespace.mustRun('nft', ['delete', 'table', 'inet', 'podlink']);
+  addPod(host, plain(host));
+}
 
 /** Each brings the rules back. */
 const WAYS: readonly (readonly [string, (host: Host, pod: Pod) => void])[] = [

@@ -59,7 +59,7 @@ function textOf(stage: readonly Instruction[], name: string): string {
   return stage.find((instruction) => instruction.name === name)?.text ?? '';
 }
 
-test('its steps build an image of one file, whose entrypoint installs on the node', NO_IMAGE, () => {
+test('its steps build an image of podlink and its licences, whose entrypoint installs on the node', NO_IMAGE, () => {
   const folder = mkdtempSync(join(tmpdir(), 'podlink-image-'));
   try {
     const [first = [], last = [], ...more] = readStages();
@@ -72,12 +72,15 @@ test('its steps build an image of one file, whose entrypoint installs on the nod
     const root = join(folder, 'image');
     for (const part of ['proc', 'host/opt/cni/bin', 'host/etc/cni/net.d'])
       mkdirSync(join(root, part), { recursive: true });
-    const [from, source = '', target = ''] = textOf(last, 'COPY').split(' ');
-    assert.is(from, '--from=build');
-    assert.ok(source.startsWith(`${inImage}/`), source);
-    const into = join(root, target);
-    mkdirSync(dirname(into), { recursive: true });
-    cpSync(join(workdir, source.slice(inImage.length)), into);
+    for (const { text } of last.filter(({ name }) => name === 'COPY')) {
+      const [from, source = '', target = ''] = text.split(' ');
+      assert.is(from, '--from=build');
+      assert.ok(source.startsWith(`${inImage}/`), source);
+      const into = join(root, target);
+      mkdirSync(dirname(into), { recursive: true });
+      cpSync(join(workdir, source.slice(inImage.length)), into);
+    }
+    assert.match(readFileSync(join(root, 'LICENSES.txt'), 'utf8'), /^ip-address [\d.]+$/m);
 
     const words = [...JSON.parse(textOf(last, 'ENTRYPOINT')), ...JSON.parse(textOf(last, 'CMD'))] as string[];
     const enter = 'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"';

@@ -44,7 +44,7 @@ const RUN_ON_HOST = `
 `;
 
 /** The path of cnitool, which is fetched and built first when it is not there. Throws Error with what went wrong. */
-export function ensureCnitool(): string {
+function ensureCnitool(): string {
   // biome-ignore lint/suspicious/noTemplateCurlyInString: the format is dpkg-query's own
   const version = mustRun('dpkg-query', ['-W', '-f', '${source:Version}', LIBRARY_PACKAGE]).trim();
   const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'podlink-conformance');

@@ -108,7 +108,7 @@ export function isQuestion({ text }: FaultPoint): boolean {
 }
 
 /** The error that failAt() gives a call. */
-export function errorOf({ call }: FaultPoint): string {
+function errorOf({ call }: FaultPoint): string {
   return { ...ERRORS, ...LOST_ANSWER }[call] ?? 'EIO';
 }
 

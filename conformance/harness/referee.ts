@@ -76,7 +76,7 @@ export function portFlag(namespace: Namespace, port: string, flag: string): unkn
 }
 
 /** The addresses of a link, the kernel's own link-local ones left out. */
-export function addressEntriesOf(namespace: Namespace, link: string): AddressEntry[] {
+function addressEntriesOf(namespace: Namespace, link: string): AddressEntry[] {
   const entries = namespace.ipJson<{ addr_info?: AddressEntry[] }>('addr', 'show', 'dev', link);
   return (entries[0]?.addr_info ?? []).filter((entry) => !(entry.family === 'inet6' && entry.scope === 'link'));
 }
@@ -87,7 +87,7 @@ export function addressesOf(namespace: Namespace, link: string): string[] {
 }
 
 /** The routes of the main table through a link, the kernel's own IPv6 multicast and link-local ones left out. */
-export function routesOf(namespace: Namespace, link: string): RouteEntry[] {
+function routesOf(namespace: Namespace, link: string): RouteEntry[] {
   return [
     ...namespace.ipJson<RouteEntry>('-4', 'route', 'show', 'dev', link),
     ...namespace.ipJson<RouteEntry>('-6', 'route', 'show', 'dev', link),

@@ -11,7 +11,7 @@ import { BOX } from './image.ts';
 const CALL_TIMEOUT_MS = 90_000;
 const EXEC_TIMEOUT_SECONDS = 15;
 /** Kubernetes namespace of a pod that names none. */
-export const NAMESPACE = 'shop';
+const NAMESPACE = 'shop';
 
 export interface PortMapping {
   readonly protocol?: 'TCP' | 'UDP' | 'SCTP';

@@ -28,9 +28,20 @@ test('a kernel that is not in the table is refused with those that are', () => {
 });
 
 test('the script hands every text to the test runner as one word', () => {
-  const script = scriptOf({ only: ['vlan', "it's; reboot"], command: undefined });
+  const script = scriptOf({ only: ['vlan', "it's; reboot"], command: undefined, without: [] });
   assert.match(script, /run\.ts kernel conformance .*--only 'vlan' --only 'it'\\''s; reboot'\n$/);
-  assert.match(scriptOf({ only: [], command: 'uname -r' }), /\nuname -r\n$/);
+  assert.match(scriptOf({ only: [], command: 'uname -r', without: [] }), /\nuname -r\n$/);
+});
+
+test('without modules the case about that runs, and their files go first', () => {
+  const options = parseOptions(['--without-module', 'nft_masq', '--without-module', 'nft_ct']);
+  assert.equal([options.only, options.without], [['cases/149-'], ['nft_masq', 'nft_ct']]);
+  const script = scriptOf(options);
+  assert.match(script, /^find .* -name 'nft\[-_\]masq\.ko\*' -o -name 'nft\[-_\]ct\.ko\*' .*-delete/m);
+  assert.ok(script.indexOf('-delete') < script.indexOf('modprobe'));
+  assert.match(script, /^export CONFORMANCE_WITHOUT_MODULES='nft_masq nft_ct'$/m);
+  assert.not.match(scriptOf(parseOptions([])), /-delete/);
+  assert.throws(() => parseOptions(['--without-module', 'a b']), /Invalid --without-module "a b"/);
 });
 
 test('the outcome is the last line of the test runner, and none without one', () => {

@@ -1,12 +1,14 @@
 // `npm run test:vm`: runs kernel tests and conformance cases on distribution kernels, in virtual machines. The machine
 // that the suite itself runs on may lack what a kernel can do: VLAN filtering, SCTP, other versions' behaviour.
 //
-// usage: node conformance/vm/run.ts [--kernel VERSION]... [--only TEXT]... [--append WORDS] [--command SHELL]
+// usage: node conformance/vm/run.ts [--kernel VERSION]... [--only TEXT]... [--without-module NAME]... [--append WORDS]
+//                                   [--command SHELL]
 //
-//   --kernel VERSION   only these of the table in kernel.ts; all of them otherwise
-//   --only TEXT        test files whose path holds one of the texts; those of options.ts otherwise
-//   --append WORDS     further words for the kernel, e.g. ipv6.disable=1
-//   --command SHELL    run this in the project's folder instead of the tests
+//   --kernel VERSION        only these of the table in kernel.ts; all of them otherwise
+//   --only TEXT             test files whose path holds one of the texts; those of options.ts otherwise
+//   --without-module NAME   a module that cannot be loaded: nf_tables, nft_masq, …; runs the case about that
+//   --append WORDS          further words for the kernel, e.g. ipv6.disable=1
+//   --command SHELL         run this in the project's folder instead of the tests
 //
 // Prints one line a kernel: its release, passed, failed, skipped, seconds. Exit code 1 if anything failed on one of them.
 

@@ -10,7 +10,7 @@
 
 import { statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
-import { formatAddress, parseAddress } from '../address.ts';
+import { formatAddress, parseAddress } from '../../cni/address/ip.ts';
 import { noneAvailable, remedyOf } from '../local/allocator.ts';
 import { type Block, blockAt, type BlockSizes, blocksOverlap, formatBlock, isInBlock } from './block.ts';
 import { type BlockScope, type NotedBlocks, readBlocks, writeBlocks } from './block-file.ts';

@@ -2,7 +2,7 @@
 // pool it is cut from, so that two blocks either are disjoint or one lies within the other.
 
 import { Address4, Address6 } from 'ip-address';
-import { formatNumber, type IpAddress, type IpFamily, parseAddress, parseCidr } from '../address.ts';
+import { formatNumber, type IpAddress, type IpFamily, parseAddress, parseCidr } from '../../cni/address/ip.ts';
 import { subtractSpans } from '../range/address-span.ts';
 import { gatewaysOf } from '../local/allocator.ts';
 import type { AddressRange } from '../range/range.ts';

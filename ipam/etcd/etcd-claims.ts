@@ -180,7 +180,7 @@ export class EtcdClaims {
 }
 
 /** Where a node begins to look for a free block. */
-export function seedOf(node: string): bigint {
+function seedOf(node: string): bigint {
   return process.getBuiltinModule('node:crypto').createHash('sha256').update(node).digest().readBigUInt64BE();
 }
 

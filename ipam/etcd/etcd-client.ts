@@ -26,7 +26,7 @@ export class EtcdRefusedError extends Error {
 /** gRPC status codes (google.golang.org/grpc/codes). */
 const DEADLINE_EXCEEDED = 4;
 export const NOT_FOUND = 5;
-export const FAILED_PRECONDITION = 9;
+const FAILED_PRECONDITION = 9;
 const UNAVAILABLE = 14;
 
 /** Send one request to the gateway and return the JSON of its answer. */
@@ -109,7 +109,7 @@ export class EtcdClient {
 }
 
 /** The first key after all that begin with a prefix. */
-export function endOfPrefix(prefix: string): string {
+function endOfPrefix(prefix: string): string {
   if (!prefix.endsWith('/')) throw new RangeError(`Not a prefix of keys: "${prefix}"`);
   return `${prefix.slice(0, -1)}0`; // "0" is the character after "/"
 }

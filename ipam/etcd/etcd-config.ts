@@ -6,7 +6,7 @@
 
 import { FieldError, type Fields } from '../../cni/protocol/fields.ts';
 import { type KeyValues, read, readKey } from '../../cni/protocol/schema.ts';
-import { formatCidr, type IpFamily } from '../address.ts';
+import { formatCidr, type IpFamily } from '../../cni/address/ip.ts';
 import type { BlockSizes } from './block.ts';
 import { DEFAULT_BLOCK_SIZES, ETCD_KEYS, LONGEST_PREFIX } from './etcd-keys.ts';
 import type { RangeSet } from '../range/range-set.ts';

@@ -6,7 +6,8 @@
 // While etcd cannot be reached, ADD goes on in the node's own blocks, and DEL and CHECK need it not at all.
 
 import { FieldError, type Fields } from '../../cni/protocol/fields.ts';
-import { formatAddress, parseAddress, parseAddressAt, parseCidr } from '../address.ts';
+import { formatAddress, parseAddress, parseCidr } from '../../cni/address/ip.ts';
+import { parseAddressAt } from '../../cni/protocol/address.ts';
 import { type AllocationPlan, allocate, ensureFreeAddress, noneAvailable, setAt } from '../local/allocator.ts';
 import { type BlockSizes, isInBlock, restrictToBlocks } from './block.ts';
 import { BlockLedger, type LeftBlocks, type Want } from './block-ledger.ts';

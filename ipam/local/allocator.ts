@@ -4,7 +4,7 @@
 // its predecessor's connections. What is taken, the store knows. Gateways of any range are never given out, nor is what
 // the configuration excludes.
 
-import { formatNumber, type IpAddress, type IpFamily, parseAddress } from '../address.ts';
+import { formatNumber, type IpAddress, type IpFamily, parseAddress } from '../../cni/address/ip.ts';
 import { type AddressSpan, subtractSpans } from '../range/address-span.ts';
 import { type AttachmentOwner, IpamError } from '../errors.ts';
 import { type AddressRange, isInRange } from '../range/range.ts';
@@ -143,7 +143,7 @@ function reclaimUnneeded(store: Store, plan: AllocationPlan, isWanted: (address:
 }
 
 /** The reservations that no container can need: of nobody, or from before this machine was last started. */
-export function listReclaimable(store: Store): Reservation[] {
+function listReclaimable(store: Store): Reservation[] {
   return store.listReclaimable ? store.listReclaimable() : store.list().filter(({ abandoned }) => abandoned);
 }
 

@@ -6,7 +6,8 @@
 import { join } from 'node:path';
 import { FieldError } from '../../cni/protocol/fields.ts';
 import { readKey } from '../../cni/protocol/schema.ts';
-import { formatAddress, parseAddressAt, parseCidr } from '../address.ts';
+import { formatAddress, parseCidr } from '../../cni/address/ip.ts';
+import { parseAddressAt } from '../../cni/protocol/address.ts';
 import { allocate, ensureFreeAddress } from './allocator.ts';
 import { openDiskStore } from '../store/disk-store.ts';
 import { readResolvConf } from './dns.ts';

@@ -3,7 +3,7 @@
 // `ipam.addresses`, then the list in CNI_ARGS `IP` (which adds) with `GATEWAY`; `args.cni.ips` replaces all of these, and
 // `runtimeConfig.ips` replaces that. All addresses are CIDRs.
 
-import { CIDR_PATTERN, mappedHint } from '../../cni/protocol/address.ts';
+import { CIDR_PATTERN, mappedHint, parseAddressAt } from '../../cni/protocol/address.ts';
 import { DNS_NOTES, DNS_ROW } from '../../cni/protocol/config-keys.ts';
 import { FieldError, type Fields } from '../../cni/protocol/fields.ts';
 import { type KeyRows, keyTable } from '../../cni/protocol/schema.ts';
@@ -13,9 +13,8 @@ import {
   type IpAddress,
   isInSubnet,
   parseAddress,
-  parseAddressAt,
   parseCidr,
-} from '../address.ts';
+} from '../../cni/address/ip.ts';
 import { parseDns } from './dns.ts';
 import type { IpamAddress, IpamNetworkRequest, LocalIpamDriver } from '../driver.ts';
 import { IpamError } from '../errors.ts';
@@ -48,7 +47,7 @@ const STATIC_TABLE = keyTable(STATIC_KEYS, () => ({
       },
     },
     routes: ROUTES_NOTE(),
-    dns: { about: 'What the result says of DNS.', keys: DNS_NOTES() },
+    dns: { about: 'The DNS settings of the result.', keys: DNS_NOTES() },
   },
 }));
 

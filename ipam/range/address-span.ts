@@ -4,7 +4,14 @@
 
 import { mappedHint } from '../../cni/protocol/address.ts';
 import { describeValue, FieldError, type Fields } from '../../cni/protocol/fields.ts';
-import { firstNumberOf, type IpAddress, type IpFamily, lastNumberOf, parseAddress, parseCidr } from '../address.ts';
+import {
+  firstNumberOf,
+  type IpAddress,
+  type IpFamily,
+  lastNumberOf,
+  parseAddress,
+  parseCidr,
+} from '../../cni/address/ip.ts';
 
 /** From `start` to `end`, both included. */
 export interface AddressSpan {

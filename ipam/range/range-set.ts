@@ -5,7 +5,7 @@
 // for the ranges of all three; several nodes may share it, so that it may name addresses of no range here.
 
 import { describeValue, FieldError, type Fields } from '../../cni/protocol/fields.ts';
-import { firstNumberOf, formatCidr, type IpAddress, lastNumberOf } from '../address.ts';
+import { firstNumberOf, formatCidr, type IpAddress, lastNumberOf } from '../../cni/address/ip.ts';
 import { type ExcludedSpan, parseExclude } from './address-span.ts';
 import { IpamError } from '../errors.ts';
 import { type AddressRange, formatRange, isInRange, parseRange, rangesOverlap } from './range.ts';

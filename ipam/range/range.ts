@@ -10,7 +10,7 @@
 // Unlike the reference, a written start behind the implied end is refused instead of running past the subnet
 // (containernetworking/plugins#1292).
 
-import { CIDR_PATTERN } from '../../cni/protocol/address.ts';
+import { CIDR_PATTERN, parseAddressAt, parseCidrAt } from '../../cni/protocol/address.ts';
 import { FieldError, type Fields } from '../../cni/protocol/fields.ts';
 import { type KeyNotes, type KeyRows, readKey } from '../../cni/protocol/schema.ts';
 import {
@@ -22,9 +22,7 @@ import {
   type IpFamily,
   isInSubnet,
   lastNumberOf,
-  parseAddressAt,
-  parseCidrAt,
-} from '../address.ts';
+} from '../../cni/address/ip.ts';
 import { type AddressSpan, type ExcludedSpan, parseExclude, subtractSpans } from './address-span.ts';
 
 const RANGE_END = { type: 'string', read: optionalAddressAt } as const;
@@ -156,7 +154,7 @@ function edge(fields: Fields, key: 'rangeStart' | 'rangeEnd', subnet: IpAddress)
 }
 
 /** The address at a key; Go reads the empty text as "not given", and configurations written by templates rely on it. */
-export function optionalAddressAt(fields: Fields, key: string): IpAddress | undefined {
+function optionalAddressAt(fields: Fields, key: string): IpAddress | undefined {
   const value = fields.get(key);
   return value === undefined || value === '' ? undefined : parseAddressAt(fields.at(key), value);
 }

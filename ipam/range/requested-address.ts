@@ -12,7 +12,7 @@ import {
   lastNumberOf,
   parseAddress,
   parseCidr,
-} from '../address.ts';
+} from '../../cni/address/ip.ts';
 import { gatewaysOf } from '../local/allocator.ts';
 import { IpamError } from '../errors.ts';
 import { isExcluded } from './range.ts';

@@ -1,18 +1,10 @@
 // Routes of an IPAM section: `{ "dst": "10.9.0.0/16", "gw": "10.1.2.1", … }`, with the fields of CNI 1.1.0
 // (mtu, advmss, priority, table, scope; SPEC.md "ADD Success").
 
-import { CIDR_PATTERN } from '../../cni/protocol/address.ts';
+import { CIDR_PATTERN, parseAddressAt, parseCidrAt } from '../../cni/protocol/address.ts';
 import { FieldError, type Fields } from '../../cni/protocol/fields.ts';
 import { type KeyNotes, type KeyRows, readKey } from '../../cni/protocol/schema.ts';
-import {
-  firstNumberOf,
-  formatAddress,
-  formatCidr,
-  formatNumber,
-  type IpAddress,
-  parseAddressAt,
-  parseCidrAt,
-} from '../address.ts';
+import { firstNumberOf, formatAddress, formatCidr, formatNumber, type IpAddress } from '../../cni/address/ip.ts';
 
 export interface IpamRoute {
   /** CIDR. In IPv6 with the host bits as written, which the kernel ignores. */
@@ -30,7 +22,7 @@ const UINT32_MAX = 0xffff_ffff;
 
 const NUMBER = { type: 'integer', min: 0, max: UINT32_MAX } as const;
 
-export const ROUTE_KEYS = {
+const ROUTE_KEYS = {
   dst: { type: 'string', read: destinationAt },
   gw: { type: 'string', read: gatewayAt },
   mtu: NUMBER,
@@ -40,7 +32,7 @@ export const ROUTE_KEYS = {
   scope: { type: 'integer', min: 0, max: 255 },
 } as const satisfies KeyRows;
 
-export const ROUTE_NOTES = (): KeyNotes<typeof ROUTE_KEYS> => ({
+const ROUTE_NOTES = (): KeyNotes<typeof ROUTE_KEYS> => ({
   dst: { about: 'A CIDR; in IPv4 its host bits are 0.', isRequired: true, pattern: CIDR_PATTERN },
   gw: { about: 'The address that it goes by.', otherwise: 'the gateway of the address' },
   mtu: { about: 'Of packets by this route; 0 for none of its own.', unit: 'bytes' },

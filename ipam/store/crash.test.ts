@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Fields } from '../../cni/protocol/fields.ts';
-import { parseAddress } from '../address.ts';
+import { parseAddress } from '../../cni/address/ip.ts';
 import { hostLocal } from '../local/host-local.ts';
 
 const KILLS = 12;

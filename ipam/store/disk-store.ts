@@ -19,7 +19,7 @@
 import { accessSync, constants, linkSync, readdirSync, rmSync, statSync, unlinkSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { ensureDirectory } from '../../cni/kernel/directory.ts';
-import { type IpFamily, parseAddress } from '../address.ts';
+import { type IpFamily, parseAddress } from '../../cni/address/ip.ts';
 import { IpamError } from '../errors.ts';
 import { LAST_RESERVED_PREFIX, overwriteSameLength, readLastReserved, replaceFile } from './last-reserved.ts';
 import { readNodeIdentity } from './node-identity.ts';

@@ -12,7 +12,7 @@ import {
   type Stats,
   writeFileSync,
 } from 'node:fs';
-import { formatAddress, type IpAddress, parseStoredAddress } from '../address.ts';
+import { formatAddress, type IpAddress, parseStoredAddress } from '../../cni/address/ip.ts';
 
 /** Container ID, CRLF, interface name: an ID is a file name nearly everywhere, so that this is ample. */
 const MAX_TEXT_BYTES = 4096;

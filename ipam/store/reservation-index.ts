@@ -33,12 +33,11 @@ import {
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { ensureDirectory } from '../../cni/kernel/directory.ts';
-import { parseAddress } from '../address.ts';
+import { parseAddress } from '../../cni/address/ip.ts';
 import type { NodeIdentity } from './node-identity.ts';
 import { type NetnsFacts, type OwnerName, parseOwner, type ReservationFacts } from './reservation.ts';
 import { parseAddressName, readReservationFile, unlessMissing } from './reservation-file.ts';
 import { emptyTakenMap, PAGE_BYTES, type PageChange, TakenMap } from './taken-map.ts';
-import { formatUtc } from '../utc.ts';
 
 /** Beside the networks' directories: a CNI network's name begins with a letter or digit. */
 export const INDEX_DIRECTORY = '.podlink';
@@ -142,7 +141,7 @@ export class ReservationIndex {
       file,
       ...this.#node,
       ...netns,
-      reservedAt: formatUtc(Date.now()),
+      reservedAt: new Date().toISOString(),
     });
     this.#setTaken(address, true);
   }

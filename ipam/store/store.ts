@@ -1,7 +1,7 @@
 // Where the reservations of one network are kept. The allocator decides which addresses to try, a store knows which
 // are taken: an index beside the files, or a store shared by several nodes, fits behind the same methods.
 
-import type { IpFamily } from '../address.ts';
+import type { IpFamily } from '../../cni/address/ip.ts';
 import type { NetnsFacts, OwnerName, Reservation, ReservationFacts } from './reservation.ts';
 
 /**

@@ -4,7 +4,7 @@
 // `4-a0100` is 10.16.0.0-10.16.15.255. A page without any bit does not exist: a /64 costs what is used of it. Bit n of a
 // page is bit n % 8 of byte n / 8.
 
-import type { IpFamily } from '../address.ts';
+import type { IpFamily } from '../../cni/address/ip.ts';
 
 const PAGE_BITS = 12n;
 const PAGE_SIZE = 1 << Number(PAGE_BITS);

@@ -1,6 +1,6 @@
 // The keys of bandwidth limits: the reference bandwidth plugin's, at the top level and in `runtimeConfig.bandwidth`.
 
-import { networkOf } from '../../kernel/netlink/address-bytes.ts';
+import { networkOf } from '../../address/ip.ts';
 import { CIDR_PATTERN, cidrFamily, mappedHint } from '../../protocol/address.ts';
 import { describeValue, FieldError, type Fields } from '../../protocol/fields.ts';
 import { type KeyRows, keyTable } from '../../protocol/schema.ts';
@@ -25,7 +25,7 @@ export const BANDWIDTH_KEYS = {
   shapedSubnets: SUBNETS,
 } as const satisfies KeyRows;
 
-const BURST_ABOUT = 'What may pass at once; one that defeats the limit is corrected, with a warning.';
+const BURST_ABOUT = 'The bits that may pass at once; a burst that defeats the limit is corrected, with a warning.';
 const BURST_OTHERWISE = 'what passes in 100 ms';
 
 export const BANDWIDTH_TABLE = keyTable(BANDWIDTH_KEYS, () => ({

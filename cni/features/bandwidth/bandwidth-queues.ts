@@ -18,7 +18,8 @@
 // a packet's priority (SO_PRIORITY above 6, CAP_NET_ADMIN) chooses its class, and the way past all classes.
 
 import { isDeepStrictEqual } from 'node:util';
-import { AF_INET, encodeAddress, familyOf, splitCidr } from '../../kernel/netlink/address-bytes.ts';
+import { encodeAddress } from '../../kernel/netlink/address-bytes.ts';
+import { familyOf, splitCidr } from '../../address/ip.ts';
 import type { Operation } from '../../kernel/netlink/connection.ts';
 import {
   addFilter,
@@ -113,7 +114,7 @@ export function isSameFilter(a: Filter, b: Filter): boolean {
 }
 
 function subnetFilter(cidr: string, side: keyof typeof OFFSETS, verdict: Filter['verdict']): Filter {
-  const isV4 = familyOf(splitCidr(cidr).address) === AF_INET;
+  const isV4 = familyOf(splitCidr(cidr).address) === 4;
   return {
     protocol: isV4 ? ETH_P_IP : ETH_P_IPV6,
     priority: isV4 ? PRIORITY_V4 : PRIORITY_V6,

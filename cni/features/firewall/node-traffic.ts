@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { isErrno } from '../../kernel/errno.ts';
-import { firstHostOf, networkOf } from '../../kernel/netlink/address-bytes.ts';
+import { firstHostOf, networkOf } from '../../address/ip.ts';
 import { NFPROTO_IPV4, NFPROTO_IPV6 } from '../../kernel/nftables/constants.ts';
 import {
   CT_STATE_ESTABLISHED,

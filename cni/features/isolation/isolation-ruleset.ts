@@ -33,14 +33,13 @@
 //
 // Needs Linux 5.6, like masquerading.
 
+import type { IpFamily } from '../../address/ip.ts';
 import type { Chain } from '../../kernel/nftables/chain.ts';
 import {
   NF_ACCEPT,
   NF_DROP,
   NF_INET_FORWARD,
   NF_IP_PRI_FILTER,
-  NFPROTO_IPV4,
-  NFPROTO_IPV6,
   NFT_JUMP,
   NFT_RETURN,
 } from '../../kernel/nftables/constants.ts';
@@ -49,12 +48,7 @@ import { compare, NFT_CMP_NEQ } from '../../kernel/nftables/expressions/cmp.ts';
 import { IPS_DST_NAT, loadConntrack, NFT_CT_STATUS } from '../../kernel/nftables/expressions/ct.ts';
 import { type Expression, registerAt } from '../../kernel/nftables/expressions/expression.ts';
 import { giveVerdict } from '../../kernel/nftables/expressions/immediate.ts';
-import {
-  loadDestination,
-  loadSource,
-  matchFamily,
-  type PacketFamily,
-} from '../../kernel/nftables/expressions/ip-header.ts';
+import { loadDestination, loadSource, matchFamily } from '../../kernel/nftables/expressions/ip-header.ts';
 import { loadEtherDestination, loadEtherSource, matchEthernet } from '../../kernel/nftables/expressions/link-layer.ts';
 import { lookUp } from '../../kernel/nftables/expressions/lookup.ts';
 import { loadMeta, NFT_META_IIFNAME, NFT_META_OIFNAME } from '../../kernel/nftables/expressions/meta.ts';
@@ -77,7 +71,7 @@ export interface IsolationSets {
 }
 
 interface FamilyRules extends IsolationSets {
-  readonly family: PacketFamily;
+  readonly family: IpFamily;
   readonly iccChain: Chain;
   readonly intoChain: Chain;
   /** Where the second of two addresses goes. */
@@ -99,10 +93,7 @@ export const INTERNAL_MACS: NamedSet = namedSet('isolation_internal_macs', [IFNA
 export const ISOLATION_V4: IsolationSets = isolationSets('v4', IPV4_ADDR);
 export const ISOLATION_V6: IsolationSets = isolationSets('v6', IPV6_ADDR);
 
-const FAMILIES: readonly FamilyRules[] = [
-  familyRules(NFPROTO_IPV4, 'v4', ISOLATION_V4),
-  familyRules(NFPROTO_IPV6, 'v6', ISOLATION_V6),
-];
+const FAMILIES: readonly FamilyRules[] = [familyRules(4, 'v4', ISOLATION_V4), familyRules(6, 'v6', ISOLATION_V6)];
 
 export const ISOLATION_RULESET: Ruleset = {
   table,
@@ -157,7 +148,7 @@ function namedSet(name: string, key: readonly DataType[], comment: string): Name
   return { table, name, key, interval: false, comment };
 }
 
-function familyRules(family: PacketFamily, suffix: string, sets: IsolationSets): FamilyRules {
+function familyRules(family: IpFamily, suffix: string, sets: IsolationSets): FamilyRules {
   return {
     ...sets,
     family,

@@ -12,7 +12,8 @@
 // alone. An address that a container takes without having been given it can be sent to from outside, but nothing it
 // answers gets there.
 
-import { AF_INET, encodeAddress, encodeMac, familyOf, splitCidr } from '../../kernel/netlink/address-bytes.ts';
+import { encodeAddress, encodeMac } from '../../kernel/netlink/address-bytes.ts';
+import { familyOf, splitCidr } from '../../address/ip.ts';
 import type { Element } from '../../kernel/nftables/element.ts';
 import { encodeInterfaceName, encodeKey } from '../../kernel/nftables/key.ts';
 import type { NamedSet } from '../../kernel/nftables/set.ts';
@@ -27,7 +28,7 @@ const ISOLATION_KEYS = {
   internal: { type: 'boolean', default: false },
 } as const satisfies KeyRows;
 
-export const ISOLATION_TABLE = keyTable(ISOLATION_KEYS, () => ({
+const ISOLATION_TABLE = keyTable(ISOLATION_KEYS, () => ({
   title: 'Isolation',
   needs: 'hasBridge',
   notes: {
@@ -97,7 +98,7 @@ export function isolationElements(attachment: AttachedInterface, { withoutIcc, i
   const hosts = new Set(addresses.map((cidr) => splitCidr(cidr).address));
   return [
     ...[...hosts].flatMap((host) => {
-      const sets = familyOf(host) === AF_INET ? ISOLATION_V4 : ISOLATION_V6;
+      const sets = familyOf(host) === 4 ? ISOLATION_V4 : ISOLATION_V6;
       const address = encodeAddress(host);
       return [
         ...(withoutIcc

@@ -43,7 +43,7 @@ import type { Table } from '../../kernel/nftables/table.ts';
 import { PODLINK_TABLE } from '../elements/podlink-table.ts';
 
 /** Beside the table that routed packets pass, the one for frames. */
-export const PODLINK_BRIDGE_TABLE: Table = { family: NFPROTO_BRIDGE, name: PODLINK_TABLE.name };
+const PODLINK_BRIDGE_TABLE: Table = { family: NFPROTO_BRIDGE, name: PODLINK_TABLE.name };
 
 const table = PODLINK_BRIDGE_TABLE;
 const AFTER_IFNAME = registerAt(IFNAME.bytes);

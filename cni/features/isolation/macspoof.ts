@@ -18,7 +18,7 @@ import { MACSPOOF_MACS, MACSPOOF_PORTS, MACSPOOF_RULESET } from './macspoof-rule
 
 const MACSPOOF_KEYS = { macspoofchk: { type: 'boolean', default: false } } as const satisfies KeyRows;
 
-export const MACSPOOF_TABLE = keyTable(MACSPOOF_KEYS, () => ({
+const MACSPOOF_TABLE = keyTable(MACSPOOF_KEYS, () => ({
   title: 'Isolation',
   needs: 'hasBridge',
   notes: {

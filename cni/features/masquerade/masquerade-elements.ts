@@ -1,15 +1,8 @@
 // The elements of masquerading: for each address of an attachment one that has its packets masqueraded, and one that
 // excepts its own network and more of them for the networks of `ipMasqExclude`, such as those of other nodes' pods.
 
-import { Address4, Address6 } from 'ip-address';
-import {
-  AF_INET,
-  canonicalAddress,
-  encodeAddress,
-  familyOf,
-  networkOf,
-  splitCidr,
-} from '../../kernel/netlink/address-bytes.ts';
+import { encodeAddress } from '../../kernel/netlink/address-bytes.ts';
+import { canonicalAddress, familyOf, networkOf, splitCidr, lastAddressOf } from '../../address/ip.ts';
 import type { Element } from '../../kernel/nftables/element.ts';
 import { encodeKey } from '../../kernel/nftables/key.ts';
 import { masqueradeSetsOf } from './masquerade-ruleset.ts';
@@ -53,9 +46,7 @@ export function masqueradeElements(cidrs: readonly string[], options: Masquerade
 
 /** A CIDR's network, from its first to its last address. */
 function intervalOf(cidr: string): Interval {
-  const { address } = splitCidr(cidr);
-  const end = familyOf(address) === AF_INET ? new Address4(cidr).endAddress() : new Address6(cidr).endAddress();
-  return { first: encodeAddress(splitCidr(networkOf(cidr)).address), last: encodeAddress(end.correctForm()) };
+  return { first: encodeAddress(splitCidr(networkOf(cidr)).address), last: encodeAddress(lastAddressOf(cidr)) };
 }
 
 /** Leave out what another interval contains: the kernel refuses overlaps. Networks overlap in no other way. */

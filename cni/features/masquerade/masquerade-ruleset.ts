@@ -32,6 +32,7 @@
 //
 // Needs Linux 5.6: nat chains in inet tables (5.2), sets of a field and a range (5.6).
 
+import type { IpFamily } from '../../address/ip.ts';
 import type { Chain } from '../../kernel/nftables/chain.ts';
 import {
   NF_ACCEPT,
@@ -40,8 +41,6 @@ import {
   NF_INET_POST_ROUTING,
   NF_IP_PRI_FILTER,
   NF_IP_PRI_NAT_SRC,
-  NFPROTO_IPV4,
-  NFPROTO_IPV6,
   NFT_RETURN,
 } from '../../kernel/nftables/constants.ts';
 import { maskBits } from '../../kernel/nftables/expressions/bitwise.ts';
@@ -49,12 +48,7 @@ import { compare, NFT_CMP_EQ, NFT_CMP_NEQ } from '../../kernel/nftables/expressi
 import { loadConntrack, NF_CT_STATE_INVALID_BIT, NFT_CT_STATE } from '../../kernel/nftables/expressions/ct.ts';
 import { type Expression, registerAt } from '../../kernel/nftables/expressions/expression.ts';
 import { giveVerdict, goTo } from '../../kernel/nftables/expressions/immediate.ts';
-import {
-  loadDestination,
-  loadSource,
-  matchFamily,
-  type PacketFamily,
-} from '../../kernel/nftables/expressions/ip-header.ts';
+import { loadDestination, loadSource, matchFamily } from '../../kernel/nftables/expressions/ip-header.ts';
 import { lookUp } from '../../kernel/nftables/expressions/lookup.ts';
 import { masquerade, NF_NAT_RANGE_PROTO_RANDOM_FULLY } from '../../kernel/nftables/expressions/masq.ts';
 import { type DataType, IPV4_ADDR, IPV6_ADDR } from '../../kernel/nftables/key.ts';
@@ -104,12 +98,12 @@ const INVALID_V6: Chain = { table: PODLINK_TABLE, name: 'masquerade_invalid_v6' 
 
 // 224.0.0.0/4 (RFC 5771) is not a whole number of bytes, ff00::/8 (RFC 4291) is.
 const MULTICAST_V4: readonly Expression[] = [
-  loadDestination(NFPROTO_IPV4),
+  loadDestination(4),
   maskBits(Uint8Array.of(0xf0, 0, 0, 0)),
   compare(NFT_CMP_EQ, Uint8Array.of(224, 0, 0, 0)),
 ];
 const MULTICAST_V6: readonly Expression[] = [
-  loadDestination(NFPROTO_IPV6, undefined, 1),
+  loadDestination(6, undefined, 1),
   compare(NFT_CMP_EQ, Uint8Array.of(0xff)),
 ];
 export const MASQUERADE_V4 = masqueradeSets('v4', IPV4_ADDR);
@@ -121,17 +115,17 @@ export const MASQUERADE_RULESET: Ruleset = {
   version: 3,
   sets: [MASQUERADE_V4, MASQUERADE_V6].flatMap(({ sources, exceptions, random }) => [sources, exceptions, random]),
   chains: [
-    { chain: CHAIN_V4, rules: [...exemptions(NFPROTO_IPV4), ...leaveAsHost(NFPROTO_IPV4)] },
-    { chain: CHAIN_V6, rules: [...exemptions(NFPROTO_IPV6), ...leaveAsHost(NFPROTO_IPV6)] },
+    { chain: CHAIN_V4, rules: [...exemptions(4), ...leaveAsHost(4)] },
+    { chain: CHAIN_V6, rules: [...exemptions(6), ...leaveAsHost(6)] },
     {
       chain: POSTROUTING,
-      rules: [entryRule(CHAIN_V4, NFPROTO_IPV4), entryRule(CHAIN_V6, NFPROTO_IPV6)],
+      rules: [entryRule(CHAIN_V4, 4), entryRule(CHAIN_V6, 6)],
     },
-    { chain: INVALID_V4, rules: [...exemptions(NFPROTO_IPV4), stayInside(NFPROTO_IPV4)] },
-    { chain: INVALID_V6, rules: [...exemptions(NFPROTO_IPV6), stayInside(NFPROTO_IPV6)] },
+    { chain: INVALID_V4, rules: [...exemptions(4), stayInside(4)] },
+    { chain: INVALID_V6, rules: [...exemptions(6), stayInside(6)] },
     {
       chain: INVALID,
-      rules: [entryRule(INVALID_V4, NFPROTO_IPV4), entryRule(INVALID_V6, NFPROTO_IPV6)],
+      rules: [entryRule(INVALID_V4, 4), entryRule(INVALID_V6, 6)],
     },
     {
       chain: FORWARD,
@@ -150,9 +144,9 @@ export const MASQUERADE_RULESET: Ruleset = {
   ],
 };
 
-/** The sets of a family: NFPROTO_IPV4 and AF_INET are one number, NFPROTO_IPV6 and AF_INET6 too. */
-export function masqueradeSetsOf(family: PacketFamily): MasqueradeSets {
-  return family === NFPROTO_IPV4 ? MASQUERADE_V4 : MASQUERADE_V6;
+/** Find the sets of a family. */
+export function masqueradeSetsOf(family: IpFamily): MasqueradeSets {
+  return family === 4 ? MASQUERADE_V4 : MASQUERADE_V6;
 }
 
 function masqueradeSets(suffix: string, address: DataType): MasqueradeSets {
@@ -182,7 +176,7 @@ function masqueradeSets(suffix: string, address: DataType): MasqueradeSets {
   };
 }
 
-function entryRule(chain: Chain, family: PacketFamily): Rule {
+function entryRule(chain: Chain, family: IpFamily): Rule {
   const { sources } = masqueradeSetsOf(family);
   return {
     expressions: [...matchFamily(family), loadSource(family), lookUp(sources), goTo(chain)],
@@ -191,9 +185,9 @@ function entryRule(chain: Chain, family: PacketFamily): Rule {
 }
 
 /** The rules by which a container's packets stay as they are. */
-function exemptions(family: PacketFamily): Rule[] {
+function exemptions(family: IpFamily): Rule[] {
   const { exceptions } = masqueradeSetsOf(family);
-  const isMulticast = family === NFPROTO_IPV4 ? MULTICAST_V4 : MULTICAST_V6;
+  const isMulticast = family === 4 ? MULTICAST_V4 : MULTICAST_V6;
   const afterSource = registerAt(exceptions.key[0]?.bytes ?? 0);
   const leaveAlone = giveVerdict(NFT_RETURN);
   return [
@@ -211,7 +205,7 @@ function exemptions(family: PacketFamily): Rule[] {
   ];
 }
 
-function leaveAsHost(family: PacketFamily): Rule[] {
+function leaveAsHost(family: IpFamily): Rule[] {
   const { random } = masqueradeSetsOf(family);
   return [
     {
@@ -225,7 +219,7 @@ function leaveAsHost(family: PacketFamily): Rule[] {
   ];
 }
 
-function stayInside(family: PacketFamily): Rule {
+function stayInside(family: IpFamily): Rule {
   return {
     expressions: [...matchFamily(family), giveVerdict(NF_DROP)],
     comment: 'all else could only leave as the container',

@@ -1,6 +1,6 @@
 // The claim of a port mapping: ports of the host, where they lead, and how a message names them.
 
-import { AF_INET, type IpFamily } from '../../kernel/netlink/address-bytes.ts';
+import type { IpFamily } from '../../address/ip.ts';
 import { IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from '../../kernel/nftables/key.ts';
 
 /** Ports of the host, of one family. */
@@ -53,7 +53,7 @@ export function describePortList(ports: readonly ClaimedPorts[]): string {
 
 /** Show host ports: `8080/tcp`, `192.0.2.1:8000-8010/udp`, `[2001:db8::1]:53/udp`. */
 export function describePorts({ family, hostIp, protocol, firstPort, lastPort }: ClaimedPorts): string {
-  const address = hostIp === undefined ? '' : family === AF_INET ? `${hostIp}:` : `[${hostIp}]:`;
+  const address = hostIp === undefined ? '' : family === 4 ? `${hostIp}:` : `[${hostIp}]:`;
   const ports = firstPort === lastPort ? firstPort : `${firstPort}-${lastPort}`;
   const name = [...PROTOCOLS].find(([, number]) => number === protocol)?.[0] ?? protocol;
   return `${address}${ports}/${name}`;

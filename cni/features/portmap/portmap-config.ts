@@ -1,7 +1,8 @@
 // The configuration of port mappings: `runtimeConfig.portMappings` as runtimes pass it, Docker's `hostBindingIPv4`, and
 // the keys of the reference portmap plugin.
 
-import { AF_INET, AF_INET6, canonicalAddress, encodeAddress } from '../../kernel/netlink/address-bytes.ts';
+import { encodeAddress } from '../../kernel/netlink/address-bytes.ts';
+import { canonicalAddress, IP_FAMILIES, familyOf } from '../../address/ip.ts';
 import { addressFamily, mappedHint } from '../../protocol/address.ts';
 import type { NetworkConfig } from '../../protocol/config.ts';
 import { describeValue, FieldError, type Fields } from '../../protocol/fields.ts';
@@ -59,9 +60,9 @@ function parseEntry(entry: Fields, hostIp: string | undefined): SinglePortClaim[
   if (hostPort === 0) return [];
   const ports = { path: entry.path, protocol, firstPort: hostPort, lastPort: hostPort, containerPort };
   if (hostIp === undefined) {
-    return ([AF_INET, AF_INET6] as const).map((family) => ({ ...ports, family, hostIp, isForBoth: true }));
+    return IP_FAMILIES.map((family) => ({ ...ports, family, hostIp, isForBoth: true }));
   }
-  const family = addressFamily(hostIp) === 4 ? AF_INET : AF_INET6;
+  const family = familyOf(hostIp);
   const isAny = hostIp === '0.0.0.0' || hostIp === '::';
   return [{ ...ports, family, hostIp: isAny ? undefined : hostIp, isForBoth: false }];
 }

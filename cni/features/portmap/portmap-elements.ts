@@ -1,7 +1,7 @@
 // The elements of port mappings: one for each port, or for several that keep their number, and those that have some of
 // the connections masqueraded.
 
-import { AF_INET, AF_INET6, decodeAddress, encodeAddress } from '../../kernel/netlink/address-bytes.ts';
+import { decodeAddress, encodeAddress } from '../../kernel/netlink/address-bytes.ts';
 import type { Element } from '../../kernel/nftables/element.ts';
 import {
   decodePort,
@@ -40,7 +40,7 @@ export function claimedPorts({ set, key, keyEnd = key }: Element): ClaimedPorts 
   const [address] = set.key.length === 3 ? set.key : [];
   const addressBytes = address?.bytes ?? 0;
   return {
-    family: set.data?.[0] === IPV6_ADDR ? AF_INET6 : AF_INET,
+    family: set.data?.[0] === IPV6_ADDR ? 6 : 4,
     hostIp: address && decodeAddress(key.subarray(0, addressBytes)),
     protocol: key[addressBytes] ?? 0,
     firstPort: decodePort(key.subarray(addressBytes + 4)),
@@ -88,7 +88,7 @@ export function hairpinElements(family: PortClaim['family'], connections: Masque
   const { own, neighbours } = portmapSetsOf(family);
   const address = encodeAddress(containerIp);
   const elements = ownIps.map((ip) => ({ set: own, key: encodeKey(own.key, [encodeAddress(ip), address]) }));
-  if (family === AF_INET) elements.push({ set: PORTMAP_LOCALHOST, key: encodeKey(PORTMAP_LOCALHOST.key, [address]) });
+  if (family === 4) elements.push({ set: PORTMAP_LOCALHOST, key: encodeKey(PORTMAP_LOCALHOST.key, [address]) });
   if (neighboursBy === undefined) return elements;
   return [
     ...elements,

@@ -3,7 +3,7 @@
 // remembers of it, and with it the old way. So that is forgotten when a port gets another meaning.
 
 import { isErrno } from '../../kernel/errno.ts';
-import { AF_INET, AF_INET6, type IpFamily, splitCidr } from '../../kernel/netlink/address-bytes.ts';
+import { splitCidr } from '../../address/ip.ts';
 import type { NetlinkConnection } from '../../kernel/netlink/connection.ts';
 import {
   deleteFlow,
@@ -144,16 +144,13 @@ export function recordedPorts(recorded: unknown): PortFlows[] {
   if (!Array.isArray(recorded)) return [];
   return recorded.flatMap((value: unknown) => {
     if (!isObject(value)) return [];
-    const { family, hostIp, protocol, firstPort, lastPort, containerIp } = value;
+    const { hostIp, protocol, firstPort, lastPort, containerIp } = value;
+    // Not the record's own: version 0.1.0 wrote the kernel's number.
+    const family = typeof containerIp === 'string' ? addressFamily(containerIp) : undefined;
     const isPort =
-      (family === AF_INET || family === AF_INET6) &&
-      (hostIp === undefined || isAddressOf(family, hostIp)) &&
-      isAddressOf(family, containerIp) &&
+      family !== undefined &&
+      (hostIp === undefined || (typeof hostIp === 'string' && addressFamily(hostIp) === family)) &&
       [protocol, firstPort, lastPort].every((number) => Number.isInteger(number));
-    return isPort ? [value as unknown as PortFlows] : [];
+    return isPort ? [{ ...(value as unknown as PortFlows), family }] : [];
   });
-}
-
-function isAddressOf(family: IpFamily, text: unknown): boolean {
-  return typeof text === 'string' && addressFamily(text) === (family === AF_INET ? 4 : 6);
 }

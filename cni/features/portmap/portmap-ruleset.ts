@@ -41,6 +41,7 @@
 //
 // Needs Linux 5.7: nat chains in inet tables (5.2), maps with ranges (5.6), iifname in postrouting (5.7).
 
+import type { IpFamily } from '../../address/ip.ts';
 import type { Chain } from '../../kernel/nftables/chain.ts';
 import {
   NF_ACCEPT,
@@ -51,8 +52,6 @@ import {
   NF_IP_PRI_NAT_DST,
   NF_IP_PRI_NAT_SRC,
   NF_IP_PRI_RAW,
-  NFPROTO_IPV4,
-  NFPROTO_IPV6,
   NFT_RETURN,
 } from '../../kernel/nftables/constants.ts';
 import { maskBits } from '../../kernel/nftables/expressions/bitwise.ts';
@@ -61,12 +60,7 @@ import { IPS_DST_NAT, loadConntrack, NFT_CT_STATUS } from '../../kernel/nftables
 import { type Expression, registerAt } from '../../kernel/nftables/expressions/expression.ts';
 import { loadDestinationType, RTN_LOCAL } from '../../kernel/nftables/expressions/fib.ts';
 import { giveVerdict, goTo } from '../../kernel/nftables/expressions/immediate.ts';
-import {
-  loadDestination,
-  loadSource,
-  matchFamily,
-  type PacketFamily,
-} from '../../kernel/nftables/expressions/ip-header.ts';
+import { loadDestination, loadSource, matchFamily } from '../../kernel/nftables/expressions/ip-header.ts';
 import { lookUp, mapTo } from '../../kernel/nftables/expressions/lookup.ts';
 import { masquerade } from '../../kernel/nftables/expressions/masq.ts';
 import { loadMeta, NFT_META_IIF, NFT_META_IIFNAME, NFT_META_L4PROTO } from '../../kernel/nftables/expressions/meta.ts';
@@ -125,11 +119,8 @@ export const PORTMAP_V6 = portmapSets('v6', IPV6_ADDR);
 
 /** The packets of IPv6 that no router forwards. */
 const LEFT_TO_LINK = [
-  leaveToLink(
-    loadDestination(NFPROTO_IPV6, undefined, 2),
-    'nothing that is sent to a link-local address leaves the link',
-  ),
-  leaveToLink(loadSource(NFPROTO_IPV6, undefined, 2), 'nor does what comes from one'),
+  leaveToLink(loadDestination(6, undefined, 2), 'nothing that is sent to a link-local address leaves the link'),
+  leaveToLink(loadSource(6, undefined, 2), 'nor does what comes from one'),
 ];
 
 const DNAT_V4: Chain = { table, name: 'portmap_dnat_v4' };
@@ -145,8 +136,8 @@ export const PORTMAP_GUARD: ChainWithRules = {
     hook: { type: 'filter', number: NF_INET_PRE_ROUTING, priority: NF_IP_PRI_RAW, policy: NF_ACCEPT },
   },
   rules: [
-    dropLoopback(loadDestination(NFPROTO_IPV4, undefined, 1), 'nobody else reaches what listens on 127.0.0.1'),
-    dropLoopback(loadSource(NFPROTO_IPV4, undefined, 1), 'nobody else seems to be 127.0.0.1'),
+    dropLoopback(loadDestination(4, undefined, 1), 'nobody else reaches what listens on 127.0.0.1'),
+    dropLoopback(loadSource(4, undefined, 1), 'nobody else seems to be 127.0.0.1'),
   ],
 };
 
@@ -156,41 +147,41 @@ export const PORTMAP_RULESET: Ruleset = {
   version: 2,
   sets: [PORTMAP_LOCALHOST, ...[PORTMAP_V4, PORTMAP_V6].flatMap((sets) => Object.values(sets))],
   chains: [
-    destinationChain(DNAT_V4, NFPROTO_IPV4, PORTMAP_V4),
-    destinationChain(DNAT_V6, NFPROTO_IPV6, PORTMAP_V6),
-    sourceChain(SNAT_V4, NFPROTO_IPV4, PORTMAP_V4),
-    sourceChain(SNAT_V6, NFPROTO_IPV6, PORTMAP_V6),
+    destinationChain(DNAT_V4, 4, PORTMAP_V4),
+    destinationChain(DNAT_V6, 6, PORTMAP_V6),
+    sourceChain(SNAT_V4, 4, PORTMAP_V4),
+    sourceChain(SNAT_V6, 6, PORTMAP_V6),
     {
       chain: natChain('portmap_prerouting', NF_INET_PRE_ROUTING, NF_IP_PRI_NAT_DST),
-      rules: [toHost(NFPROTO_IPV4, DNAT_V4), toHost(NFPROTO_IPV6, DNAT_V6)],
+      rules: [toHost(4, DNAT_V4), toHost(6, DNAT_V6)],
     },
     {
       chain: natChain('portmap_output', NF_INET_LOCAL_OUT, NF_IP_PRI_NAT_DST),
       rules: [
         {
           expressions: [
-            ...matchFamily(NFPROTO_IPV6),
-            loadDestination(NFPROTO_IPV6),
+            ...matchFamily(6),
+            loadDestination(6),
             compare(NFT_CMP_EQ, LOOPBACK_V6),
             giveVerdict(NFT_RETURN),
           ],
           comment: 'nothing can come back to ::1 from another interface',
         },
-        toHost(NFPROTO_IPV4, DNAT_V4),
-        toHost(NFPROTO_IPV6, DNAT_V6),
+        toHost(4, DNAT_V4),
+        toHost(6, DNAT_V6),
       ],
     },
     {
       chain: natChain('portmap_postrouting', NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC),
-      rules: [redirected(NFPROTO_IPV4, SNAT_V4), redirected(NFPROTO_IPV6, SNAT_V6)],
+      rules: [redirected(4, SNAT_V4), redirected(6, SNAT_V6)],
     },
     PORTMAP_GUARD,
   ],
 };
 
-/** The sets of a family: NFPROTO_IPV4 and AF_INET are one number, NFPROTO_IPV6 and AF_INET6 too. */
-export function portmapSetsOf(family: PacketFamily): PortmapSets {
-  return family === NFPROTO_IPV4 ? PORTMAP_V4 : PORTMAP_V6;
+/** Find the sets of a family. */
+export function portmapSetsOf(family: IpFamily): PortmapSets {
+  return family === 4 ? PORTMAP_V4 : PORTMAP_V6;
 }
 
 function portmapSets(suffix: string, address: DataType): PortmapSets {
@@ -226,7 +217,7 @@ function natChain(name: string, number: number, priority: number): Chain {
   return { table, name, hook: { type: 'nat', number, priority, policy: NF_ACCEPT } };
 }
 
-function toHost(family: PacketFamily, chain: Chain): Rule {
+function toHost(family: IpFamily, chain: Chain): Rule {
   return {
     expressions: [
       ...matchFamily(family),
@@ -238,7 +229,7 @@ function toHost(family: PacketFamily, chain: Chain): Rule {
   };
 }
 
-function redirected(family: PacketFamily, chain: Chain): Rule {
+function redirected(family: IpFamily, chain: Chain): Rule {
   return {
     expressions: [
       ...matchFamily(family),
@@ -251,30 +242,24 @@ function redirected(family: PacketFamily, chain: Chain): Rule {
   };
 }
 
-function destinationChain(chain: Chain, family: PacketFamily, sets: PortmapSets): ChainWithRules {
+function destinationChain(chain: Chain, family: IpFamily, sets: PortmapSets): ChainWithRules {
   const rules = ([sets.any, sets.address, sets.anyRange, sets.addressRange] as const).map((map) => ({
     expressions: [...matchFamily(family), ...loadPortKey(family, map), mapTo(map), sendToValue(family, map)],
     comment: map.comment,
   }));
-  return { chain, rules: family === NFPROTO_IPV6 ? [...LEFT_TO_LINK, ...rules] : rules };
+  return { chain, rules: family === 6 ? [...LEFT_TO_LINK, ...rules] : rules };
 }
 
 function leaveToLink(loadAddress: Expression, comment: string): Rule {
   const { mask, prefix } = LINK_LOCAL;
   return {
-    expressions: [
-      ...matchFamily(NFPROTO_IPV6),
-      loadAddress,
-      maskBits(mask),
-      compare(NFT_CMP_EQ, prefix),
-      giveVerdict(NFT_RETURN),
-    ],
+    expressions: [...matchFamily(6), loadAddress, maskBits(mask), compare(NFT_CMP_EQ, prefix), giveVerdict(NFT_RETURN)],
     comment,
   };
 }
 
 /** Load the key of a map of ports: the address if it has one, the protocol, the port. */
-function loadPortKey(family: PacketFamily, { key }: NamedSet): Expression[] {
+function loadPortKey(family: IpFamily, { key }: NamedSet): Expression[] {
   const hasAddress = key.length === 3;
   const afterAddress = hasAddress ? keyLength(key.slice(0, 1)) : 0;
   return [
@@ -288,12 +273,12 @@ function loadPortKey(family: PacketFamily, { key }: NamedSet): Expression[] {
   ];
 }
 
-function sendToValue(family: PacketFamily, { data = [] }: NamedSet): Expression {
+function sendToValue(family: IpFamily, { data = [] }: NamedSet): Expression {
   const address = registerAt(0);
   return sendTo(family, data.length === 1 ? { address } : { address, port: registerAt(keyLength(data.slice(0, 1))) });
 }
 
-function sourceChain(chain: Chain, family: PacketFamily, sets: PortmapSets): ChainWithRules {
+function sourceChain(chain: Chain, family: IpFamily, sets: PortmapSets): ChainWithRules {
   const afterAddress = registerAt(keyLength(sets.masqAll.key));
   const afterInterface = registerAt(keyLength([IFNAME]));
   const masqueraded = (comment: string, ...match: Expression[]): Rule => ({
@@ -311,7 +296,7 @@ function sourceChain(chain: Chain, family: PacketFamily, sets: PortmapSets): Cha
   return {
     chain,
     rules: [
-      ...(family === NFPROTO_IPV4 ? [fromLocalhost] : []),
+      ...(family === 4 ? [fromLocalhost] : []),
       masqueraded(
         'from the container itself, which would not answer by the host',
         loadSource(family),
@@ -332,7 +317,7 @@ function sourceChain(chain: Chain, family: PacketFamily, sets: PortmapSets): Cha
 function dropLoopback(loadAddress: Expression, comment: string): Rule {
   return {
     expressions: [
-      ...matchFamily(NFPROTO_IPV4),
+      ...matchFamily(4),
       loadAddress,
       compare(NFT_CMP_EQ, LOOPBACK_NET),
       loadMeta(NFT_META_IIF),

@@ -19,6 +19,8 @@ import type { AttachedInterface } from '../../attachment/attachment.ts';
 import type { FeatureHost, FeatureObjects, FeaturePlan } from '../feature.ts';
 import { applyElements, checkElements, ownedBy, removeElements } from '../elements/owned-elements.ts';
 import { portmapFeature } from './portmap.ts';
+import { PORTMAP_RULESET } from './portmap-ruleset.ts';
+import { guardOfLocalnet } from './route-localnet.ts';
 import { type Machine, withWorld, type World } from '../testing/bridged-world.ts';
 import { connected } from '../testing/connected.ts';
 
@@ -332,6 +334,21 @@ test('CHECK and a second ADD see to route_localnet of the bridge', () =>
     assert.equal(attach(attachment('a'), WEB).problems(), []);
     assert.equal(problems(), []);
   }));
+
+for (const link of ['br0', 'all']) {
+  test(`an attachment without ports brings the guard of 127.0.0.1 where route_localnet of ${link} is on`, () =>
+    withWorld(({ attachment, host }) => {
+      const netns = openNetns(`/run/netns/${host.name}`);
+      try {
+        const guard = () => inNetns(netns, () => guardOfLocalnet(attachment('a')));
+        assert.is(guard(), undefined);
+        host.sysctl(`net.ipv4.conf.${link}.route_localnet=1`);
+        assert.equal(guard(), { rulesets: [PORTMAP_RULESET], elements: [] });
+      } finally {
+        netns.close();
+      }
+    }));
+}
 
 test('without snat nothing is masqueraded and route_localnet stays; with masqAll everything is', () =>
   withServer((world, { attach }) => {

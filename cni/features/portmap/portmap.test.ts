@@ -31,7 +31,7 @@ function claimed(portMappings: unknown, config: object = {}): { claims: string[]
   const portmap = parsePortmap(configOf({ portMappings, config }), (message) => warnings.push(message));
   const claims = (portmap?.claims ?? []).map((claim) => {
     const to = claim.containerPort === undefined || claim.containerPort === claim.firstPort ? '' : claim.containerPort;
-    return `v${claim.family === 2 ? 4 : 6} ${describePorts(claim)}${to && ` > ${to}`}`;
+    return `v${claim.family} ${describePorts(claim)}${to && ` > ${to}`}`;
   });
   return { claims, warnings };
 }
@@ -274,8 +274,8 @@ test('objects() puts on record what has to be forgotten, and DEL reads it', () =
   const ports = { hostIp: undefined, protocol: 17, firstPort: 53, lastPort: 54 };
   assert.equal(objects, {
     ports: [
-      { family: 2, ...ports, containerIp: '10.22.0.5' },
-      { family: 10, ...ports, containerIp: 'fd00::5' },
+      { family: 4, ...ports, containerIp: '10.22.0.5' },
+      { family: 6, ...ports, containerIp: 'fd00::5' },
     ],
   });
   const recorded = JSON.parse(JSON.stringify(objects));
@@ -283,11 +283,10 @@ test('objects() puts on record what has to be forgotten, and DEL reads it', () =
 });
 
 test('recordedPorts() leaves out what cannot be one', () => {
-  const port = { family: 2, hostIp: '192.0.2.1', protocol: 17, firstPort: 1, lastPort: 2, containerIp: '10.0.0.1' };
+  const port = { family: 4, hostIp: '192.0.2.1', protocol: 17, firstPort: 1, lastPort: 2, containerIp: '10.0.0.1' };
   const broken = [
     null,
     'x',
-    { ...port, family: 3 },
     { ...port, hostIp: '::1' },
     { ...port, containerIp: 'x' },
     { ...port, containerIp: undefined },
@@ -295,6 +294,8 @@ test('recordedPorts() leaves out what cannot be one', () => {
   ];
   assert.equal(recordedPorts([...broken, port]), [port]);
   assert.equal([recordedPorts(undefined), recordedPorts({}), recordedPorts('x')], [[], [], []]);
+  // Version 0.1.0 wrote AF_INET.
+  assert.equal(recordedPorts([{ ...port, family: 2 }]), [port]);
 });
 
 test('parsePortmap() leaves out what is for ::1, and says so', () => {

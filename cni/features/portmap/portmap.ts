@@ -5,16 +5,9 @@
 // another container has is refused (portmap-conflict.ts). What is no element is the sysctl route_localnet of the
 // bridge (route-localnet.ts), and the connections of UDP and SCTP that the kernel has to forget (portmap-flows.ts).
 
+import { encodeAddress } from '../../kernel/netlink/address-bytes.ts';
+import { canonicalAddress, familyOf, type IpFamily, splitCidr, IP_FAMILIES } from '../../address/ip.ts';
 import { diagnose } from '../../diagnosis/attachment-diagnosis.ts';
-import {
-  AF_INET,
-  AF_INET6,
-  canonicalAddress,
-  encodeAddress,
-  familyOf,
-  type IpFamily,
-  splitCidr,
-} from '../../kernel/netlink/address-bytes.ts';
 import { findSysctl } from '../../kernel/sysctl.ts';
 import type { Fields } from '../../protocol/fields.ts';
 import type { AttachedInterface, ConnectedAttachment } from '../../attachment/attachment.ts';
@@ -86,7 +79,7 @@ interface ServedClaim extends ClaimWithElement {
 /** The claims of families of which the container has an address. Of several, the first is the one that ports lead to. */
 function servedClaims({ claims }: PortmapConfig, attachment: AttachedInterface): ServedClaim[] {
   const targets = new Map(
-    [AF_INET, AF_INET6].flatMap((family) => {
+    IP_FAMILIES.flatMap((family) => {
       const ip = canonicalAddresses(attachment).find(isOf(family));
       return ip === undefined ? [] : [[family, { ip, bytes: encodeAddress(ip) }] as const];
     }),
@@ -103,10 +96,10 @@ function warnOfUnserved({ claims }: PortmapConfig, { host, addresses }: Connecte
     host.warn(describeUnmapped(claims, 'the container has no address'));
     return;
   }
-  for (const family of [AF_INET, AF_INET6] as const) {
+  for (const family of IP_FAMILIES) {
     if (addresses.some(isOf(family))) continue;
     const unserved = claims.filter((claim) => claim.family === family && !claim.isForBoth);
-    const name = family === AF_INET ? 'IPv4' : 'IPv6';
+    const name = family === 4 ? 'IPv4' : 'IPv6';
     if (unserved.length > 0) host.warn(describeUnmapped(unserved, `the container has no ${name} address`));
   }
 }
@@ -144,7 +137,7 @@ function stateOf(portmap: PortmapConfig, attachment: AttachedInterface, served: 
  * has not sent to.
  */
 function seesBridgedPackets(family: IpFamily): boolean {
-  const key = family === AF_INET ? 'bridge-nf-call-iptables' : 'bridge-nf-call-ip6tables';
+  const key = family === 4 ? 'bridge-nf-call-iptables' : 'bridge-nf-call-ip6tables';
   return findSysctl(['bridge', key]) === '1';
 }
 
@@ -162,7 +155,7 @@ function warnOfHairpin({ host, key, gatewayMac }: ConnectedAttachment, served: r
 }
 
 function needsLocalhost(portmap: PortmapConfig, served: readonly ServedClaim[]): boolean {
-  return portmap.snat && served.some(({ family }) => family === AF_INET);
+  return portmap.snat && served.some(({ family }) => family === 4);
 }
 
 /** Let connections from 127.0.0.1 in: a container starts without them, too. */

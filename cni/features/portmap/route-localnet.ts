@@ -2,16 +2,18 @@
 // the kernel would also take in packets of containers for 127.0.0.0/8 (CVE-2020-8558). So it is on while an attachment
 // claims it, and the rules of portmap-ruleset.ts that drop such packets stand before it is turned on.
 //
-//   RUNDIR/localnet/INDEX/DIGEST    one empty file for each attachment that claims it for the interface with that index
+//   RUNDIR/localnet/INDEX/DIGEST    one file for each attachment that claims it for the interface with that index: its key
 //   RUNDIR/locks/localnet.INDEX     held while claims and sysctl change together
+//
+// ADD has a record before it claims, and DEL until it has given up: under the lock, a claim without a record is nobody's.
 //
 // Interfaces are known by their index, which a renamed bridge keeps. Where the sysctl is on without a claim, somebody
 // else has turned it on, and it stays on.
 
-import { closeSync, existsSync, opendirSync, openSync, readdirSync, rmdirSync, unlinkSync } from 'node:fs';
+import { existsSync, opendirSync, readdirSync, readFileSync, rmdirSync, unlinkSync, writeFileSync } from 'node:fs';
 import { ensureDirectory } from '../../kernel/directory.ts';
 import { isErrno } from '../../kernel/errno.ts';
-import { lockFile } from '../../kernel/flock.ts';
+import { isInPlace, lockFile } from '../../kernel/flock.ts';
 import { findLink } from '../../kernel/rtnetlink/link/link.ts';
 import { ensureSysctl, findSysctl, setSysctl, type SysctlKey } from '../../kernel/sysctl.ts';
 import type { AttachmentKey } from '../../protocol/config.ts';
@@ -28,7 +30,7 @@ const LOCK_TIMEOUT_MS = 10_000;
  * port itself or not. Undefined where none do.
  */
 export function guardOfLocalnet({ gateway }: AttachedInterface): NftablesState | undefined {
-  if (gateway === undefined || !hasRouteLocalnet(gateway)) return undefined;
+  if (gateway === undefined || !routesLocalnet(gateway)) return undefined;
   return { rulesets: [PORTMAP_RULESET], elements: [] };
 }
 
@@ -65,7 +67,8 @@ export function claimRouteLocalnet(host: FeatureHost, link: string, key: Attachm
   withLock(host, index, () => {
     if (routesLocalnet(link) && !existsSync(claims)) return;
     ensureDirectory(claims, 0o700);
-    closeSync(openSync(`${claims}/${nameOf(key)}`, 'a', 0o600));
+    const { network, containerId, ifname } = key;
+    writeFileSync(`${claims}/${nameOf(key)}`, JSON.stringify({ network, containerId, ifname }), { mode: 0o600 });
     ensureSysctl(routeLocalnetKey(link), '1');
   });
   return true;
@@ -75,14 +78,78 @@ export function claimRouteLocalnet(host: FeatureHost, link: string, key: Attachm
 export function releaseRouteLocalnet(host: FeatureHost, key: AttachmentKey): void {
   const name = nameOf(key);
   for (const index of listIndexes(host)) {
-    const claims = claimsOf(host, index);
-    if (!existsSync(`${claims}/${name}`)) continue;
+    if (existsSync(`${claimsOf(host, index)}/${name}`)) withLock(host, index, () => giveUp(host, { index, name }));
+  }
+}
+
+/** A claim on disk. */
+export interface LocalnetClaim {
+  /** The interface's. */
+  readonly index: number;
+  /** The file's. */
+  readonly name: string;
+  /** Undefined when the file does not tell: a claim that was not completed. */
+  readonly owner: AttachmentKey | undefined;
+}
+
+export function listLocalnetClaims(host: FeatureHost): LocalnetClaim[] {
+  return listIndexes(host).flatMap((index) =>
+    namesIn(claimsOf(host, index)).map((name) => ({
+      index,
+      name,
+      owner: readOwner(`${claimsOf(host, index)}/${name}`, name),
+    })),
+  );
+}
+
+/** Give up the claim of an attachment that is gone. `isAlive` is asked under the lock. Returns whether the claim went. */
+export function dropLocalnetClaim(
+  host: FeatureHost,
+  claim: LocalnetClaim,
+  isAlive: (owner: AttachmentKey) => boolean,
+): boolean {
+  const { owner } = claim;
+  if (owner && isAlive(owner)) return false;
+  return withLock(host, claim.index, () => {
+    // Claimed anew since: the file has been completed, or its owner has a record by now.
+    const now = readOwner(`${claimsOf(host, claim.index)}/${claim.name}`, claim.name);
+    if (now && isAlive(now)) return false;
+    giveUp(host, claim);
+    return true;
+  });
+}
+
+/** Remove the lock files of interfaces that are gone, and folders without a claim that a killed call left. */
+export function removeForsakenLocalnet(host: FeatureHost): void {
+  const locks = namesIn(`${host.runDir}/locks`).flatMap((name) => /^localnet\.(\d+)$/.exec(name)?.[1] ?? []);
+  for (const index of new Set([...locks.map(Number), ...listIndexes(host)])) {
+    if (namesIn(claimsOf(host, index)).length > 0) continue;
+    if (findLink(host.route, index) && !existsSync(claimsOf(host, index))) continue;
     withLock(host, index, () => {
-      // Turned off first: a process that is killed before it gives up the claim does both again.
-      if (isOnlyEntry(claims, name)) turnOff(host, index);
-      unlinkIfThere(`${claims}/${name}`);
-      removeIfEmpty(claims);
+      removeIfEmpty(claimsOf(host, index));
+      if (existsSync(claimsOf(host, index)) || findLink(host.route, index)) return;
+      unlinkIfThere(lockOf(host, index));
     });
+  }
+}
+
+/** Call with the lock held. */
+function giveUp(host: FeatureHost, { index, name }: Pick<LocalnetClaim, 'index' | 'name'>): void {
+  const claims = claimsOf(host, index);
+  // Turned off first: a process that is killed before it gives up the claim does both again.
+  if (isOnlyEntry(claims, name)) turnOff(host, index);
+  unlinkIfThere(`${claims}/${name}`);
+  removeIfEmpty(claims);
+}
+
+/** The attachment that a claim's file names; undefined when it names none, or one that the file is not called after. */
+function readOwner(path: string, name: string): AttachmentKey | undefined {
+  try {
+    const { network, containerId, ifname } = JSON.parse(readFileSync(path, 'utf8'));
+    const owner = { network: String(network), containerId: String(containerId), ifname: String(ifname) };
+    return nameOf(owner) === name ? owner : undefined;
+  } catch {
+    return undefined; // torn, or gone by now
   }
 }
 
@@ -102,16 +169,32 @@ function nameOf({ network, containerId, ifname }: AttachmentKey): string {
 /** The interfaces with claims: as many as there are bridges with published ports. */
 function listIndexes({ runDir }: FeatureHost): number[] {
   const root = `${runDir}/localnet`;
-  return existsSync(root) ? readdirSync(root).map(Number).filter(Number.isInteger) : [];
+  return existsSync(root) ? namesIn(root).map(Number).filter(Number.isInteger) : [];
 }
 
-function withLock({ runDir }: FeatureHost, index: number, work: () => void): void {
-  ensureDirectory(`${runDir}/locks`, 0o700);
-  const lock = lockFile(`${runDir}/locks/localnet.${index}`, LOCK_TIMEOUT_MS);
+function lockOf({ runDir }: FeatureHost, index: number): string {
+  return `${runDir}/locks/localnet.${index}`;
+}
+
+function withLock<Result>(host: FeatureHost, index: number, work: () => Result): Result {
+  ensureDirectory(`${host.runDir}/locks`, 0o700);
+  for (;;) {
+    const lock = lockFile(lockOf(host, index), LOCK_TIMEOUT_MS);
+    try {
+      // Otherwise GC has removed the file while we waited.
+      if (isInPlace(lock)) return work();
+    } finally {
+      lock.release();
+    }
+  }
+}
+
+function namesIn(directory: string): string[] {
   try {
-    work();
-  } finally {
-    lock.release();
+    return readdirSync(directory);
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT')) throw error;
+    return [];
   }
 }
 

@@ -1,7 +1,7 @@
 // Whether two texts are one value of a sysctl. The kernel prints what it has understood, not what was written: several
 // words with tabs between them, hexadecimal and octal numbers as decimal ones, addresses in full, port lists in order.
 
-import { canonicalAddress } from '../../kernel/netlink/address-bytes.ts';
+import { canonicalAddress } from '../../address/ip.ts';
 import type { SysctlKey } from '../../kernel/sysctl.ts';
 
 /** The only sysctl of the network that is a set of numbers (proc_do_large_bitmap() in kernel/sysctl.c). */

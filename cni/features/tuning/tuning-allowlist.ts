@@ -9,7 +9,7 @@ import { CniError, ERR_INVALID_NETWORK_CONFIG } from '../../protocol/errors.ts';
 import { FieldError } from '../../protocol/fields.ts';
 import type { SysctlSetting } from './tuning-config.ts';
 
-export const ALLOWLIST_PATH = '/etc/cni/tuning/allowlist.conf';
+const ALLOWLIST_PATH = '/etc/cni/tuning/allowlist.conf';
 
 interface Pattern {
   readonly source: string;

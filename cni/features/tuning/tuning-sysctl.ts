@@ -60,6 +60,19 @@ function isSameSysctl(a: SysctlKey, b: SysctlKey): boolean {
   return first === second;
 }
 
+/** Refuse a value where another network of the container asks for another. Throws FieldError. */
+export function refuseContradiction(
+  settings: readonly SysctlSetting[],
+  wishes: readonly Pick<SysctlChange, 'key' | 'value'>[],
+): void {
+  for (const { key, value, path } of settings) {
+    const other = wishes.find((wish) => isSameSysctl(wish.key, key) && !isSameSysctlValue(key, wish.value, value));
+    if (!other) continue;
+    const problem = `must be ${describeValue(other.value)}, as in another network of this container, which has one namespace for both: is ${describeValue(value)}`;
+    throw new FieldError(path, problem);
+  }
+}
+
 /**
  * Refuse to switch IPv6 off under an interface with IPv6 addresses: the kernel takes them away, also those of the
  * container's other interfaces, and does not give them back. Throws FieldError; changes nothing.

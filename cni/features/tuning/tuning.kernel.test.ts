@@ -176,9 +176,10 @@ test('remove() puts back what a damaged record still tells', () =>
 /** Attachments of one container, which come in order and set a sysctl each. */
 function withSiblings(
   settings: readonly Readonly<Record<string, string>>[],
-  work: (sandbox: TestNamespace, remove: (i: number) => void) => void,
+  work: (sandbox: TestNamespace, remove: (i: number) => void, recorded: readonly FeatureObjects[]) => void,
 ) {
   return withHostAndSandbox((host, sandbox) => {
+    for (const i of settings.keys()) sandbox.ip('link', 'add', `eth${i}`, 'type', 'veth', 'peer', 'name', `peer${i}`);
     const featureHost: FeatureHost = { route: host.route, runDir: '', warn: () => undefined };
     const recorded: (FeatureObjects | undefined)[] = [];
     const others = () => recorded.filter((objects) => objects !== undefined);
@@ -190,11 +191,12 @@ function withSiblings(
       plan.apply?.(attachment, objects);
       recorded.push(JSON.parse(JSON.stringify(objects)) as FeatureObjects);
     }
-    work(sandbox, (i) => {
+    const remove = (i: number) => {
       const objects = recorded[i];
       recorded[i] = undefined;
       tuningFeature.remove?.(featureHost, { key: KEY, objects, sandbox: sandbox.netns, listOthers: others });
-    });
+    };
+    work(sandbox, remove, others());
   });
 }
 
@@ -273,6 +275,51 @@ for (const [values, removed, left] of SIBLINGS) {
         assert.equal(seen, left);
       },
     ));
+}
+
+/** Of net.core.somaxconn, which is 4096 before, or of the sysctls that are named. */
+const PAIRS: readonly [
+  first: Readonly<Record<string, string>>,
+  second: Readonly<Record<string, string>>,
+  says?: string,
+][] = [
+  [somaxconn('77'), somaxconn('77')],
+  [somaxconn('77'), somaxconn('0x4d')],
+  [somaxconn('77'), { 'net.ipv4.ip_forward': '1' }],
+  [{ 'net.ipv4.conf.IFNAME.arp_notify': '1' }, { 'net.ipv4.conf.IFNAME.arp_notify': '0' }],
+  [
+    somaxconn('77'),
+    somaxconn('88'),
+    '"sysctl.net.core.somaxconn": must be "77", as in another network of this container',
+  ],
+  [somaxconn('4096'), somaxconn('88'), '"sysctl.net.core.somaxconn": must be "4096", as in another network'],
+  [somaxconn('77'), somaxconn('4096'), '"sysctl.net.core.somaxconn": must be "77", as in another network'],
+  [
+    { 'net.ipv4.ip_forward': '1' },
+    { 'net.ipv4.conf.all.forwarding': '0' },
+    '"sysctl.net.ipv4.conf.all.forwarding": must be "1", as in another network',
+  ],
+];
+
+function somaxconn(value: string): Readonly<Record<string, string>> {
+  return { 'net.core.somaxconn': value };
+}
+
+for (const [first, second, says] of PAIRS) {
+  const wishes = [first, second].map((sysctls) => JSON.stringify(sysctls)).join(' and ');
+  test(`networks of one container that ask for ${wishes} are ${says === undefined ? 'served' : 'refused early'}`, () =>
+    withSiblings([first], (sandbox, _remove, recorded) => {
+      const plan = planOf({ network: 'other', containerId: 'c', ifname: 'eth1' }, { sysctl: second });
+      const before = sysctl(sandbox, 'net.core.somaxconn');
+      const early = () => plan.early?.objects(sandbox.netns, [], () => recorded);
+      if (says === undefined) early();
+      else {
+        const value = JSON.stringify(Object.values(second)[0]);
+        const text = refusal(early);
+        assert.ok(text.startsWith(`7 Invalid ${says}`) && text.endsWith(`: is ${value}`), text);
+      }
+      assert.is(sysctl(sandbox, 'net.core.somaxconn'), before);
+    }));
 }
 
 test('remove() leaves to another attachment what it sets by the other name of the same sysctl', () =>

@@ -2,6 +2,7 @@
 //
 // The interface goes with the attachment, and with it all that is set on it. The namespace may stay (a container that is
 // taken off one of several networks): its sysctls get their values back, or those that its other attachments give them.
+// Networks that ask for different values of one sysctl cannot have one container; records of 0.1.0 may tell of some.
 
 import { type AttachmentDiagnosis, diagnose } from '../../diagnosis/attachment-diagnosis.ts';
 import { inNetns, type Netns } from '../../kernel/netns.ts';
@@ -18,6 +19,7 @@ import {
   isInherited,
   isOfLink,
   readSysctls,
+  refuseContradiction,
   requireAddressesKept,
   restoreSysctls,
   setSysctls,
@@ -35,7 +37,7 @@ export const tuningFeature: Feature = {
     if (!objects || !sandbox) return;
     const changes = decodeObjects(objects);
     if (changes.length === 0) return;
-    const others = changesOfOthers(listOthers);
+    const { changes: others } = decodeSiblings(listOthers);
     inNetns(sandbox, () => restoreSysctls(changes, others));
   },
 };
@@ -49,39 +51,54 @@ export function planTuning(request: FeatureRequest, allowlistPath?: string): Fea
   const inherited = config.sysctls.filter(({ key }) => isInherited(key));
   const ofLink = config.sysctls.filter(({ key }) => isOfLink(key, ifname));
   let early: SysctlChange[] | undefined;
+  let siblings: Siblings | undefined;
   let known: readonly string[] = [];
   let values: SysctlValues | undefined;
   return {
-    ...((inherited.length > 0 || ofLink.length > 0) && {
+    ...(config.sysctls.length > 0 && {
       early: {
         objects(sandbox, addresses, listOthers) {
-          const others = changesOfOthers(listOthers);
+          siblings = decodeSiblings(listOthers);
+          const { changes, wishes } = siblings;
+          refuseContradiction(config.sysctls, wishes);
           known = addresses;
+          if (inherited.length === 0) return undefined;
           early = inNetns(sandbox, () => {
             requireAddressesKept(inherited, ifname, addresses);
-            return changesOf(inherited, others);
+            return changesOf(inherited, changes);
           });
           return early.length > 0 ? { sysctls: early } : undefined;
         },
-        setNamespace: (sandbox) => inNetns(sandbox, () => setSysctls(inherited)),
-        setInterface: (sandbox) =>
+        setNamespace(sandbox) {
+          if (inherited.length > 0) inNetns(sandbox, () => setSysctls(inherited));
+        },
+        setInterface(sandbox) {
+          if (ofLink.length === 0) return;
           inNetns(sandbox, () => {
             requireAddressesKept(ofLink, ifname, known);
             setSysctls(ofLink);
-          }),
+          });
+        },
       },
     }),
     objects({ sandbox: { netns }, addresses }, listOthers) {
       if (config.sysctls.length === 0) return { sysctls: [] };
-      const others = changesOfOthers(listOthers);
+      const others = siblings ?? decodeSiblings(listOthers);
       // Those that have been set early do not tell any more what they were.
       const late = early ? config.sysctls.filter((setting) => !inherited.includes(setting)) : config.sysctls;
       const changes = inNetns(netns, () => {
         requireAddressesKept(late, ifname, addresses);
         values = readSysctls(config.sysctls);
-        return changesOf(late, others, values);
+        return changesOf(late, others.changes, values);
       });
-      return { sysctls: [...(early ?? []), ...changes.filter(({ key }) => !isOfLink(key, ifname))] };
+      const sysctls = [...(early ?? []), ...changes.filter(({ key }) => !isOfLink(key, ifname))];
+      const unchanged = config.sysctls.filter(
+        ({ key }) => !isOfLink(key, ifname) && !sysctls.some((change) => change.key === key),
+      );
+      return {
+        sysctls,
+        ...(unchanged.length > 0 && { unchanged: unchanged.map(({ key, value }) => ({ key, value })) }),
+      };
     },
     apply({ sandbox: { netns } }) {
       tuneLink(netns, ifname, config);
@@ -136,16 +153,32 @@ function asksForLink({ isPromiscuous, isAllMulticast, txQueueLength }: TuningCon
   return isPromiscuous || isAllMulticast || txQueueLength !== undefined;
 }
 
-function changesOfOthers(listOthers: ListOthers = () => []): SysctlChange[] {
-  return listOthers().flatMap(decodeObjects);
+/** What the container's other attachments have on record. */
+interface Siblings {
+  /** Oldest first. */
+  readonly changes: readonly SysctlChange[];
+  /** What they ask for, whether it was a change or not. */
+  readonly wishes: readonly Pick<SysctlChange, 'key' | 'value'>[];
+}
+
+function decodeSiblings(listOthers: ListOthers = () => []): Siblings {
+  const others = listOthers();
+  const changes = others.flatMap(decodeObjects);
+  return { changes, wishes: [...changes, ...others.flatMap(({ unchanged }) => decodeWishes(unchanged))] };
 }
 
 /** What cannot be read of a record is left out: a file that was damaged must not keep the rest from being removed. */
 function decodeObjects({ sysctls }: FeatureObjects): SysctlChange[] {
+  return decodeWishes(sysctls).flatMap(({ key, value, original }) =>
+    typeof original === 'string' ? [{ key, value, original }] : [],
+  );
+}
+
+function decodeWishes(sysctls: unknown): { key: string[]; value: string; original: unknown }[] {
   return (Array.isArray(sysctls) ? sysctls : []).flatMap((change: unknown) => {
     if (!isObject(change)) return [];
     const { key, value, original } = change;
     const isKey = Array.isArray(key) && key.every((part) => typeof part === 'string');
-    return isKey && typeof value === 'string' && typeof original === 'string' ? [{ key, value, original }] : [];
+    return isKey && typeof value === 'string' ? [{ key, value, original }] : [];
   });
 }

@@ -2,7 +2,6 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { AF_INET, AF_INET6 } from '../netlink/address-bytes.ts';
 import type { NetlinkConnection } from '../netlink/connection.ts';
 import { type TestNamespace, withNamespace } from '../testing/namespaces.ts';
 import { isErrno } from '../errno.ts';
@@ -63,7 +62,7 @@ function sendUdp(ns: TestNamespace, address: string, port: number): void {
   execute(ns, 'bash', '-c', `echo hello > /dev/udp/${address}/${port}`);
 }
 
-const TO_53: FlowFilter = { family: AF_INET, protocol: UDP, originalDestinationPort: 53 };
+const TO_53: FlowFilter = { family: 4, protocol: UDP, originalDestinationPort: 53 };
 
 test('listFlows() lists real flows of both families, behind the translation', () =>
   withTracking((ns, conntrack) => {
@@ -71,8 +70,8 @@ test('listFlows() lists real flows of both families, behind the translation', ()
     sendUdp(ns, '::1', 53);
     sendUdp(ns, '127.0.0.1', 54);
     for (const [family, local, container] of [
-      [AF_INET, '127.0.0.1', '127.0.0.2'],
-      [AF_INET6, '::1', 'fd00::2'],
+      [4, '127.0.0.1', '127.0.0.2'],
+      [6, '::1', 'fd00::2'],
     ] as const) {
       const flows = listFlows(conntrack, { ...TO_53, family });
       assert.is(flows.length, 1);
@@ -105,7 +104,7 @@ test('deleteFlows() deletes the flows that lead elsewhere, and nothing else', ()
     assert.is(deleteFlows(conntrack, { ...TO_53, protocol: TCP }), 0);
     assert.is(deleteFlows(conntrack, { ...TO_53, originalDestination: '127.0.0.2' }), 0);
     assert.equal(refereed(ns), left);
-    assert.is(deleteFlows(conntrack, { ...TO_53, family: AF_INET6, replySource: 'fd00:0::2' }), 1);
+    assert.is(deleteFlows(conntrack, { ...TO_53, family: 6, replySource: 'fd00:0::2' }), 1);
     assert.is(deleteFlows(conntrack, { ...TO_53, originalDestination: '127.0.0.1' }), 1);
     assert.equal(refereed(ns), ['udp 127.0.0.1:54 > 127.0.0.1:54']);
   }));
@@ -143,7 +142,7 @@ test('flushFlows() deletes the flows to a container, and no other, or says that 
       TO_53,
       { ...TO_53, replySourceOtherThan: '127.0.0.2' },
       { ...toContainer, replySourceOtherThan: '127.0.0.3' },
-      { ...TO_53, family: AF_INET6, replySource: 'fd00::2' },
+      { ...TO_53, family: 6, replySource: 'fd00::2' },
     ];
     for (const filter of partly) assert.is(flushFlows(conntrack, filter), false);
     flushFlows(conntrack, { ...toContainer, originalDestination: '127.0.0.9' });
@@ -223,18 +222,18 @@ test('the kernel picks the flows itself, of 500 the one that is meant', () =>
     );
     const sent = (filter: FlowFilter) =>
       conntrack.dump({ operation: 'list', type: CT_GET, flags: 0, payload: encodeFlowDump(filter, true) }).length;
-    assert.is(sent({ family: AF_INET, protocol: UDP }), 501);
+    assert.is(sent({ family: 4, protocol: UDP }), 501);
     assert.is(sent(TO_53), 1);
     assert.is(sent({ ...TO_53, originalDestination: '127.0.0.9' }), 0);
-    assert.is(sent({ family: AF_INET, protocol: UDP, replySource: '127.0.0.2' }), 1);
-    assert.is(sent({ family: AF_INET, protocol: TCP }), 0);
+    assert.is(sent({ family: 4, protocol: UDP, replySource: '127.0.0.2' }), 1);
+    assert.is(sent({ family: 4, protocol: TCP }), 0);
   }));
 
 test('listFlows() is empty in a namespace that tracks nothing', () =>
   withNamespace((ns) => {
     const conntrack = openConntrack(ns.netns);
     assert.equal(listFlows(conntrack, TO_53), []);
-    assert.is(deleteFlows(conntrack, { ...TO_53, family: AF_INET6 }), 0);
+    assert.is(deleteFlows(conntrack, { ...TO_53, family: 6 }), 0);
     conntrack.close();
   }));
 

@@ -8,15 +8,8 @@
 // Source: include/uapi/linux/netfilter/nfnetlink_conntrack.h, net/netfilter/nf_conntrack_netlink.c (v6.12). Numbers are in
 // network order, but for the two of CTA_FILTER.
 
-import {
-  AF_INET,
-  AF_INET6,
-  canonicalAddress,
-  decodeAddress,
-  encodeAddress,
-  familyOf,
-  type IpFamily,
-} from '../netlink/address-bytes.ts';
+import { decodeAddress, encodeAddress, afOf, familyOfAf } from '../netlink/address-bytes.ts';
+import { canonicalAddress, familyOf, type IpFamily } from '../../address/ip.ts';
 import type { Message } from '../netlink/message.ts';
 import { Attributes, ByteReader, MalformedMessageError } from '../netlink/reader.ts';
 import { MessageWriter, NLA_F_NESTED } from '../netlink/writer.ts';
@@ -28,26 +21,26 @@ const NFNETLINK_V0 = 0;
 const FLUSH_VERSION = 1;
 
 export const CTA_TUPLE_ORIG = 1;
-export const CTA_TUPLE_REPLY = 2;
-export const CTA_ID = 12;
-export const CTA_ZONE = 18;
+const CTA_TUPLE_REPLY = 2;
+const CTA_ID = 12;
+const CTA_ZONE = 18;
 /** Linux 5.8; an older kernel ignores it and sends all flows of the family. */
-export const CTA_FILTER = 25;
+const CTA_FILTER = 25;
 
-export const CTA_TUPLE_IP = 1;
-export const CTA_TUPLE_PROTO = 2;
+const CTA_TUPLE_IP = 1;
+const CTA_TUPLE_PROTO = 2;
 
-export const CTA_IP_V4_SRC = 1;
-export const CTA_IP_V4_DST = 2;
-export const CTA_IP_V6_SRC = 3;
-export const CTA_IP_V6_DST = 4;
+const CTA_IP_V4_SRC = 1;
+const CTA_IP_V4_DST = 2;
+const CTA_IP_V6_SRC = 3;
+const CTA_IP_V6_DST = 4;
 
-export const CTA_PROTO_NUM = 1;
-export const CTA_PROTO_SRC_PORT = 2;
-export const CTA_PROTO_DST_PORT = 3;
+const CTA_PROTO_NUM = 1;
+const CTA_PROTO_SRC_PORT = 2;
+const CTA_PROTO_DST_PORT = 3;
 
-export const CTA_FILTER_ORIG_FLAGS = 1;
-export const CTA_FILTER_REPLY_FLAGS = 2;
+const CTA_FILTER_ORIG_FLAGS = 1;
+const CTA_FILTER_REPLY_FLAGS = 2;
 
 // net/netfilter/nf_conntrack_netlink.c: CTA_FILTER_F_*, which parts of a tuple have to be equal.
 const CTA_FILTER_F_CTA_IP_SRC = 1 << 0;
@@ -114,7 +107,7 @@ export function encodeFlowDump(filter: FlowFilter, isFiltering: boolean): Uint8A
  */
 export function encodeFlowFlush(filter: FlowFilter): Uint8Array | undefined {
   const { family, replySourceOtherThan, replySource } = filter;
-  if (family !== AF_INET || replySourceOtherThan !== undefined || replySource === undefined) return undefined;
+  if (family !== 4 || replySourceOtherThan !== undefined || replySource === undefined) return undefined;
   // With version 0 the kernel would not look at the family, and then not at the addresses (ctnetlink_del_conntrack()).
   return encodeFilter(filter, true, FLUSH_VERSION);
 }
@@ -125,7 +118,7 @@ function encodeFilter(filter: FlowFilter, isFiltering: boolean, version: number)
   const { originalDestination, originalDestinationPort: port, replySource } = filter;
   // Of IPv6 the kernel gives out all flows but those with the address: ctnetlink_filter_match_tuple() compares the wrong
   // way round (seen with 6.18). So it is not asked to, and the addresses are compared here alone.
-  const hasAddresses = filter.family === AF_INET;
+  const hasAddresses = filter.family === 4;
   let originalFlags = CTA_FILTER_F_CTA_PROTO_NUM;
   let replyFlags = 0;
   writer.nested(CTA_TUPLE_ORIG, (tuple) => {
@@ -155,7 +148,7 @@ function encodeFilter(filter: FlowFilter, isFiltering: boolean, version: number)
 }
 
 function writeHeader(family: IpFamily, version = NFNETLINK_V0): MessageWriter {
-  return new MessageWriter().u8(family).u8(version).be16(0);
+  return new MessageWriter().u8(afOf(family)).u8(version).be16(0);
 }
 
 /**
@@ -172,8 +165,8 @@ export function encodeFlowIdentity({ family, identity }: Flow): Uint8Array {
 
 /** Read an IPCTNL_MSG_CT_NEW message; undefined for a flow that is of neither IPv4 nor IPv6. */
 export function decodeFlow(message: Message): Flow | undefined {
-  const family = new ByteReader(message.payload).u8();
-  if (family !== AF_INET && family !== AF_INET6) return undefined;
+  const family = familyOfAf(new ByteReader(message.payload).u8());
+  if (family === undefined) return undefined;
   const attributes = new Attributes(new ByteReader(message.payload).skip(NFGENMSG_BYTES).rest());
   const originalTuple = attributes.bytes(CTA_TUPLE_ORIG);
   const tuple = attributes.nested(CTA_TUPLE_ORIG);
@@ -196,8 +189,8 @@ export function decodeFlow(message: Message): Flow | undefined {
 function decodeTuple(tuple: Attributes, family: IpFamily): FlowTuple {
   const ip = tuple.nested(CTA_TUPLE_IP);
   const protocol = tuple.nested(CTA_TUPLE_PROTO);
-  const source = ip?.bytes(family === AF_INET ? CTA_IP_V4_SRC : CTA_IP_V6_SRC);
-  const destination = ip?.bytes(family === AF_INET ? CTA_IP_V4_DST : CTA_IP_V6_DST);
+  const source = ip?.bytes(family === 4 ? CTA_IP_V4_SRC : CTA_IP_V6_SRC);
+  const destination = ip?.bytes(family === 4 ? CTA_IP_V4_DST : CTA_IP_V6_DST);
   if (!source || !destination) throw new MalformedMessageError('The tuple of a flow has no addresses');
   return {
     source: decodeAddress(source),

@@ -54,7 +54,7 @@ test('deleteFlows() throws NetlinkError or nothing, and names a flow in each req
     });
     try {
       deleted += deleteFlows(new NetlinkConnection(transport), {
-        family: 2,
+        family: 4,
         protocol: 17,
         originalDestinationPort: 53,
       });

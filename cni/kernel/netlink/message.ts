@@ -22,14 +22,13 @@ export const NLMSG_DONE = 3;
 export const NLMSG_OVERRUN = 4;
 
 export const NLM_F_REQUEST = 0x01;
-export const NLM_F_MULTI = 0x02;
 export const NLM_F_ACK = 0x04;
 export const NLM_F_ECHO = 0x08;
 /** The dump was interrupted by a change and may be missing or repeating objects. */
 export const NLM_F_DUMP_INTR = 0x10;
 // GET requests
-export const NLM_F_ROOT = 0x100;
-export const NLM_F_MATCH = 0x200;
+const NLM_F_ROOT = 0x100;
+const NLM_F_MATCH = 0x200;
 export const NLM_F_DUMP = NLM_F_ROOT | NLM_F_MATCH;
 // NEW requests
 export const NLM_F_REPLACE = 0x100;
@@ -150,4 +149,21 @@ function withKernelWords(errno: number, message: Message, reader: ByteReader): A
     offset: attributes.u32(NLMSGERR_ATTR_OFFS),
     missingType: attributes.u32(NLMSGERR_ATTR_MISS_TYPE),
   };
+}
+
+/** Write the answer of a kernel that refuses a request. */
+export function encodeRefusal({ type, flags, sequence }: Message, errno: number): Uint8Array {
+  return new MessageWriter()
+    .u32(NLMSG_HDRLEN + 4 + NLMSG_HDRLEN)
+    .u16(NLMSG_ERROR)
+    .u16(NLM_F_CAPPED)
+    .u32(sequence)
+    .u32(0)
+    .s32(-errno)
+    .u32(NLMSG_HDRLEN)
+    .u16(type)
+    .u16(flags)
+    .u32(sequence)
+    .u32(0)
+    .finish();
 }

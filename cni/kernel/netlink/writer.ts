@@ -16,9 +16,7 @@ export const HOST_IS_LITTLE_ENDIAN = true;
 
 /** The attribute's payload is a list of attributes. */
 export const NLA_F_NESTED = 0x8000;
-/** The attribute's payload is in network byte order. */
-export const NLA_F_NET_BYTEORDER = 0x4000;
-/** Masks the two flags away: what is left is the attribute's number. */
+/** Masks NLA_F_NESTED and NLA_F_NET_BYTEORDER away: what is left is the attribute's number. */
 export const NLA_TYPE_MASK = 0x3fff;
 
 /** NLMSG_ALIGN and NLA_ALIGN: round up to a multiple of four. */

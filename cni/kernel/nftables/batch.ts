@@ -12,6 +12,8 @@
 //   * before these an error for the begin message, if every operation was right and the batch as a whole was not;
 //   * nothing but an error for the begin message, if no operation was looked at: ERESTART, EOPNOTSUPP, ENOMEM, EPERM.
 // Acknowledgements for begin and end exist only since Linux 6.10, so they are not asked for.
+//
+// Without its end message a batch is a rehearsal: the kernel answers to each operation, and takes all of them back.
 
 import type { Operation } from '../netlink/connection.ts';
 import { encodeRequest, NLM_F_ACK } from '../netlink/message.ts';
@@ -27,12 +29,27 @@ export interface Batch {
   readonly lastSequence: number;
 }
 
+/** Write a batch of at least one operation that the kernel looks at, and does not carry out. */
+export function encodeRehearsal(operations: readonly Operation[], firstSequence: number): Batch {
+  return encode(operations, { firstSequence, isRehearsal: true });
+}
+
 /**
  * Write a batch of at least one operation.
  *
  * With a generation the kernel refuses the batch with ERESTART when anyone, in any table, has changed anything since.
  */
 export function encodeBatch(operations: readonly Operation[], firstSequence: number, generation?: number): Batch {
+  return encode(operations, { firstSequence, generation });
+}
+
+interface Framing {
+  readonly firstSequence: number;
+  readonly generation?: number | undefined;
+  readonly isRehearsal?: boolean;
+}
+
+function encode(operations: readonly Operation[], { firstSequence, generation, isRehearsal }: Framing): Batch {
   const begin = writeHeader(AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
   if (generation !== undefined) begin.attributeBe32(NFNL_BATCH_GENID, generation);
   const end = writeHeader(AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
@@ -44,7 +61,7 @@ export function encodeBatch(operations: readonly Operation[], firstSequence: num
       flags: i === last ? flags | NLM_F_ACK : flags,
       payload,
     })),
-    { type: NFNL_MSG_BATCH_END, flags: 0, payload: end.finish() },
+    ...(isRehearsal ? [] : [{ type: NFNL_MSG_BATCH_END, flags: 0, payload: end.finish() }]),
   ];
   return {
     datagram: Buffer.concat(messages.map((message, i) => encodeRequest(message, firstSequence + i))),

@@ -1,6 +1,20 @@
 // The way to nf_tables: changes in batches, questions one by one.
+//
+// A kernel without nf_tables has an empty ruleset: questions find nothing there, and a removal has nothing to do. Only a
+// change is refused, and whoever asks for the generation is told.
 
-import { EAGAIN, EBADMSG, EMSGSIZE, ENOBUFS, ENOENT, ErrnoError, ETIMEDOUT } from '../errno.ts';
+import {
+  EAGAIN,
+  EBADMSG,
+  EINVAL,
+  EMSGSIZE,
+  ENOBUFS,
+  ENOENT,
+  EOPNOTSUPP,
+  EPROTONOSUPPORT,
+  ErrnoError,
+  ETIMEDOUT,
+} from '../errno.ts';
 import { NetlinkConnection, type Operation, understand } from '../netlink/connection.ts';
 import { NetlinkError } from '../netlink/error.ts';
 import {
@@ -14,8 +28,10 @@ import {
 import { MalformedMessageError } from '../netlink/reader.ts';
 import { NETLINK_NETFILTER, openTransport, type Transport } from '../netlink/transport.ts';
 import { inNetns, type Netns } from '../netns.ts';
-import { type Batch, encodeBatch } from './batch.ts';
+import { absentTransport } from './absent-transport.ts';
+import { type Batch, encodeBatch, encodeRehearsal } from './batch.ts';
 import { ERESTART, NFT_MSG_GETGEN, NFTA_GEN_ID } from './constants.ts';
+import { describeRefusal, MissingKernelPartError, NF_TABLES } from './kernel-part.ts';
 import { attributesOf, nftType, writeHeader } from './message.ts';
 
 /**
@@ -54,8 +70,16 @@ type Action = Pick<Operation, 'operation'>;
 
 /** Open nf_tables in the given namespace, or in the calling thread's own. Close it after use. */
 export function openNftables(netns?: Netns): NftablesConnection {
-  const transport = netns ? inNetns(netns, () => openTransport(NETLINK_NETFILTER)) : openTransport(NETLINK_NETFILTER);
-  return new NftablesConnection(transport);
+  return new NftablesConnection(netns ? inNetns(netns, openNfnetlink) : openNfnetlink());
+}
+
+function openNfnetlink(): Transport {
+  try {
+    return openTransport(NETLINK_NETFILTER);
+  } catch (error) {
+    if (!(error instanceof ErrnoError) || error.errno !== EPROTONOSUPPORT) throw error;
+    return absentTransport();
+  }
 }
 
 export class NftablesConnection {
@@ -87,15 +111,31 @@ export class NftablesConnection {
     const [first] = operations;
     if (!first) return;
     this.#assertUsable(first);
-    const batch = encodeBatch(operations, this.#sequence, generation);
+    const [failure] = this.#attempt(operations, encodeBatch(operations, this.#sequence, generation));
+    if (failure) throw failure;
+  }
+
+  /**
+   * Find out which operations the kernel would refuse in one batch, without a change to anything. Modules that they need
+   * are loaded.
+   */
+  rehearse(operations: readonly Operation[]): NetlinkError[] {
+    const [first] = operations;
+    if (!first) return [];
+    this.#assertUsable(first);
+    return this.#attempt(operations, encodeRehearsal(operations, this.#sequence));
+  }
+
+  /** Send a batch. Returns what the kernel has against it, the first failure first. */
+  #attempt(operations: readonly Operation[], batch: Batch): NetlinkError[] {
     this.#sequence = batch.lastSequence + 1;
-    const action = { operation: `commit a batch of ${operations.length} operations (first: ${first.operation})` };
+    const [{ operation = '' } = {}] = operations;
+    const action = { operation: `commit a batch of ${operations.length} operations (first: ${operation})` };
     if (operations.length > SMALL_BATCH || batch.datagram.length > SMALL_BATCH_BYTES) {
       this.#enlarge(Math.max(LARGE_BUFFER_BYTES, batch.datagram.length));
     }
     this.#sendBatch(batch, action);
-    const failure = this.#readFailure(batch, operations, action);
-    if (failure) throw failure;
+    return this.#readFailures(batch, operations, action);
   }
 
   #sendBatch({ datagram }: Batch, { operation }: Action): void {
@@ -118,12 +158,17 @@ export class NftablesConnection {
   /** Ask for one object. Throws NetlinkError, ENOENT when it is not there. */
   execute(operation: Operation): Message[] {
     this.#assertUsable(operation);
-    return this.#questions.execute(operation);
+    try {
+      return this.#questions.execute(operation);
+    } catch (error) {
+      if (!this.#isWithoutNftables(error)) throw error;
+      throw new MissingKernelPartError(operation.operation, NF_TABLES, ENOENT);
+    }
   }
 
   /**
    * Ask for several objects, as many as possible in one datagram: the answers in the order of the questions, undefined
-   * for an object that is not there. `absent`: the errnos that say so.
+   * for an object that is not there. `absent`: the errnos that say so. Without nf_tables nothing is there.
    *
    * Throws NetlinkError of the first question that was refused for another reason, when all have been answered.
    */
@@ -135,6 +180,17 @@ export class NftablesConnection {
       for (const answer of this.#askTogether(questions.slice(i, i + atOnce), absent)) answers.push(answer);
     }
     return answers;
+  }
+
+  /** Whether a question was refused because there is nobody to answer it. */
+  #isWithoutNftables(error: unknown): boolean {
+    if (!(error instanceof NetlinkError) || error.errno !== EINVAL) return false;
+    try {
+      return this.#askTogether([generationQuery()], [EINVAL])[0] === undefined;
+    } catch (refusal) {
+      if (refusal instanceof NetlinkError) return false; // somebody answered
+      throw refusal;
+    }
   }
 
   /** Without acknowledgements: an object or an error is answer enough, and each would have to be received. */
@@ -167,19 +223,28 @@ export class NftablesConnection {
         failure ??= new NetlinkError(question.operation, refusal.errno === 0 ? UNANSWERED : refusal);
       }
     }
-    if (failure) throw failure;
+    if (failure && !this.#isWithoutNftables(failure)) throw failure;
     return answers;
   }
 
   /** Ask for all objects of a kind. */
   dump(operation: Operation): Message[] {
     this.#assertUsable(operation);
-    return this.#questions.dump(operation);
+    try {
+      return this.#questions.dump(operation);
+    } catch (error) {
+      if (!this.#isWithoutNftables(error)) throw error;
+      return [];
+    }
   }
 
-  /** The number of the ruleset's current state: every batch that anyone commits makes it another. */
+  /**
+   * The number of the ruleset's current state: every batch that anyone commits makes it another. Throws
+   * MissingKernelPartError without nf_tables.
+   */
   getGeneration(): number {
-    const [answer] = this.askAll([generationQuery()]);
+    const [answer] = this.#askTogether([generationQuery()], [EINVAL]);
+    if (!answer) throw new MissingKernelPartError(GET_GENERATION, NF_TABLES, EOPNOTSUPP);
     return readGeneration(answer);
   }
 
@@ -199,8 +264,8 @@ export class NftablesConnection {
    * Read the answers to a batch, see batch.ts, up to the one for the last operation. An error for the begin message
    * ends the reading at once: another answer may follow it or not, and if so is passed over by whoever reads next.
    */
-  #readFailure(batch: Batch, operations: readonly Operation[], action: Action): NetlinkError | undefined {
-    let failure: NetlinkError | undefined;
+  #readFailures(batch: Batch, operations: readonly Operation[], action: Action): NetlinkError[] {
+    const failures: NetlinkError[] = [];
     for (;;) {
       const messages = this.#receive(action);
       if (messages === undefined) {
@@ -211,10 +276,10 @@ export class NftablesConnection {
       for (const message of messages) {
         const i = message.sequence - batch.firstSequence - 1;
         if (message.type !== NLMSG_ERROR || i < -1 || i >= operations.length) continue;
-        const about = operations[i] ?? action;
-        const acknowledgement = understand(about, () => decodeAcknowledgement(message));
-        if (acknowledgement.errno !== 0) failure ??= new NetlinkError(about.operation, acknowledgement);
-        if (i === -1 || i === operations.length - 1 || (this.#hasLostAnswers && failure)) return failure;
+        const about = operations[i];
+        const acknowledgement = understand(about ?? action, () => decodeAcknowledgement(message));
+        if (acknowledgement.errno !== 0) failures.push(describeRefusal(about ?? action, about, acknowledgement));
+        if (i === -1 || i === operations.length - 1 || (this.#hasLostAnswers && failures.length > 0)) return failures;
       }
     }
   }
@@ -241,9 +306,13 @@ export function generationQuery(): Operation {
   return { operation: GET_GENERATION, type: nftType(NFT_MSG_GETGEN), flags: 0, payload };
 }
 
-/** The generation in the answer to generationQuery(). Throws NetlinkError EBADMSG. */
+/**
+ * The generation in the answer to generationQuery(), 0 without one: a kernel without nf_tables, which refuses every batch.
+ * Throws NetlinkError EBADMSG.
+ */
 export function readGeneration(answer: Message | undefined): number {
-  const generation = answer && understand({ operation: GET_GENERATION }, () => attributesOf(answer).be32(NFTA_GEN_ID));
+  if (!answer) return 0;
+  const generation = understand({ operation: GET_GENERATION }, () => attributesOf(answer).be32(NFTA_GEN_ID));
   if (generation === undefined) throw new NetlinkError(GET_GENERATION, { errno: EBADMSG });
   return generation;
 }

@@ -1,13 +1,23 @@
 // An nf_tables in memory, for the tests of everything above: tables, chains, rules, sets and elements, as far as the
 // messages of this folder go. Batches are all or nothing, errors are the kernel's. What it does not know it refuses.
 
-import { EEXIST, EINVAL, ENOENT } from '../errno.ts';
+import { EEXIST, EINVAL, ENOENT, EOPNOTSUPP } from '../errno.ts';
 import { acknowledge, done, type FakeReply, FakeTransport } from '../netlink/fake-transport.ts';
-import { type Message, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL } from '../netlink/message.ts';
+import {
+  decodeMessages,
+  encodeRequest,
+  type Message,
+  NLM_F_ACK,
+  NLM_F_CREATE,
+  NLM_F_DUMP,
+  NLM_F_EXCL,
+  NLMSG_HDRLEN,
+} from '../netlink/message.ts';
 import { Attributes } from '../netlink/reader.ts';
 import { align4, MessageWriter } from '../netlink/writer.ts';
 import { NftablesConnection } from './connection.ts';
 import * as nft from './constants.ts';
+import { NFTA_EXPR_NAME } from './expressions/expression.ts';
 import { attributesOf, nftType, writeHeader } from './message.ts';
 import { decodeComment, ELEMENT_COMMENT } from './userdata.ts';
 
@@ -39,9 +49,11 @@ export class FakeNftables {
   readonly asked = { batches: 0, questions: 0 };
   /** Whether it says how many elements a set has, as newer kernels do. */
   tellsElementCounts = false;
+  /** What the kernel lacks: `nf_tables`, kinds of expressions (`nat`), types of chains (`chain nat`). */
+  readonly lacks = new Set<string>();
   /** Called before a batch is looked at: the place for a test to be somebody else who changes the ruleset. */
   beforeBatch: () => void = () => undefined;
-  readonly connection = new NftablesConnection(new FakeTransport((request) => this.#respond(request)));
+  readonly connection = new NftablesConnection(new FakeNfnetlink((request) => this.#respond(request)));
 
   #draft: FakeState | undefined;
   #answers: FakeReply[] = [];
@@ -57,15 +69,24 @@ export class FakeNftables {
   #respond(request: Message): FakeReply[] {
     if (request.type === nft.NFNL_MSG_BATCH_BEGIN) return this.#begin(request);
     if (request.type === nft.NFNL_MSG_BATCH_END) return this.#end();
+    if (request.type === END_OF_REHEARSAL) {
+      this.#refusal ||= EINVAL;
+      return this.#end();
+    }
     if (this.#draft) return this.#operate(request, this.#draft);
     if (this.#refusal !== 0) return [];
     this.asked.questions++;
+    if (this.lacks.has('nf_tables')) return [acknowledge(EINVAL)];
     return this.#answer(request);
   }
 
   #begin(request: Message): FakeReply[] {
     this.asked.batches++;
     this.beforeBatch();
+    if (this.lacks.has('nf_tables')) {
+      this.#refusal = EOPNOTSUPP;
+      return [acknowledge(EOPNOTSUPP)];
+    }
     const wanted = attributesOf(request).be32(nft.NFNL_BATCH_GENID);
     if (wanted !== undefined && wanted !== this.generation) {
       this.#refusal = nft.ERESTART;
@@ -77,6 +98,13 @@ export class FakeNftables {
   }
 
   #operate(request: Message, draft: FakeState): FakeReply[] {
+    const missing = offsetOfMissing(request, this.lacks);
+    if (missing !== undefined) {
+      const offset = new MessageWriter().attributeU32(NLMSGERR_ATTR_OFFS, missing).finish();
+      this.#answers.push({ ...acknowledge(ENOENT, offset), sequence: request.sequence });
+      this.#refusal = ENOENT;
+      return [];
+    }
     const errno = applyTo(draft, request);
     if (errno !== 0 || request.flags & NLM_F_ACK) {
       this.#answers.push({ ...acknowledge(errno), sequence: request.sequence });
@@ -145,6 +173,36 @@ export class FakeNftables {
         return [acknowledge(EINVAL)];
     }
   }
+}
+
+/** Marks the end of a datagram whose batch has none. */
+const END_OF_REHEARSAL = 0x7fff;
+const NLMSGERR_ATTR_OFFS = 2;
+const CHAIN = 'chain ';
+
+class FakeNfnetlink extends FakeTransport {
+  override send(datagram: Uint8Array): void {
+    const messages = decodeMessages(datagram);
+    const isBatch = messages[0]?.type === nft.NFNL_MSG_BATCH_BEGIN;
+    const isWhole = messages.at(-1)?.type === nft.NFNL_MSG_BATCH_END;
+    const end = encodeRequest({ type: END_OF_REHEARSAL, flags: 0, payload: writeHeader(0).finish() }, 0);
+    super.send(isBatch && !isWhole ? Buffer.concat([datagram, end]) : datagram);
+  }
+}
+
+/** The offset, from the start of the request, of what the kernel would not find: an expression, or a chain's type. */
+function offsetOfMissing({ type, payload }: Message, lacks: ReadonlySet<string>): number | undefined {
+  const isChain = type === nftType(nft.NFT_MSG_NEWCHAIN);
+  if (!isChain && type !== nftType(nft.NFT_MSG_NEWRULE)) return undefined;
+  for (const lack of lacks) {
+    if (lack.startsWith(CHAIN) !== isChain) continue;
+    const name = isChain ? lack.slice(CHAIN.length) : lack;
+    const attribute = new MessageWriter().attributeString(isChain ? nft.NFTA_CHAIN_TYPE : NFTA_EXPR_NAME, name);
+    const at = Buffer.from(payload).indexOf(attribute.finish());
+    // The attribute of an expression has its name as the first one within.
+    if (at >= 0) return NLMSG_HDRLEN + at - (isChain ? 0 : 4);
+  }
+  return undefined;
 }
 
 /** Carry out one operation of a batch. Returns its errno, 0 for success. */

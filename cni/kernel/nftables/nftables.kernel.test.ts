@@ -8,14 +8,7 @@ import { isErrno } from '../errno.ts';
 import { type Netns, openNetns } from '../netns.ts';
 import { addChain, type Hook } from './chain.ts';
 import { isOutdated, type NftablesConnection, openNftables } from './connection.ts';
-import {
-  NF_ACCEPT,
-  NF_INET_POST_ROUTING,
-  NF_IP_PRI_NAT_SRC,
-  NFPROTO_INET,
-  NFPROTO_IPV4,
-  NFT_JUMP,
-} from './constants.ts';
+import { NF_ACCEPT, NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC, NFPROTO_INET, NFT_JUMP } from './constants.ts';
 import { addElement, deleteElement, type Element, findElement, findElementsAt } from './element.ts';
 import { giveVerdict } from './expressions/immediate.ts';
 import { loadSource, matchFamily } from './expressions/ip-header.ts';
@@ -42,7 +35,7 @@ const NETWORKS: NamedSet = { table, name: 'networks', key: [IPV6_ADDR, IPV6_ADDR
 const hook: Hook = { type: 'nat', number: NF_INET_POST_ROUTING, priority: NF_IP_PRI_NAT_SRC, policy: NF_ACCEPT };
 const chain = { table, name: 'out', hook };
 const rule = {
-  expressions: [...matchFamily(NFPROTO_IPV4), loadSource(NFPROTO_IPV4), lookUp(ADDRESSES), masquerade(0)],
+  expressions: [...matchFamily(4), loadSource(4), lookUp(ADDRESSES), masquerade(0)],
   comment: 'why',
 };
 const RULESET: Ruleset = {
@@ -230,6 +223,17 @@ test('commit() refuses a batch made for another generation, and takes one made f
     listed(world, 'table').map(({ name }) => name),
     ['other', 't'],
   );
+});
+
+test('rehearse() says what would be refused, and nothing of it is there afterwards', (world) => {
+  const before = world.nft.getGeneration();
+  assert.equal(world.nft.rehearse([addTable(table), addSet(ADDRESSES, 1)]), []);
+  const [refusal, ...more] = world.nft.rehearse([addTable(table), deleteElement(address('10.1.0.1'))]);
+  assert.is(refusal?.message, 'Cannot delete element 10.1.0.1 from set addresses: ENOENT');
+  assert.equal(more, []);
+  assert.is(nftTool(world, 'list', 'ruleset'), '');
+  assert.is(world.nft.getGeneration(), before);
+  world.nft.commit([addTable(table)], before);
 });
 
 test('commit() finds the first error among more than the receive buffer holds', (world) => {

@@ -1,7 +1,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { assertBytes, bytes } from '../testing/bytes.ts';
-import { NFPROTO_INET, NFPROTO_IPV4 } from './constants.ts';
+import { NFPROTO_INET } from './constants.ts';
 import { goTo } from './expressions/immediate.ts';
 import { loadSource, matchFamily } from './expressions/ip-header.ts';
 import { lookUp } from './expressions/lookup.ts';
@@ -56,12 +56,7 @@ const NEWRULE = bytes(`
 `);
 
 test('addRule() sends what nft sends', () => {
-  const expressions = [
-    ...matchFamily(NFPROTO_IPV4),
-    loadSource(NFPROTO_IPV4),
-    lookUp(set),
-    goTo({ table, name: 'masquerade_v4' }),
-  ];
+  const expressions = [...matchFamily(4), loadSource(4), lookUp(set), goTo({ table, name: 'masquerade_v4' })];
   const { type, flags, payload, operation } = addRule(chain, { expressions, comment: 'why' });
   assert.equal([type, flags], [0x0a06, 0xc00]);
   assert.is(operation, 'add rule "why" to chain postrouting_masquerade of table inet podlink');

@@ -22,6 +22,7 @@ import { addChain, type Chain, deleteChain, encodeChain, flushChain, getChain } 
 import type { NftablesConnection } from './connection.ts';
 import { isAsDefined } from './definition.ts';
 import { NFTA_RULE_CHAIN } from './constants.ts';
+import { type KernelPart, MissingKernelPartError } from './kernel-part.ts';
 import { IPV4_ADDR } from './key.ts';
 import { attributeBytesOf, NFGENMSG_BYTES } from './message.ts';
 import { addRule, encodeRule, listRules, listRulesOfTable, type Rule } from './rule.ts';
@@ -59,6 +60,24 @@ export function replaceRulesets(rulesets: readonly Ruleset[]): Operation[] {
     ...chains.flatMap(({ chain }) => [addChain(chain), flushChain(chain)]),
     ...chains.flatMap(({ chain, rules }) => rules.map((rule) => addRule(chain, rule))),
   ];
+}
+
+/**
+ * Name the parts of nf_tables that the kernel lacks for the rulesets, without a change to anything.
+ *
+ * Rulesets that are in place have all they need: only of others the kernel is asked, which costs as much as to make them.
+ */
+export function findMissingParts(nft: NftablesConnection, rulesets: readonly Ruleset[]): KernelPart[] {
+  const markers = nft.askAll(rulesets.map((ruleset) => getSet(marker(ruleset, ruleset.version))));
+  const unmade = rulesets.filter((_, i) => !markers[i]);
+  return rehearseRulesets(nft, unmade);
+}
+
+/** Likewise, and of rulesets that are in place as well: a module may be gone since. */
+export function rehearseRulesets(nft: NftablesConnection, rulesets: readonly Ruleset[]): KernelPart[] {
+  const failures = nft.rehearse(replaceRulesets(rulesets));
+  const parts = failures.flatMap((failure) => (failure instanceof MissingKernelPartError ? [failure.part] : []));
+  return [...new Set(parts)];
 }
 
 /**

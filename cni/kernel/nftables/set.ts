@@ -45,7 +45,7 @@ export interface NamedSet {
 }
 
 /** Name a set in an error: `set sources of table inet podlink`. */
-export function describeSet({ table, name }: NamedSet): string {
+function describeSet({ table, name }: NamedSet): string {
   return `set ${name} of ${describeTable(table)}`;
 }
 

@@ -7,25 +7,17 @@
 //
 // Source: include/uapi/linux/if_addr.h (v6.12). The index is in host order, addresses in network order.
 
-import {
-  AF_INET,
-  AF_UNSPEC,
-  broadcastOf,
-  decodeAddress,
-  encodeAddress,
-  familyOf,
-  type IpFamily,
-  splitCidr,
-} from '../netlink/address-bytes.ts';
+import { AF_UNSPEC, decodeAddress, encodeAddress, afOf } from '../netlink/address-bytes.ts';
+import { familyOf, type IpFamily, splitCidr, lastAddressOf } from '../../address/ip.ts';
 import { isErrno } from '../errno.ts';
 import { type NetlinkConnection, type Operation, understand } from '../netlink/connection.ts';
 import { type Message, NLM_F_CREATE, NLM_F_EXCL } from '../netlink/message.ts';
 import { Attributes, ByteReader, MalformedMessageError } from '../netlink/reader.ts';
 import { MessageWriter } from '../netlink/writer.ts';
 
-export const RTM_NEWADDR = 20;
-export const RTM_DELADDR = 21;
-export const RTM_GETADDR = 22;
+const RTM_NEWADDR = 20;
+const RTM_DELADDR = 21;
+const RTM_GETADDR = 22;
 
 const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
@@ -63,7 +55,7 @@ export function encodeLinkAddress(linkIndex: number, cidr: string, flags: number
   const family = familyOf(address);
   const bytes = encodeAddress(address);
   const writer = new MessageWriter()
-    .u8(family)
+    .u8(afOf(family))
     .u8(prefixLength)
     .u8(0)
     .u8(RT_SCOPE_UNIVERSE)
@@ -71,7 +63,7 @@ export function encodeLinkAddress(linkIndex: number, cidr: string, flags: number
     .attributeBytes(IFA_LOCAL, bytes)
     .attributeBytes(IFA_ADDRESS, bytes);
   // As the reference plugins do, and `ip address add … brd +`: without it the link is left without a broadcast address.
-  if (family === AF_INET && prefixLength < 31) writer.attributeBytes(IFA_BROADCAST, encodeAddress(broadcastOf(cidr)));
+  if (family === 4 && prefixLength < 31) writer.attributeBytes(IFA_BROADCAST, encodeAddress(lastAddressOf(cidr)));
   // The header's flags field has only eight bits.
   if (flags !== 0) writer.attributeU32(IFA_FLAGS, flags);
   return writer.finish();
@@ -122,13 +114,10 @@ export function deleteAddress(route: NetlinkConnection, linkIndex: number, cidr:
 }
 
 /** The addresses of one link, of both families or of one. Throws NetlinkError ENODEV when there is no such link. */
-export function listAddresses(
-  route: NetlinkConnection,
-  linkIndex: number,
-  family: IpFamily | typeof AF_UNSPEC = AF_UNSPEC,
-): LinkAddress[] {
+export function listAddresses(route: NetlinkConnection, linkIndex: number, family?: IpFamily): LinkAddress[] {
   const operation = `list addresses of link ${linkIndex}`;
-  const payload = new MessageWriter().u8(family).u8(0).u8(0).u8(0).u32(linkIndex).finish();
+  const af = family === undefined ? AF_UNSPEC : afOf(family);
+  const payload = new MessageWriter().u8(af).u8(0).u8(0).u8(0).u32(linkIndex).finish();
   return route
     .dump({ operation, type: RTM_GETADDR, flags: 0, payload })
     .map((message) => understand({ operation }, () => decodeLinkAddress(message)))

@@ -7,16 +7,17 @@
 //
 // Source: include/uapi/linux/neighbour.h (v6.12). Numbers in host order, addresses in network order.
 
-import { AF_UNSPEC, decodeAddress, decodeMac, encodeAddress, encodeMac, familyOf } from '../netlink/address-bytes.ts';
+import { AF_UNSPEC, decodeAddress, decodeMac, encodeAddress, encodeMac, afOf } from '../netlink/address-bytes.ts';
+import { familyOf } from '../../address/ip.ts';
 import { isErrno } from '../errno.ts';
 import { type NetlinkConnection, understand } from '../netlink/connection.ts';
 import { type Message, NLM_F_CREATE, NLM_F_REPLACE } from '../netlink/message.ts';
 import { Attributes, ByteReader } from '../netlink/reader.ts';
 import { MessageWriter } from '../netlink/writer.ts';
 
-export const RTM_NEWNEIGH = 28;
-export const RTM_DELNEIGH = 29;
-export const RTM_GETNEIGH = 30;
+const RTM_NEWNEIGH = 28;
+const RTM_DELNEIGH = 29;
+const RTM_GETNEIGH = 30;
 
 const NDA_DST = 1;
 const NDA_LLADDR = 2;
@@ -41,7 +42,7 @@ export function encodeNeighbour(
   state: number,
 ): Uint8Array {
   const writer = new MessageWriter()
-    .u8(familyOf(address))
+    .u8(afOf(familyOf(address)))
     .u8(0)
     .u16(0)
     .u32(linkIndex)

@@ -1,6 +1,5 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { AF_INET, AF_INET6 } from '../netlink/address-bytes.ts';
 import { NetlinkError } from '../netlink/error.ts';
 import { type TestNamespace, withNamespace } from '../testing/namespaces.ts';
 import { thrownOf } from '../testing/thrown.ts';
@@ -48,7 +47,7 @@ test('addRoute() adds a default route with priority, MTU and advertised segment 
     );
     assert.equal(route?.metrics, [{ mtu: 1300, advmss: 1260 }]);
     assert.equal(
-      listRoutes(ns.route, AF_INET).find(({ dst }) => dst === '0.0.0.0/0'),
+      listRoutes(ns.route, 4).find(({ dst }) => dst === '0.0.0.0/0'),
       { dst: '0.0.0.0/0', gateway: '10.1.2.1', linkIndex, table: 254, scope: 0, ...sizes },
     );
   }));
@@ -82,7 +81,7 @@ test('addRoute() reaches tables under and over 255', () =>
     }
     assert.is(refereed(ns, '-4', '10.9.0.0/16').length, 0, 'and not the main table');
     assert.equal(
-      listRoutes(ns.route, AF_INET)
+      listRoutes(ns.route, 4)
         .filter(({ dst }) => dst === '10.9.0.0/16')
         .map(({ table }) => table)
         .sort(),
@@ -99,7 +98,7 @@ test('addRoute() adds IPv6 routes with priority and sizes', () =>
     assert.equal(route?.metrics, [{ mtu: 1290, advmss: 1230 }]);
     addRoute(ns.route, { dst: 'fd01::/48', linkIndex });
     assert.equal(
-      listRoutes(ns.route, AF_INET6).filter(({ dst }) => dst === '::/0' || dst === 'fd01::/48'),
+      listRoutes(ns.route, 6).filter(({ dst }) => dst === '::/0' || dst === 'fd01::/48'),
       [
         { dst: 'fd01::/48', linkIndex, priority: 1024, table: 254, scope: 0 },
         { dst: '::/0', gateway: 'fd00::1', linkIndex, priority: 70, table: 254, scope: 0, mtu: 1290, advmss: 1230 },
@@ -140,7 +139,7 @@ test('addRoute() of a second IPv6 gateway makes one multipath route, which delet
     if (!first || !second) throw new Error('Cannot happen');
     addRoute(ns.route, first);
     addRoute(ns.route, second);
-    const listed = () => listRoutes(ns.route, AF_INET6).filter(({ dst }) => dst === 'fd01::/48');
+    const listed = () => listRoutes(ns.route, 6).filter(({ dst }) => dst === 'fd01::/48');
     assert.equal(
       listed().map(({ gateway }) => gateway),
       [undefined],
@@ -182,16 +181,16 @@ test('deleteRoute() deletes exactly the route that was added', () =>
       { dst: '::/0', gateway: 'fd00::1', linkIndex },
       { dst: 'fd01::/48', linkIndex, table: 1000, priority: 7 },
     ];
-    const before = [...listRoutes(ns.route, AF_INET), ...listRoutes(ns.route, AF_INET6)];
+    const before = [...listRoutes(ns.route, 4), ...listRoutes(ns.route, 6)];
     for (const route of routes) addRoute(ns.route, route);
-    const count = () => listRoutes(ns.route, AF_INET).length + listRoutes(ns.route, AF_INET6).length;
+    const count = () => listRoutes(ns.route, 4).length + listRoutes(ns.route, 6).length;
     assert.is(count(), before.length + routes.length);
     for (const [i, route] of routes.entries()) {
       assert.is(deleteRoute(ns.route, route), true);
       assert.is(count(), before.length + routes.length - i - 1);
       assert.is(deleteRoute(ns.route, route), false, 'the second time');
     }
-    assert.equal([...listRoutes(ns.route, AF_INET), ...listRoutes(ns.route, AF_INET6)], before);
+    assert.equal([...listRoutes(ns.route, 4), ...listRoutes(ns.route, 6)], before);
   }));
 
 test('deleteRoute() is false for a route that is not there, or whose link is gone', () =>
@@ -228,14 +227,14 @@ test('listRoutes() lists what ip(8) lists of all tables, one family at a time', 
     ns.ip('route', 'add', 'blackhole', '10.10.0.0/16');
     ns.ip('route', 'add', '10.11.0.0/16', 'nexthop', 'via', '10.1.2.1', 'nexthop', 'via', '10.1.2.2');
     for (const [family, flag] of [
-      [AF_INET, '-4'],
-      [AF_INET6, '-6'],
+      [4, '-4'],
+      [6, '-6'],
     ] as const) {
       const referee = ns.ipJson<RefereedRoute>(flag, 'route', 'show', 'table', 'all');
       assert.is(listRoutes(ns.route, family).length, referee.length);
     }
     const [blackhole, multipath] = ['10.10.0.0/16', '10.11.0.0/16'].map((wanted) =>
-      listRoutes(ns.route, AF_INET).find(({ dst }) => dst === wanted),
+      listRoutes(ns.route, 4).find(({ dst }) => dst === wanted),
     );
     assert.equal([blackhole?.linkIndex, blackhole?.gateway, blackhole?.type], [undefined, undefined, 6]);
     assert.equal([multipath?.linkIndex, multipath?.gateway], [undefined, undefined]);

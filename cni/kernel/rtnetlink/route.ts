@@ -7,7 +7,8 @@
 //
 // Source: include/uapi/linux/rtnetlink.h (v6.12). Numbers in host order, addresses in network order.
 
-import { AF_INET, decodeAddress, encodeAddress, familyOf, type IpFamily, splitCidr } from '../netlink/address-bytes.ts';
+import { AF_INET, decodeAddress, encodeAddress, afOf } from '../netlink/address-bytes.ts';
+import { familyOf, type IpFamily, splitCidr } from '../../address/ip.ts';
 import { isErrno } from '../errno.ts';
 import { type NetlinkConnection, type Operation, understand } from '../netlink/connection.ts';
 import { type Message, NLM_F_APPEND, NLM_F_CREATE } from '../netlink/message.ts';
@@ -15,9 +16,9 @@ import { Attributes, ByteReader, MalformedMessageError } from '../netlink/reader
 import { MessageWriter } from '../netlink/writer.ts';
 import { RT_SCOPE_LINK, RT_SCOPE_UNIVERSE } from './address.ts';
 
-export const RTM_NEWROUTE = 24;
-export const RTM_DELROUTE = 25;
-export const RTM_GETROUTE = 26;
+const RTM_NEWROUTE = 24;
+const RTM_DELROUTE = 25;
+const RTM_GETROUTE = 26;
 
 const RTA_DST = 1;
 const RTA_OIF = 4;
@@ -75,7 +76,7 @@ export function encodeRoute(route: Route): Uint8Array {
   const { address, prefixLength } = splitCidr(route.dst);
   const table = route.table ?? RT_TABLE_MAIN;
   const writer = new MessageWriter()
-    .u8(familyOf(address))
+    .u8(afOf(familyOf(address)))
     .u8(prefixLength)
     .u8(0)
     .u8(0)
@@ -101,7 +102,7 @@ export function encodeRoute(route: Route): Uint8Array {
 /** Read an RTM_NEWROUTE message. A multipath route has neither gateway nor link here, only the links of its next hops. */
 export function decodeRoute(message: Message): FoundRoute & { readonly isCloned: boolean } {
   const reader = new ByteReader(message.payload);
-  const [family, prefixLength] = [reader.u8() as IpFamily, reader.u8()];
+  const [af, prefixLength] = [reader.u8(), reader.u8()];
   const shortTable = reader.skip(2).u8();
   const [scope, type] = [reader.skip(1).u8(), reader.u8()];
   const flags = reader.u32();
@@ -115,7 +116,7 @@ export function decodeRoute(message: Message): FoundRoute & { readonly isCloned:
   const metrics = attributes.nested(RTA_METRICS);
   const [mtu, advmss] = [metrics?.u32(RTAX_MTU), metrics?.u32(RTAX_ADVMSS)];
   return {
-    dst: `${dst ? decodeAddress(dst) : family === AF_INET ? '0.0.0.0' : '::'}/${prefixLength}`,
+    dst: `${dst ? decodeAddress(dst) : af === AF_INET ? '0.0.0.0' : '::'}/${prefixLength}`,
     ...(gateway && { gateway: decodeAddress(gateway) }),
     ...(linkIndex !== undefined && { linkIndex }),
     ...(priority !== undefined && { priority }),
@@ -187,7 +188,7 @@ export function deleteRoute(connection: NetlinkConnection, route: Route): boolea
 /** The routes of all tables of one family, without the kernel's cached ones. */
 export function listRoutes(connection: NetlinkConnection, family: IpFamily): FoundRoute[] {
   const operation = 'list routes';
-  const payload = new MessageWriter().u8(family).u8(0).u8(0).u8(0).u8(0).u8(0).u8(0).u8(0).u32(0).finish();
+  const payload = new MessageWriter().u8(afOf(family)).u8(0).u8(0).u8(0).u8(0).u8(0).u8(0).u8(0).u32(0).finish();
   return connection
     .dump({ operation, type: RTM_GETROUTE, flags: 0, payload })
     .map((message) => understand({ operation }, () => decodeRoute(message)))

@@ -7,7 +7,8 @@
 import { ensurePrivateDirectory } from '../../kernel/directory.ts';
 import { isErrno } from '../../kernel/errno.ts';
 import { type FileLock, lockFile } from '../../kernel/flock.ts';
-import { AF_INET, AF_UNSPEC, decodeMac, familyOf, networkOf, overlaps } from '../../kernel/netlink/address-bytes.ts';
+import { decodeMac } from '../../kernel/netlink/address-bytes.ts';
+import { familyOf, networkOf, overlaps } from '../../address/ip.ts';
 import type { NetlinkConnection } from '../../kernel/netlink/connection.ts';
 import {
   addAddress,
@@ -191,7 +192,7 @@ export function ensureGatewayAddresses(work: HostWork, { link, cidrs }: Gateway,
   const { host, undo } = work;
   const [family, ...otherFamilies] = familiesOf(cidrs);
   // IPv6 addresses, the link-local one above all, are not asked for where none is needed: they take long to spell.
-  const present = listAddresses(host.route, link.index, otherFamilies.length === 0 ? family : AF_UNSPEC)
+  const present = listAddresses(host.route, link.index, otherFamilies.length === 0 ? family : undefined)
     .filter(({ scope }) => scope < RT_SCOPE_LINK)
     .map(({ cidr }) => cidr);
   const missing = cidrs.filter((gateway) => !present.includes(gateway));
@@ -227,7 +228,7 @@ export function ensureGatewayAddresses(work: HostWork, { link, cidrs }: Gateway,
 
 function isConflict(gateway: string, present: string, gateways: readonly string[]): boolean {
   if (gateways.includes(present) || familyOf(gateway) !== familyOf(present)) return false;
-  return familyOf(gateway) === AF_INET || overlaps(networkOf(gateway), networkOf(present));
+  return familyOf(gateway) === 4 || overlaps(networkOf(gateway), networkOf(present));
 }
 
 function addGatewayAddress({ host, undo }: HostWork, link: Link, gateway: string): void {
@@ -235,7 +236,7 @@ function addGatewayAddress({ host, undo }: HostWork, link: Link, gateway: string
     addAddress(host.route, link.index, gateway, IFA_F_NODAD);
   } catch (error) {
     if (isErrno(error, 'EEXIST')) return; // another ADD was faster
-    if (!isErrno(error, 'EACCES') || familyOf(gateway) === AF_INET) throw error;
+    if (!isErrno(error, 'EACCES') || familyOf(gateway) === 4) throw error;
     turnIpv6On(link, gateway, undo);
     addAddress(host.route, link.index, gateway, IFA_F_NODAD);
   }

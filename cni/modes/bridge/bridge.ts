@@ -1,7 +1,7 @@
 // Bridge mode: a veth pair between the container and a bridge of the host, addresses from IPAM, the bridge as gateway.
 
 import { isErrno } from '../../kernel/errno.ts';
-import { AF_INET6, familyOf, firstHostOf, networkOf, splitCidr } from '../../kernel/netlink/address-bytes.ts';
+import { familyOf, firstHostOf, networkOf, splitCidr } from '../../address/ip.ts';
 import type { NetlinkConnection } from '../../kernel/netlink/connection.ts';
 import { BR_STATE_FORWARDING, portChange } from '../../kernel/rtnetlink/link/bridge-port.ts';
 import { forwardDelayOf } from '../../kernel/rtnetlink/link/bridge.ts';
@@ -184,7 +184,7 @@ function connect(attachment: Attachment, config: BridgeConfig, addressing: Addre
 }
 
 /** Make the host the network's gateway. Returns the link that holds the addresses. */
-export function setUpGateway(work: HostWork, bridge: Link, config: BridgeConfig, cidrs: readonly string[]): Link {
+function setUpGateway(work: HostWork, bridge: Link, config: BridgeConfig, cidrs: readonly string[]): Link {
   const link = config.vlan === 0 ? bridge : ensureVlanGateway(work, bridge, config);
   ensureGatewayAddresses(work, { link, cidrs }, config);
   for (const family of familiesOf(cidrs)) ensureForwarding(family);
@@ -220,7 +220,7 @@ const MIN_IPV6_MTU = 1280;
 /** Fill in what the reference bridge adds to IPAM's answer: gateways, default routes, and which interface an address is on. */
 function completeAddressing(addressing: Addressing, config: BridgeConfig): Addressing & { routes: Route[] } {
   const { mtu = MIN_IPV6_MTU } = config;
-  if (mtu < MIN_IPV6_MTU && addressing.ips.some(({ address }) => familyOf(address) === AF_INET6)) {
+  if (mtu < MIN_IPV6_MTU && addressing.ips.some(({ address }) => familyOf(address) === 6)) {
     throw new FieldError('mtu', `must be at least ${MIN_IPV6_MTU} for an IPv6 address, is ${mtu}`);
   }
   const ips = addressing.ips.map((ip) => {

@@ -1,8 +1,8 @@
 // CHECK of bridge mode: compares what the result of ADD promised with what the kernel has. Only what matters to the
 // attachment is judged: promiscuity (packet captures change it), extra routes and addresses are nobody's fault.
 
+import { canonicalCidr, familyOf, splitCidr } from '../../address/ip.ts';
 import { type AttachmentDiagnosis, diagnose, withoutConsequences } from '../../diagnosis/attachment-diagnosis.ts';
-import { AF_INET, canonicalCidr, familyOf, splitCidr } from '../../kernel/netlink/address-bytes.ts';
 import type { NetlinkConnection } from '../../kernel/netlink/connection.ts';
 import { listAddresses } from '../../kernel/rtnetlink/address.ts';
 import { BR_STATE_FORWARDING, bridgePortFlags, bridgePortState } from '../../kernel/rtnetlink/link/bridge-port.ts';
@@ -87,7 +87,7 @@ function checkGateway({ attachment, config, expected }: Examined, bridge: Link):
   const present = holder ? listAddresses(host.route, holder.index).map(({ cidr }) => splitCidr(cidr).address) : [];
   const problems = ipsOf(expected, key.ifname).flatMap(({ gateway }) => {
     if (gateway === undefined) return [];
-    const isIpv4 = familyOf(gateway) === AF_INET;
+    const isIpv4 = familyOf(gateway) === 4;
     const forwarding = findSysctl(isIpv4 ? ['ipv4', 'ip_forward'] : ['ipv6', 'conf', 'all', 'forwarding']);
     return [
       ...(present.includes(gateway) ? [] : [diagnose('gateway-address-gone', { subject: name, object: gateway })]),

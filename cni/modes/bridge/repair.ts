@@ -1,7 +1,7 @@
 // Repair of bridge mode: makes what checkBridgeAttachment() misses, where it can be made again without the runtime. A
 // veth pair that is gone is not among it: what runs in the container has bound to the interface it had.
 
-import { canonicalCidr } from '../../kernel/netlink/address-bytes.ts';
+import { canonicalCidr } from '../../address/ip.ts';
 import { isErrno } from '../../kernel/errno.ts';
 import { addAddress, IFA_F_NODAD, listAddresses } from '../../kernel/rtnetlink/address.ts';
 import { isVlanFiltering, turnOnVlanFiltering } from '../../kernel/rtnetlink/link/bridge.ts';

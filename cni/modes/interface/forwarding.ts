@@ -2,7 +2,7 @@
 
 import { readdirSync } from 'node:fs';
 import { isErrno } from '../../kernel/errno.ts';
-import { AF_INET6, type IpFamily } from '../../kernel/netlink/address-bytes.ts';
+import type { IpFamily } from '../../address/ip.ts';
 import { ensureSysctl, findSysctl, setSysctl } from '../../kernel/sysctl.ts';
 
 /**
@@ -13,7 +13,7 @@ import { ensureSysctl, findSysctl, setSysctl } from '../../kernel/sysctl.ts';
  * interfaces are first set to 2, "accept even when forwarding": nothing changes for them.
  */
 export function ensureForwarding(family: IpFamily): void {
-  if (family !== AF_INET6) {
+  if (family !== 6) {
     ensureSysctl(['ipv4', 'ip_forward'], '1');
     return;
   }

@@ -1,6 +1,6 @@
 // The gateway addresses of an attachment.
 
-import { familyOf, type IpFamily, splitCidr } from '../../kernel/netlink/address-bytes.ts';
+import { familyOf, type IpFamily, splitCidr } from '../../address/ip.ts';
 import type { Ip } from '../../protocol/result/result.ts';
 
 /** The gateways with the prefix length of the address they serve. */

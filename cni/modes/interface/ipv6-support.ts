@@ -1,7 +1,7 @@
 // Whether the kernel can have IPv6 at all: it may be built without, or booted with ipv6.disable=1.
 
 import { existsSync } from 'node:fs';
-import { AF_INET6, familyOf } from '../../kernel/netlink/address-bytes.ts';
+import { familyOf } from '../../address/ip.ts';
 import type { AttachmentKey } from '../../protocol/config.ts';
 import { CniError, ERR_KERNEL_REFUSED } from '../../protocol/errors.ts';
 import type { Addressing } from '../../attachment/attachment.ts';
@@ -15,7 +15,7 @@ const IPV6_SYSCTLS = '/proc/sys/net/ipv6/conf';
  * An interface with the IPv4 half alone would not be what the result says. Throws CniError 100.
  */
 export function requireIpv6Support({ ips }: Pick<Addressing, 'ips'>, key: AttachmentKey): void {
-  const address = ips.find((ip) => familyOf(ip.address) === AF_INET6)?.address;
+  const address = ips.find((ip) => familyOf(ip.address) === 6)?.address;
   if (address === undefined || existsSync(IPV6_SYSCTLS)) return;
   throw new CniError(
     ERR_KERNEL_REFUSED,

@@ -3,7 +3,7 @@
 // Looked for when a link of the host gets a gateway's address, which happens once in the life of a bridge. The main
 // table tells it all: another table, as a bridge in a VRF has it, is no conflict.
 
-import { networkOf, overlaps, splitCidr } from '../../kernel/netlink/address-bytes.ts';
+import { networkOf, overlaps, splitCidr } from '../../address/ip.ts';
 import type { NetlinkConnection } from '../../kernel/netlink/connection.ts';
 import { findLink, type Link, listLinks } from '../../kernel/rtnetlink/link/link.ts';
 import { describeRoute, listRoutes, type Route, RT_TABLE_MAIN } from '../../kernel/rtnetlink/route.ts';

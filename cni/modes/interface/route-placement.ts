@@ -4,7 +4,7 @@
 // IPv4, and spreads traffic over both in IPv6: half of the connections would then leave by a network that leads nowhere,
 // or with an address that is not that network's.
 
-import { AF_INET6, familyOf, networkOf } from '../../kernel/netlink/address-bytes.ts';
+import { familyOf, networkOf } from '../../address/ip.ts';
 import { type Route as KernelRoute, RT_TABLE_MAIN } from '../../kernel/rtnetlink/route.ts';
 import type { Route } from '../../protocol/result/result.ts';
 import { defaultRouteOf } from './sandbox-interface.ts';
@@ -45,7 +45,7 @@ export function metricOf({ dst, priority }: Pick<KernelRoute, 'dst' | 'priority'
 }
 
 function defaultMetricOf(dst: string): number {
-  return familyOf(dst) === AF_INET6 ? DEFAULT_IPV6_METRIC : 0;
+  return familyOf(dst) === 6 ? DEFAULT_IPV6_METRIC : 0;
 }
 
 function metricsOfRivals(route: Route, present: readonly KernelRoute[]): number[] {

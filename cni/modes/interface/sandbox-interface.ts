@@ -1,7 +1,7 @@
 // The container's end: sysctls, addresses, up, routes, as the reference plugins' ConfigureIface orders them.
 
 import { monotonicMs } from '../../kernel/clock.ts';
-import { AF_INET, AF_INET6, familyOf, type IpFamily, networkOf } from '../../kernel/netlink/address-bytes.ts';
+import { familyOf, type IpFamily, networkOf } from '../../address/ip.ts';
 import type { NetlinkConnection } from '../../kernel/netlink/connection.ts';
 import { inNetns } from '../../kernel/netns.ts';
 import {
@@ -44,7 +44,7 @@ export function configureSandboxInterface(
   addressing: Addressing,
   options: SandboxOptions,
 ): void {
-  const hasIpv6 = addressing.ips.some(({ address }) => familyOf(address) === AF_INET6);
+  const hasIpv6 = addressing.ips.some(({ address }) => familyOf(address) === 6);
   inNetns(sandbox.netns, () => setSandboxSysctls(link.name, hasIpv6, options));
   sandbox.beforeUp?.();
   // IPAM has seen to it that the address is nobody else's, so the kernel need not ask around for a second.
@@ -169,5 +169,5 @@ function firstGateway(addressing: Addressing, family: IpFamily): string | undefi
 
 /** The default route of a family. */
 export function defaultRouteOf(family: IpFamily): string {
-  return family === AF_INET ? '0.0.0.0/0' : '::/0';
+  return family === 4 ? '0.0.0.0/0' : '::/0';
 }

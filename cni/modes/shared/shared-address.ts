@@ -10,7 +10,8 @@
 //
 // Loopback, link-local and multicast addresses are none of these, whatever their scope says.
 
-import { AF_INET, AF_INET6, encodeAddress, type IpFamily, splitCidr } from '../../kernel/netlink/address-bytes.ts';
+import { encodeAddress } from '../../kernel/netlink/address-bytes.ts';
+import { type IpFamily, splitCidr, IP_FAMILIES } from '../../address/ip.ts';
 import type { NetlinkConnection } from '../../kernel/netlink/connection.ts';
 import { isErrno } from '../../kernel/errno.ts';
 import type { Netns } from '../../kernel/netns.ts';
@@ -42,19 +43,19 @@ export const DUMMY_IP: Ip = { address: '192.0.0.8/32' };
 /** LOOPBACK_IFINDEX of the kernel: lo is the first link of every namespace. */
 const LO_INDEX = 1;
 /** The metric of an IPv6 route that has none. */
-const DEFAULT_METRIC = { [AF_INET]: 0, [AF_INET6]: 1024 };
+const DEFAULT_METRIC = { 4: 0, 6: 1024 };
 const NOT_PREFERRED = IFA_F_SECONDARY | IFA_F_DADFAILED | IFA_F_DEPRECATED | IFA_F_TENTATIVE;
 
 /** Find the addresses by which others reach a namespace: none, or one of each family, IPv4 first. */
 export function findOwnAddresses(netns: Netns): Ip[] {
   return withRtnetlink(netns, (route) => {
-    const [ipv4, ipv6] = [listDefaults(route, AF_INET), listDefaults(route, AF_INET6)];
+    const [ipv4, ipv6] = [listDefaults(route, 4), listDefaults(route, 6)];
     const found =
       ipv4.length + ipv6.length === 0
         ? addressesOfFirstLink(route)
         : [
-            addressByRoutes(route, AF_INET, ipv4) ?? addressOfLinks(route, AF_INET, ipv6),
-            addressByRoutes(route, AF_INET6, ipv6) ?? addressOfLinks(route, AF_INET6, ipv4),
+            addressByRoutes(route, 4, ipv4) ?? addressOfLinks(route, 4, ipv6),
+            addressByRoutes(route, 6, ipv6) ?? addressOfLinks(route, 6, ipv4),
           ];
     return found.flatMap((address) => (address === undefined ? [] : [{ address }]));
   });
@@ -68,7 +69,7 @@ interface Default {
 
 /** The default routes of the main table, the preferred one first. Those that lead nowhere (unreachable, blackhole) are none. */
 function listDefaults(route: NetlinkConnection, family: IpFamily): Default[] {
-  const any = family === AF_INET ? '0.0.0.0/0' : '::/0';
+  const any = family === 4 ? '0.0.0.0/0' : '::/0';
   return listRoutes(route, family)
     .filter(({ dst, table, type }) => dst === any && table === RT_TABLE_MAIN && type === undefined)
     .map(({ priority = DEFAULT_METRIC[family], ...each }) => ({ ...each, priority }))
@@ -103,7 +104,7 @@ function addressesOfFirstLink(route: NetlinkConnection): (string | undefined)[] 
     .filter(({ isUp, flags }) => isUp && (flags & IFF_LOOPBACK) === 0)
     .sort((a, b) => a.index - b.index);
   for (const { index } of links) {
-    const found = [AF_INET, AF_INET6].map((family) => listUsable(route, index, family as IpFamily)[0]);
+    const found = IP_FAMILIES.map((family) => listUsable(route, index, family)[0]);
     if (found.some((address) => address !== undefined)) return found;
   }
   return [];

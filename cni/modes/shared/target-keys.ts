@@ -11,7 +11,7 @@ export const TARGET_TABLE = keyTable(TARGET_KEYS, () => ({
   title: 'Mode container',
   notes: {
     target: {
-      about: 'Whose namespace: `infra`, `pod:NAMESPACE/NAME`, `container:ID` or `netns:/path`.',
+      about: 'The container whose namespace is shared: `infra`, `pod:NAMESPACE/NAME`, `container:ID` or `netns:/path`.',
       otherwise: '`infra`',
     },
     targetPaths: 'Patterns of the paths that a pod may name as `netns:/path` when it chooses for itself.',

@@ -1,5 +1,6 @@
 // `gc`: remove what belongs to nobody any more. See stale-objects.ts.
 
+import { removeForsakenLocalnet } from '../../features/portmap/route-localnet.ts';
 import { DATA_DIR_OPTION } from '../listing/address-book.ts';
 import { BIN_DIR_OPTION, type Command, CONF_DIR_OPTION, NETWORK_OPTION } from '../cli/command.ts';
 import { describeRefusal, findStaleObjects, type StaleObject } from './stale-objects.ts';
@@ -26,7 +27,7 @@ export const gcCommand: Command = {
   name: 'gc',
   summary: 'remove what belongs to no container any more',
   description:
-    'Attachments on record whose network namespace is gone or whose ADD was stopped, nftables elements without an owner, reservations of nobody. What may be in use is kept, and said to be: while a process runs in a namespace its attachment stays, until the runtime runs DEL or that process ends. Run it in the network and mount namespace of the runtime. Exit status 1 when something could not be removed, with --dry-run when there is something to remove.',
+    'Attachments on record whose network namespace is gone or whose ADD was stopped, nftables elements and claims of route_localnet without an owner, reservations of nobody. What may be in use is kept, and said to be: while a process runs in a namespace its attachment stays, until the runtime runs DEL or that process ends. Run it in the network and mount namespace of the runtime. Exit status 1 when something could not be removed, with --dry-run when there is something to remove.',
   arguments: [],
   options: [
     { name: 'dry-run', short: 'n', summary: 'show what would be removed, and change nothing' },
@@ -43,6 +44,7 @@ export const gcCommand: Command = {
       else if (isDryRun) collected.push({ object, outcome: 'stale' });
       else collected.push(await remove(object));
     }
+    if (!isDryRun) removeForsakenLocalnet(call.context);
     return {
       json: collected.map(({ object: { kind, network, what, why }, outcome, reason }) => ({
         kind,

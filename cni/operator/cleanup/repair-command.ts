@@ -4,13 +4,14 @@ import { withRemedy } from '../diagnosis/attachment-notes.ts';
 import { diagnose, sentenceOf, sentencesOf } from '../../diagnosis/attachment-diagnosis.ts';
 import { isSameDiagnosis } from '../../diagnosis/diagnosis.ts';
 import { describeKey } from '../../attachment/key.ts';
+import { removeForsakenLocalnet } from '../../features/portmap/route-localnet.ts';
 import type { AttachmentRecord } from '../../attachment/record.ts';
 import { type Repair, repairAttachments } from '../../verbs/repair.ts';
 import { findAttachments } from '../listing/attachment-inspect.ts';
 import { compareRecords, listChosenRecords } from '../listing/attachment-list.ts';
 import { BIN_DIR_OPTION, binDirsOf, type Call, type Command, NETWORK_OPTION } from '../cli/command.ts';
 import { describeLife } from '../listing/liveness.ts';
-import { findStaleElements, type StaleObject } from './stale-objects.ts';
+import { findStaleClaims, findStaleElements, type StaleObject } from './stale-objects.ts';
 import { type Colour, count, printable, type Style } from '../cli/text-table.ts';
 
 const COLOURS: Readonly<Record<Repair['outcome'], Colour>> = {
@@ -28,7 +29,7 @@ export const repairCommand: Command = {
   arguments: [{ name: 'ID', isRequired: false, isRepeated: true }],
   options: [NETWORK_OPTION, BIN_DIR_OPTION],
   async run(call) {
-    const collected = call.args.length > 0 ? [] : await collectElements(call);
+    const collected = call.args.length > 0 ? [] : await collectStale(call);
     const records = chooseRecords(call).filter((record) => {
       const isBeingAdded = describeLife(record, new Date()) === 'adding';
       // Its ADD holds the lock and is about to say how it went.
@@ -65,12 +66,16 @@ export const repairCommand: Command = {
   },
 };
 
-/** Elements of nobody, which stand in the way of others: a ruleset that was saved before a reboot brings them. */
-async function collectElements(call: Call): Promise<StaleObject[]> {
+/**
+ * Elements of nobody, which stand in the way of others: a ruleset that was saved before a reboot brings them. And claims of
+ * nobody, which keep route_localnet on.
+ */
+async function collectStale(call: Call): Promise<StaleObject[]> {
   const collected: StaleObject[] = [];
-  for (const stale of findStaleElements(call)) {
+  for (const stale of [...findStaleElements(call), ...findStaleClaims(call)]) {
     if (stale.kept === undefined && (await stale.remove()) === 'removed') collected.push(stale);
   }
+  removeForsakenLocalnet(call.context);
   return collected;
 }
 

@@ -4,6 +4,7 @@
 //   attachment    on record, and its network namespace is gone, or its ADD was stopped in its middle
 //   elements      in podlink's nftables sets, with an owner who has neither a record nor an interface
 //   interface     that a feature has made (ifb), with such an owner
+//   claim         of route_localnet, with such an owner
 //   reservation   of an address: of nobody (a crash), from before a reboot, or of a namespace that is gone
 
 import { diagnose, sentenceOf } from '../../diagnosis/attachment-diagnosis.ts';
@@ -13,8 +14,9 @@ import { findHeldAddress, type HeldAddress, releaseAddress, takeInventory } from
 import { describeHolder } from '../../../ipam/store/reservation.ts';
 import { ALL_RULESETS } from '../../features/feature-registry.ts';
 import { findElements } from '../../features/elements/owned-elements.ts';
+import { dropLocalnetClaim, listLocalnetClaims } from '../../features/portmap/route-localnet.ts';
 import { LockTimeoutError } from '../../kernel/flock.ts';
-import { type Link, listLinks } from '../../kernel/rtnetlink/link/link.ts';
+import { findLink, type Link, listLinks } from '../../kernel/rtnetlink/link/link.ts';
 import { deleteLinks } from '../../kernel/rtnetlink/link/link-group.ts';
 import { readAlias, hostInterfaceName, ownerComment, ownerCommentPrefix } from '../../attachment/marks.ts';
 import type { AttachmentKey } from '../../protocol/config.ts';
@@ -37,10 +39,10 @@ const LOCK_TIMEOUT_MS = 1000;
 const HAS_OWNER = 'its owner is there after all';
 
 export interface StaleObject {
-  readonly kind: 'attachment' | 'elements' | 'interface' | 'reservation';
+  readonly kind: 'attachment' | 'elements' | 'interface' | 'claim' | 'reservation';
   readonly network: string;
   readonly what: string;
-  /** NETWORK/CONTAINERID/IFNAME of elements. */
+  /** NETWORK/CONTAINERID/IFNAME of elements and claims. */
   readonly owner?: string;
   readonly why: string;
   /** Why it is left alone all the same; undefined when it can go. */
@@ -66,6 +68,7 @@ export function findStaleObjects(call: Call): StaleObject[] {
       .flatMap((record) => judgeAttachment(record, call) ?? []),
     ...judgeElements(elements, records, context),
     ...judgeLinks(links, records, context),
+    ...findStaleClaims(call),
     ...listAddressBooks(call)
       .filter(({ isOurs }) => isOurs)
       .flatMap((book) => judgeReservations(book, records, context)),
@@ -151,6 +154,27 @@ function judgeElements(elements: OwnedElements, records: readonly AttachmentReco
         removeWithHeirs(context, ofOwner);
         return 'removed';
       },
+    };
+  });
+}
+
+/** Find the claims of route_localnet that are nobody's, of a network or of all. */
+export function findStaleClaims(call: Call): StaleObject[] {
+  const { context } = call;
+  const wanted = call.valueOf(NETWORK_OPTION.name);
+  const isAlive = (key: AttachmentKey): boolean =>
+    findRecord(context.runDir, key) !== undefined || findLink(context.route, hostInterfaceName(key)) !== undefined;
+  return listLocalnetClaims(context).flatMap((claim) => {
+    const { owner, index } = claim;
+    if ((wanted !== undefined && owner?.network !== wanted) || (owner && isAlive(owner))) return [];
+    const link = findLink(context.route, index)?.name ?? `interface ${index}, which is gone,`;
+    return {
+      kind: 'claim' as const,
+      network: owner?.network ?? '',
+      what: `route_localnet of ${link} for ${owner ? describeKey(owner) : 'nobody'}`,
+      ...(owner && { owner: ownerComment(owner) }),
+      why: 'the attachment has neither a record nor an interface',
+      remove: () => (dropLocalnetClaim(context, claim, isAlive) ? 'removed' : { kept: HAS_OWNER }),
     };
   });
 }

@@ -127,6 +127,9 @@ export const ATTACHMENT_NOTES: Readonly<Record<AttachmentCode, Note>> = {
   'filters-gone': note(REPAIR, { subject: 'veth0', expected: 4, found: 3 }),
   'filters-out-of-order': note(REPAIR, { subject: 'veth0' }),
 
+  'kernel-part-missing': note('run a kernel built with it, or put its module where modprobe finds it', {
+    found: ['nft_masq (CONFIG_NFT_MASQ)'],
+  }),
   'table-gone': note(REPAIR, { subject: TABLE }),
   'table-differs': note(REPAIR, { subject: TABLE }),
   'set-gone': note(REPAIR, { subject: 'masquerade_v4', of: TABLE }),

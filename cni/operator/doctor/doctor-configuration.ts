@@ -1,7 +1,7 @@
 // The files of network configuration that runtimes read: what `validate` says to them.
 
 import { hasTrait } from '../../modes/mode-registry.ts';
-import { overlaps } from '../../kernel/netlink/address-bytes.ts';
+import { overlaps } from '../../address/ip.ts';
 import { binDirsOf, type Call, CONF_DIR_OPTION } from '../cli/command.ts';
 import { type ConfCheck, checkConf, failed } from '../validate/conf-check.ts';
 import { DEFAULT_CONF_DIR, listConfFiles, readConf } from '../validate/conf-dir.ts';

@@ -1,8 +1,13 @@
 // The kernel: new enough, and with what the networks of this node need.
 
 import { release } from 'node:os';
+import { ALL_RULESETS } from '../../features/feature-registry.ts';
+import type { NetlinkError } from '../../kernel/netlink/error.ts';
 import { openOwnNetns } from '../../kernel/netns.ts';
-import { listLinks } from '../../kernel/rtnetlink/link/link.ts';
+import { openNftables } from '../../kernel/nftables/connection.ts';
+import { MissingKernelPartError, KERNEL_PARTS } from '../../kernel/nftables/kernel-part.ts';
+import { replaceRulesets } from '../../kernel/nftables/ruleset.ts';
+import { type Link, listLinks } from '../../kernel/rtnetlink/link/link.ts';
 import { withRtnetlink } from '../../kernel/rtnetlink/socket.ts';
 import type { Call } from '../cli/command.ts';
 import { kernelNeedsOf } from './config-needs.ts';
@@ -15,6 +20,7 @@ import {
   IPV6,
   type KernelFeature,
   type KernelFiles,
+  type Presence,
   probe,
   readKernelFiles,
   VETH,
@@ -44,22 +50,56 @@ const GROUPS: readonly {
 ];
 
 export function examineKernel(_call: Call, networks: readonly Network[]): Finding[] {
-  return [examineRelease(release()), ...examineFeatures(networks, readKernelFiles()), ...examineStockIfbs()];
+  return [
+    examineRelease(release()),
+    ...examineFeatures(networks, readKernelFiles(), tryNftables()),
+    ...examineStockIfbs(),
+  ];
 }
 
-/** The kernel's module ifb makes two links when it is loaded, which people take for ours. */
+/** What a try has told; undefined where it has not. */
+export type Trial = (feature: KernelFeature) => Presence | undefined;
+
+const UNTRIED: Trial = () => undefined;
+
+/** Have the kernel look at all rules, as `nft --check` does. It loads the modules that an ADD would load. */
+function tryNftables(): Trial {
+  const nft = openNftables();
+  try {
+    return judgeRehearsal(nft.rehearse(replaceRulesets(ALL_RULESETS)));
+  } finally {
+    nft.close();
+  }
+}
+
+/** `failures`: what the kernel has against all rules. */
+export function judgeRehearsal(failures: readonly NetlinkError[]): Trial {
+  const missing = failures.flatMap((failure) => (failure instanceof MissingKernelPartError ? [failure.part.name] : []));
+  // Refused for other reasons, or without what most of the rules stand in: nobody has come to the rest.
+  const isWhole = failures.length === missing.length;
+  return ({ name }) => {
+    if (missing.includes(name)) return 'missing';
+    return isWhole && KERNEL_PARTS.some((part) => part.name === name) ? 'there' : undefined;
+  };
+}
+
 function examineStockIfbs(): Finding[] {
   const own = openOwnNetns();
   try {
-    const names = withRtnetlink(own, listLinks)
-      .filter(({ kind, name, alias }) => kind === 'ifb' && /^ifb\d$/.test(name) && alias === undefined)
-      .map(({ name }) => name);
-    if (names.length === 0) return [];
-    const what = `${names.join(', ')}: made by the kernel's module ifb when it was loaded, and not used by podlink ("options ifb numifbs=0" in /etc/modprobe.d/ifb.conf keeps them away)`;
-    return [{ level: 'ok', subject: 'kernel', what }];
+    return describeStockIfbs(withRtnetlink(own, listLinks));
   } finally {
     own.close();
   }
+}
+
+/** The kernel's module ifb makes two links when it is loaded, which people take for ours. */
+export function describeStockIfbs(links: readonly Pick<Link, 'name' | 'kind' | 'alias'>[]): Finding[] {
+  const names = links
+    .filter(({ kind, name, alias }) => kind === 'ifb' && /^ifb\d$/.test(name) && alias === undefined)
+    .map(({ name }) => name);
+  if (names.length === 0) return [];
+  const what = `${names.join(', ')}: made by the kernel's module ifb when it was loaded, and not used by podlink ("options ifb numifbs=0" in /etc/modprobe.d/ifb.conf keeps them away)`;
+  return [{ level: 'ok', subject: 'kernel', what }];
 }
 
 /** `text`: as uname(2) tells it, 6.18.44-fc-v657. */
@@ -71,7 +111,8 @@ export function examineRelease(text: string): Finding {
 }
 
 /** A feature that is missing is a failure only where a network of this node needs it. */
-export function examineFeatures(networks: readonly Network[], kernel: KernelFiles): Finding[] {
+export function examineFeatures(networks: readonly Network[], kernel: KernelFiles, trial: Trial = UNTRIED): Finding[] {
+  const presenceOf = (feature: KernelFeature): Presence => trial(feature) ?? probe(feature, kernel);
   const needed = new Map<KernelFeature, { readonly subject: string; readonly of: string }>();
   for (const { name, config } of networks) {
     for (const { key, features } of config ? kernelNeedsOf(config) : []) {
@@ -79,8 +120,8 @@ export function examineFeatures(networks: readonly Network[], kernel: KernelFile
     }
   }
   return GROUPS.map(({ features, purpose, isVital }): Finding => {
-    const missing = features.filter((feature) => probe(feature, kernel) === 'missing');
-    const unknown = features.filter((feature) => probe(feature, kernel) === 'unknown');
+    const missing = features.filter((feature) => presenceOf(feature) === 'missing');
+    const unknown = features.filter((feature) => presenceOf(feature) === 'unknown');
     const demand = missing.map((feature) => needed.get(feature)).find((need) => need !== undefined);
     if (missing.length > 0) {
       const found = missing.map(({ name, option }) => `${name} (${option})`);

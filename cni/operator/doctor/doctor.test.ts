@@ -1,9 +1,11 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { NetlinkError } from '../../kernel/netlink/error.ts';
+import { KERNEL_PARTS, type KernelPart, MissingKernelPartError } from '../../kernel/nftables/kernel-part.ts';
 import { parseNetworkConfig } from '../../protocol/config.ts';
 import type { AttachmentRecord } from '../../attachment/record.ts';
 import { findSharedAddresses } from './doctor-configuration.ts';
-import { examineFeatures, examineRelease } from './doctor-kernel.ts';
+import { describeStockIfbs, examineFeatures, examineRelease, judgeRehearsal } from './doctor-kernel.ts';
 import { findingsOfContainerd } from './doctor-runtime.ts';
 import { findingsOfSysctls } from './doctor-sysctls.ts';
 import { type Finding, formatFindings, summarizeFindings } from './finding.ts';
@@ -67,6 +69,42 @@ test('examineFeatures() fails for what is missing only where a network needs it'
     'no bridge, no bridge mode',
   );
   assert.equal(levels([], {}), ['unknown', 'unknown', 'unknown', 'unknown', 'ok', 'unknown']);
+});
+
+test('examineFeatures() believes a try more than the files', () => {
+  const kernel = { config: undefined, modules: undefined, isLoaded: () => false, isThere: () => true };
+  const refused = (part: KernelPart) => new MissingKernelPartError('add rule', part, 2);
+  const rulesOf = (...failures: readonly NetlinkError[]): Finding | undefined =>
+    examineFeatures([network({ ipMasq: true })], kernel, judgeRehearsal(failures))[1];
+  assert.is(rulesOf()?.level, 'ok');
+  assert.match(
+    rulesOf()?.what ?? '',
+    /^nf_tables, nf_tables inet, nft_ct, nft_chain_nat, nft_masq, nft_nat, nft_fib_inet:/,
+  );
+  for (const part of KERNEL_PARTS.filter(({ name }) => name !== 'nf_tables bridge')) {
+    const finding = rulesOf(refused(part), refused(part));
+    // What only published ports need is no failure of a network without them.
+    const isNeeded = !['nft_nat', 'nft_fib_inet'].includes(part.name);
+    assert.is(finding?.level, isNeeded ? 'fail' : 'ok', part.name);
+    assert.ok(finding?.what.startsWith(`the kernel lacks ${part.name} (${part.option})`), finding?.what);
+  }
+  // A user without rights learns nothing by trying.
+  assert.is(rulesOf(new NetlinkError('commit', { errno: 1 }))?.level, 'unknown');
+});
+
+test('describeStockIfbs() names the links that the module made, and no others', () => {
+  const link = (name: string, kind: string, alias?: string) => ({ name, kind, alias });
+  const links = [
+    link('ifb0', 'ifb'),
+    link('ifb1', 'ifb'),
+    link('ifb0123456789ab', 'ifb', 'podlink-ifb pods c1 eth0'),
+    link('ifb2', 'ifb', 'of somebody'),
+    link('ifb3', 'dummy'),
+  ];
+  const [finding, ...more] = describeStockIfbs(links);
+  assert.equal([finding?.level, more], ['ok', []]);
+  assert.match(finding?.what ?? '', /^ifb0, ifb1: made by the kernel's module ifb .*"options ifb numifbs=0"/);
+  assert.equal(describeStockIfbs(links.slice(2)), []);
 });
 
 function sysctls(networks: readonly Network[], values: Readonly<Record<string, string>>): Finding[] {

@@ -7,9 +7,11 @@
 //   /lib/modules/R/modules.dep        what can be loaded
 //
 // A container often sees none of the last three: then only what is loaded is known, and nothing is known to be missing.
+// nf_tables and its parts can be tried without a change: doctor-kernel.ts does, since a module may be listed and gone.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { release } from 'node:os';
+import * as parts from '../../kernel/nftables/kernel-part.ts';
 import type { KernelNeed } from '../../protocol/schema.ts';
 
 /** Something a kernel may have been built with. */
@@ -32,13 +34,14 @@ export const IPV6: KernelFeature = {
   sign: '/proc/sys/net/ipv6/conf',
 };
 
-const NF_TABLES: KernelFeature = { name: 'nf_tables', option: 'CONFIG_NF_TABLES', module: 'nf_tables' };
-const INET: KernelFeature = { name: 'nf_tables inet', option: 'CONFIG_NF_TABLES_INET' };
-const CONNTRACK: KernelFeature = { name: 'nft_ct', option: 'CONFIG_NFT_CT', module: 'nft_ct' };
-const NAT: KernelFeature = { name: 'nft_nat', option: 'CONFIG_NFT_NAT', module: 'nft_nat' };
-const MASQUERADE: KernelFeature = { name: 'nft_masq', option: 'CONFIG_NFT_MASQ', module: 'nft_masq' };
-const FIB: KernelFeature = { name: 'nft_fib_inet', option: 'CONFIG_NFT_FIB_INET', module: 'nft_fib_inet' };
-const NF_BRIDGE: KernelFeature = { name: 'nf_tables bridge', option: 'CONFIG_NF_TABLES_BRIDGE' };
+const NF_TABLES: KernelFeature = { ...parts.NF_TABLES, module: 'nf_tables' };
+const INET: KernelFeature = parts.NF_TABLES_INET;
+const CONNTRACK: KernelFeature = { ...parts.NFT_CT, module: 'nft_ct' };
+const CHAIN_NAT: KernelFeature = { ...parts.NFT_CHAIN_NAT, module: 'nft_chain_nat' };
+const NAT: KernelFeature = { ...parts.NFT_NAT, module: 'nft_nat' };
+const MASQUERADE: KernelFeature = { ...parts.NFT_MASQ, module: 'nft_masq' };
+const FIB: KernelFeature = { ...parts.NFT_FIB_INET, module: 'nft_fib_inet' };
+const NF_BRIDGE: KernelFeature = parts.NF_TABLES_BRIDGE;
 const TBF: KernelFeature = { name: 'tbf', option: 'CONFIG_NET_SCH_TBF', module: 'sch_tbf' };
 const HTB: KernelFeature = { name: 'htb', option: 'CONFIG_NET_SCH_HTB', module: 'sch_htb' };
 const INGRESS: KernelFeature = { name: 'ingress qdisc', option: 'CONFIG_NET_SCH_INGRESS', module: 'sch_ingress' };
@@ -47,13 +50,13 @@ const MIRRED: KernelFeature = { name: 'mirred action', option: 'CONFIG_NET_ACT_M
 const IFB: KernelFeature = { name: 'ifb', option: 'CONFIG_IFB', module: 'ifb' };
 
 const FOR_FILTERING = [NF_TABLES, INET, CONNTRACK];
-const FOR_MASQUERADING = [NF_TABLES, INET, CONNTRACK, NAT, MASQUERADE];
-export const FOR_PORTS = [...FOR_MASQUERADING, FIB];
+const FOR_MASQUERADING = [NF_TABLES, INET, CONNTRACK, CHAIN_NAT, MASQUERADE];
+export const FOR_PORTS = [...FOR_MASQUERADING, NAT, FIB];
 export const FOR_FRAMES = [NF_TABLES, NF_BRIDGE];
 const FOR_INGRESS_LIMITS = [TBF, HTB, U32];
 export const FOR_EGRESS_LIMITS = [...FOR_INGRESS_LIMITS, INGRESS, MIRRED, IFB];
 
-/** What the needs are made of that keys and capabilities state. */
+/** The features behind each need that a key or a capability states. */
 export const FEATURES_OF_NEED: Readonly<Record<KernelNeed, readonly KernelFeature[]>> = {
   'VLAN filtering': [VLAN_FILTERING],
   masquerading: FOR_MASQUERADING,

@@ -17,7 +17,7 @@ import { isErrno } from '../../kernel/errno.ts';
 import { isObject } from '../../protocol/fields.ts';
 import { type Call, CommandError, type OptionSpec } from '../cli/command.ts';
 
-export const DEFAULT_CONTAINERD_CONFIG = '/etc/containerd/config.toml';
+const DEFAULT_CONTAINERD_CONFIG = '/etc/containerd/config.toml';
 
 export const CONTAINERD_CONFIG_OPTION: OptionSpec = {
   name: 'containerd-config',

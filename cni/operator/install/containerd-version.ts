@@ -6,7 +6,7 @@
 
 import type { ClientHttp2Session } from 'node:http2';
 
-export const DEFAULT_CONTAINERD_SOCKET = '/run/containerd/containerd.sock';
+const DEFAULT_CONTAINERD_SOCKET = '/run/containerd/containerd.sock';
 
 const METHOD = '/containerd.services.version.v1.Version/Version';
 const TIMEOUT_MS = 2000;

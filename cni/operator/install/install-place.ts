@@ -37,7 +37,7 @@ export function keptPathOf(path: string): string {
   return `${path}.before-podlink`;
 }
 
-export function fingerprintOf(content: Content): string {
+function fingerprintOf(content: Content): string {
   switch (content.kind) {
     case 'executable':
       return content.executable.fingerprint;

@@ -1,6 +1,6 @@
 // `ipam ls|show|release`: who holds which address, and to have one free again.
 
-import { formatAddress, parseAddress } from '../../../ipam/address.ts';
+import { formatAddress, parseAddress } from '../../address/ip.ts';
 import { type HeldAddress, type NetworkInventory, releaseAddress } from '../../../ipam/inventory.ts';
 import { describeHolder } from '../../../ipam/store/reservation.ts';
 import { listRecords } from '../../attachment/record-store.ts';

@@ -62,7 +62,7 @@ export function listChosenRecords(runDir: string, network: string | undefined): 
 }
 
 /** What programs get to know of an attachment in a list. */
-export function summarize(record: AttachmentRecord, state: Life, now: Date): Record<string, unknown> {
+function summarize(record: AttachmentRecord, state: Life, now: Date): Record<string, unknown> {
   const { network, containerId, ifname, mode, created } = record;
   return {
     network,
@@ -118,6 +118,6 @@ export function formatPod({ namespace, name }: Pod): string {
   return namespace === '' ? name : `${namespace}/${name}`;
 }
 
-export function stateCell(state: Life): Cell {
+function stateCell(state: Life): Cell {
   return state === 'complete' ? state : { text: state, colour: state === 'adding' ? 'dim' : 'yellow' };
 }

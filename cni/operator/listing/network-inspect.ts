@@ -4,7 +4,7 @@
 
 import { hash } from 'node:crypto';
 import { DEFAULT_MODE, findMode } from '../../modes/mode-registry.ts';
-import { AF_INET, familyOf, splitCidr } from '../../kernel/netlink/address-bytes.ts';
+import { familyOf, splitCidr } from '../../address/ip.ts';
 import type { Fields } from '../../protocol/fields.ts';
 import type { AttachmentRecord } from '../../attachment/record.ts';
 import { addressesOf, macOf, podOf } from './attachment-list.ts';
@@ -101,5 +101,5 @@ function attempt<Value>(read: () => Value): Value | undefined {
 }
 
 function isIpv4(cidr: string): boolean {
-  return familyOf(splitCidr(cidr).address) === AF_INET;
+  return familyOf(splitCidr(cidr).address) === 4;
 }

@@ -1,9 +1,8 @@
 // The networks of this node: those that are configured, and those that have attachments on record. `network ls`.
 
-import { formatCidr } from '../../../ipam/address.ts';
 import { parseRangeSets } from '../../../ipam/range/range-set.ts';
 import { UnsafeDirectoryError } from '../../kernel/directory.ts';
-import { networkOf } from '../../kernel/netlink/address-bytes.ts';
+import { networkOf, formatCidr } from '../../address/ip.ts';
 import { bridgeNameOf } from '../../modes/bridge/config.ts';
 import { DEFAULT_MODE, hasTrait } from '../../modes/mode-registry.ts';
 import { type NetworkConfig, networkConfigOf } from '../../protocol/config.ts';

@@ -14,7 +14,7 @@ const OPTIONS = { env: { PODLINK_RUN_DIR: '/nonexistent/podlink' }, kernel: unde
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** What a schema has against a value, each with the place. */
+/** The faults that a schema finds in a value, each with the place. */
 function faultsOf(schema: JsonSchema, value: unknown): string[] {
   const { errors } = new Validator(schema, '2020-12', false).validate(value);
   return errors.map(({ instanceLocation, error }) => `${instanceLocation}: ${error}`);

@@ -42,7 +42,7 @@ export function listSchema(options: SchemaOptions): JsonSchema {
     required: ['type'],
     allOf: [
       ifType('podlink', ours),
-      // What flannel hands on, with the addresses that it fills in.
+      // The entry that flannel hands on, with the addresses that it fills in.
       ifType('flannel', { properties: { delegate: ifType('podlink', ours) } }),
     ],
   };
@@ -50,7 +50,7 @@ export function listSchema(options: SchemaOptions): JsonSchema {
   return { $schema, title: 'List of network plugins, with podlink in it', ...list, $defs: { entry, ...Object($defs) } };
 }
 
-/** What holds for an object of a type. */
+/** Apply a schema to objects of one type. */
 function ifType(type: string, schema: JsonSchema): JsonSchema {
   const condition = { type: 'object', properties: { type: { const: type } }, required: ['type'] };
   return Object.fromEntries([

@@ -17,7 +17,7 @@ Made of the schema that podlink reads by: \`npm run docs\` writes this page, and
 prints the same for editors, and \`podlink validate\` tells what of it a file does not keep.
 
 Keys are read in any case, as Go reads them; of two spellings of one key the last counts. \`null\` is the same as leaving a key out,
-and so is an empty text where nothing else is said. What is unknown is ignored. "modes" are those that do something with the key, or
+and so is an empty text where nothing else is said. Unknown keys are ignored. "modes" are those that do something with the key, or
 refuse it; in the others it is no matter.`;
 
 const HEADS = ['key', 'value', 'default', 'modes', ''];
@@ -30,14 +30,14 @@ export function formatKeyDocs(): string {
     ...ENTRY_SECTIONS.flatMap(({ title, keys }) => [`## ${title}`, tableOf(keys)]),
     ...ipam.flatMap(({ title, keys }) => [`## ${title}`, tableOf(keys, false)]),
     '## Capabilities',
-    'What a runtime hands over in `runtimeConfig`, if the entry has `"capabilities": {"NAME": true}`.',
+    'A runtime hands these over in `runtimeConfig`, if the entry has `"capabilities": {"NAME": true}`.',
     formatTable(
       ['capability', ''],
       Object.entries(CAPABILITIES).map(([name, { about }]) => [`\`${name}\``, about]),
     ),
     `Left to other plugins of the list: ${FOREIGN_CAPABILITIES.map((name) => `\`${name}\``).join(', ')}.`,
     '## List of plugins',
-    'What stands beside `plugins` in a `.conflist`.',
+    'These keys stand beside `plugins` in a `.conflist`.',
     tableOf(LIST_KEYS, false),
     '',
   ].join('\n\n');

@@ -1,8 +1,8 @@
-// What an ADD of an interface trips over only when it has its addresses, although it can be seen in the configuration.
+// Faults that an ADD of an interface meets only when it has its addresses, although they can be seen in the configuration.
 
 import { diagnose } from './configuration-diagnosis.ts';
 import { statSync } from 'node:fs';
-import { formatCidr, type IpAddress, isInSubnet, parseAddress, parseCidr } from '../../../ipam/address.ts';
+import { formatCidr, type IpAddress, isInSubnet, parseAddress, parseCidr } from '../../address/ip.ts';
 import { findEdges } from '../../../ipam/range/range.ts';
 import { parseRangeSets } from '../../../ipam/range/range-set.ts';
 import { findIpamDriver } from '../../../ipam/registry.ts';

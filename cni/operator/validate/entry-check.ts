@@ -66,7 +66,7 @@ function checkPlans(
   });
 }
 
-/** What `overrides` and `allowModes` let a pod have beside the mode of the configuration itself, each once. */
+/** List the modes that `overrides` and `allowModes` let a pod have beside the configuration's own, each once. */
 function otherModesOf(config: RawConfig, base: unknown): PossibleMode[] {
   const overrides = valueAt(config, 'overrides');
   const allowed = valueAt(config, 'allowModes');

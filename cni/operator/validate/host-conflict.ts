@@ -1,8 +1,8 @@
 // Networks of configurations that the host has a way to already, by another link: what ADD warns of when it makes the
 // bridge, told before.
 
+import { formatCidr } from '../../address/ip.ts';
 import { type ConfigurationDiagnosis, diagnose } from './configuration-diagnosis.ts';
-import { formatCidr } from '../../../ipam/address.ts';
 import { findLink } from '../../kernel/rtnetlink/link/link.ts';
 import { openRtnetlink } from '../../kernel/rtnetlink/socket.ts';
 import { describeConflict, findConflicts } from '../../modes/interface/network-conflict.ts';

@@ -4,10 +4,9 @@
 import { type ConfigurationDiagnosis, diagnose } from './configuration-diagnosis.ts';
 import { bridgeNameOf, hasGateway } from '../../modes/bridge/config.ts';
 import { configuredMode } from '../../modes/mode-selection.ts';
-import { formatCidr } from '../../../ipam/address.ts';
 import type { AddressRange } from '../../../ipam/range/range.ts';
 import { parseRangeSets } from '../../../ipam/range/range-set.ts';
-import { overlaps } from '../../kernel/netlink/address-bytes.ts';
+import { overlaps, formatCidr } from '../../address/ip.ts';
 import { networkConfigOf } from '../../protocol/config.ts';
 import { isObject } from '../../protocol/fields.ts';
 import { parseJson } from '../../protocol/json/json.ts';

@@ -7,7 +7,8 @@ import { findIpamDriver } from '../../../ipam/registry.ts';
 import { FEATURES } from '../../features/feature-registry.ts';
 import { refuseUnservedProtection } from '../../features/firewall/unserved-protection.ts';
 import { DEFAULT_MODE, findMode } from '../../modes/mode-registry.ts';
-import { configuredMode, type SelectedMode, selectMode } from '../../modes/mode-selection.ts';
+import type { SelectedMode } from '../../modes/mode.ts';
+import { configuredMode, selectMode } from '../../modes/mode-selection.ts';
 import { type NetworkConfig, networkConfigOf } from '../../protocol/config.ts';
 import { FaultList, type Fields, isObject } from '../../protocol/fields.ts';
 import type { Environment } from '../../protocol/request.ts';
@@ -29,7 +30,7 @@ export interface Trial {
   readonly mode?: Pick<SelectedMode, 'mode' | 'target'> | undefined;
 }
 
-/** What ADD would say of a configuration, and what it would trip over later although it can be seen in it. */
+/** List the faults that ADD would report of a configuration, and those that it would meet later although they can be seen in it. */
 export function tryPlan(raw: RawConfig, trial: Trial): Fault[] {
   return new TrialPlan(raw, trial).run();
 }
@@ -77,7 +78,7 @@ class TrialPlan {
     const driver = findIpamDriver(this.#attempt(() => section?.string('type')) ?? '');
     if (ipam && driver && section && !isFilledByRuntime(fields, section)) this.#attempt(() => ipam.prepare());
 
-    // What ADD reads only on a day that it needs it.
+    // The keys that ADD reads only on a day that it needs them.
     const used = ENTRY_KEYS.filter((each) => each.isUsedIn(mode) && isDeclared(fields, each.note.capability));
     this.#sweep(fields, used);
     if (driver && section) this.#sweep(section, IPAM_SECTIONS.get(driver.type)?.keys ?? []);
@@ -96,7 +97,7 @@ class TrialPlan {
     return { mode: name, target: undefined, isPodsChoice: false, allowed: [] };
   }
 
-  /** Do a part. What it throws is told, unless it may follow from a fault that is told already. */
+  /** Do a part. Its error is reported, unless it may follow from a fault that is reported already. */
   #attempt<Value>(part: () => Value): Value | undefined {
     const before = this.#faults.all.length;
     try {

@@ -1,7 +1,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { findDuplicateKey } from './json-duplicate.ts';
-import { seededRandom } from '../mutation.ts';
+import { seededRandom } from '../testing/mutation.ts';
 
 const test = suite('duplicate keys');
 

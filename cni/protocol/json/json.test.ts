@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert';
 import { CniError } from '../errors.ts';
 import { MAX_JSON_DEPTH, parseJson } from './json.ts';
 import { describeJsonFault } from './json-fault.ts';
-import { mutations } from '../mutation.ts';
+import { mutations } from '../testing/mutation.ts';
 
 const test = suite('json');
 

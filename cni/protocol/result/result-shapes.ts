@@ -9,7 +9,8 @@
 // these, and interfaces { mtu, … }, from 1.1.0 on; the reference library prints them as it does here, and the plugin that
 // asked for addresses relies on it. Reading takes them at every version (result-fields.ts).
 
-import { cidrFamily, type Family } from '../address.ts';
+import type { IpFamily } from '../../address/ip.ts';
+import { cidrFamily } from '../address.ts';
 import { CniError, ERR_INCOMPATIBLE_CNI_VERSION } from '../errors.ts';
 import type { Fields } from '../fields.ts';
 import type { Ip, Result, Route } from './result.ts';
@@ -38,7 +39,7 @@ export interface ResultShape {
 const OLD_FAMILIES = [
   { key: 'ip4', family: 4 },
   { key: 'ip6', family: 6 },
-] as const satisfies readonly { key: string; family: Family }[];
+] as const satisfies readonly { key: string; family: IpFamily }[];
 
 /** 0.1.0 and 0.2.0: the first address of each family, and the routes of a family that has one. */
 export const shape010: ResultShape = {

@@ -3,7 +3,7 @@
 import type { IpamDriver, IpamRequest } from '../../../ipam/driver.ts';
 import { findIpamDriver } from '../../../ipam/registry.ts';
 import { lockFile } from '../../kernel/flock.ts';
-import { canonicalAddress, canonicalCidr, familyOf } from '../../kernel/netlink/address-bytes.ts';
+import { canonicalAddress, canonicalCidr, familyOf } from '../../address/ip.ts';
 import { identityAt } from '../../kernel/netns.ts';
 import type { Addressing } from '../../attachment/attachment.ts';
 import { CniError, ERR_DELEGATE_FAILED } from '../../protocol/errors.ts';

@@ -77,7 +77,7 @@ export function transportHeader({ protocol, from, to, state }: Packet): Value {
 }
 
 /** The address of an end, in network order. */
-export function addressBytes(family: number, { address }: Endpoint): Value {
+function addressBytes(family: number, { address }: Endpoint): Value {
   if (address === undefined) return unknownBytes(family === NFPROTO_IPV4 ? 4 : 16);
   return [...encodeAddress(address)];
 }

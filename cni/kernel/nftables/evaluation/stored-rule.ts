@@ -34,7 +34,7 @@ export function listStoredRules(nft: NftablesConnection, chain: Pick<Chain, 'tab
 }
 
 /** Read an NFT_MSG_NEWRULE. Throws MalformedMessageError. */
-export function decodeStoredRule(message: Message): StoredRule {
+function decodeStoredRule(message: Message): StoredRule {
   const attributes = attributesOf(message);
   const list = attributes.nested(NFTA_RULE_EXPRESSIONS)?.all ?? [];
   return {

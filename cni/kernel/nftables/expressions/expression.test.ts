@@ -16,7 +16,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { MessageWriter } from '../../netlink/writer.ts';
 import { assertBytes, bytes } from '../../testing/bytes.ts';
-import { NFPROTO_INET, NFPROTO_IPV4, NFPROTO_IPV6, NFT_RETURN } from '../constants.ts';
+import { NFPROTO_INET, NFT_RETURN } from '../constants.ts';
 import { INET_PROTOCOL, INET_SERVICE, IPV4_ADDR } from '../key.ts';
 import { maskBits } from './bitwise.ts';
 import { compare, NFT_CMP_EQ, NFT_CMP_NEQ } from './cmp.ts';
@@ -100,7 +100,7 @@ const CASES: readonly Case[] = [
   {
     file: 'nat.ts',
     title: 'nat dnat ip addr_min reg 1 proto_min reg 9',
-    expression: sendTo(NFPROTO_IPV4, { address: registerAt(0), port: registerAt(4) }),
+    expression: sendTo(4, { address: registerAt(0), port: registerAt(4) }),
     bytes: `
       30 00 01 80 08 00 01 00 6e 61 74 00  ; NFTA_LIST_ELEM nested, NFTA_EXPR_NAME "nat"
       24 00 02 80  ; NFTA_EXPR_DATA nested
@@ -112,7 +112,7 @@ const CASES: readonly Case[] = [
   {
     file: 'nat.ts',
     title: 'nat dnat ip addr_min reg 1',
-    expression: sendTo(NFPROTO_IPV4, { address: registerAt(0) }),
+    expression: sendTo(4, { address: registerAt(0) }),
     bytes: `
       28 00 01 80 08 00 01 00 6e 61 74 00 1c 00 02 80
       08 00 01 00 00 00 00 01  ; NFTA_NAT_TYPE NFT_NAT_DNAT
@@ -244,7 +244,7 @@ const CASES: readonly Case[] = [
   {
     file: 'payload.ts',
     title: 'payload load 4b @ network header + 16 => reg 9',
-    expression: loadDestination(NFPROTO_IPV4, registerAt(4)),
+    expression: loadDestination(4, registerAt(4)),
     bytes: `
       34 00 01 80  ; NFTA_LIST_ELEM nested
       0c 00 01 00 70 61 79 6c 6f 61 64 00  ; NFTA_EXPR_NAME "payload"
@@ -257,7 +257,7 @@ const CASES: readonly Case[] = [
   {
     file: 'ip-header.ts',
     title: 'payload load 16b @ network header + 8 => reg 1',
-    expression: loadSource(NFPROTO_IPV6),
+    expression: loadSource(6),
     bytes: `
       34 00 01 80 0c 00 01 00 70 61 79 6c 6f 61 64 00 24 00 02 80
       08 00 01 00 00 00 00 01  ; NFTA_PAYLOAD_DREG NFT_REG_1
@@ -268,7 +268,7 @@ const CASES: readonly Case[] = [
   {
     file: 'ip-header.ts',
     title: 'payload load 16b @ network header + 24 => reg 2',
-    expression: loadDestination(NFPROTO_IPV6, registerAt(16)),
+    expression: loadDestination(6, registerAt(16)),
     bytes: `
       34 00 01 80 0c 00 01 00 70 61 79 6c 6f 61 64 00 24 00 02 80
       08 00 01 00 00 00 00 02  ; NFTA_PAYLOAD_DREG NFT_REG_2
@@ -279,7 +279,7 @@ const CASES: readonly Case[] = [
   {
     file: 'ip-header.ts',
     title: 'payload load 1b @ network header + 24 => reg 1',
-    expression: loadDestination(NFPROTO_IPV6, undefined, 1),
+    expression: loadDestination(6, undefined, 1),
     bytes: `
       34 00 01 80 0c 00 01 00 70 61 79 6c 6f 61 64 00 24 00 02 80
       08 00 01 00 00 00 00 01  ; NFTA_PAYLOAD_DREG NFT_REG_1

@@ -1,12 +1,13 @@
 // Send a connection elsewhere than it asks for. enum nft_nat_attributes, nft_nat_types.
 
 import type { Expression } from './expression.ts';
-import type { PacketFamily } from './ip-header.ts';
+import type { IpFamily } from '../../../address/ip.ts';
+import { nfprotoOf } from './ip-header.ts';
 
 export const NFTA_NAT_TYPE = 1;
-export const NFTA_NAT_FAMILY = 2;
-export const NFTA_NAT_REG_ADDR_MIN = 3;
-export const NFTA_NAT_REG_PROTO_MIN = 5;
+const NFTA_NAT_FAMILY = 2;
+const NFTA_NAT_REG_ADDR_MIN = 3;
+const NFTA_NAT_REG_PROTO_MIN = 5;
 export const NFT_NAT_DNAT = 1;
 
 /** Where the new destination is. */
@@ -23,13 +24,13 @@ export interface NatRegisters {
  * shifts (NF_NAT_RANGE_PROTO_OFFSET), but nft_nat has no attribute for the port to count from
  * (net/netfilter/nft_nat.c, v6.12).
  */
-export function sendTo(family: PacketFamily, { address, port }: NatRegisters): Expression {
+export function sendTo(family: IpFamily, { address, port }: NatRegisters): Expression {
   return {
     name: 'nat',
     write: (writer) => {
       writer
         .attributeBe32(NFTA_NAT_TYPE, NFT_NAT_DNAT)
-        .attributeBe32(NFTA_NAT_FAMILY, family)
+        .attributeBe32(NFTA_NAT_FAMILY, nfprotoOf(family))
         .attributeBe32(NFTA_NAT_REG_ADDR_MIN, address);
       if (port !== undefined) writer.attributeBe32(NFTA_NAT_REG_PROTO_MIN, port);
     },

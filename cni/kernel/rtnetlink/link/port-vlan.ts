@@ -72,7 +72,7 @@ export function listPortVlans(route: NetlinkConnection, port: Port): PortVlan[] 
 }
 
 /** Read an RTM_NEWVLAN message. */
-export function decodePortVlans({ payload }: Pick<Message, 'payload'>): PortVlan[] {
+function decodePortVlans({ payload }: Pick<Message, 'payload'>): PortVlan[] {
   const attributes = new Attributes(new ByteReader(payload).skip(BR_VLAN_MSG_BYTES).rest());
   const entries = attributes.all.filter(({ type }) => type === BRIDGE_VLANDB_ENTRY);
   return entries.flatMap(({ payload: entry }) => decodeRun(new Attributes(entry)));

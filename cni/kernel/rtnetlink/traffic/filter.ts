@@ -19,9 +19,9 @@ import { Attributes, ByteReader } from '../../netlink/reader.ts';
 import type { MessageWriter } from '../../netlink/writer.ts';
 import { decodeTrafficControl, encodeKind, encodeTcmsg, formatHandle, type QueueLink } from './traffic-control.ts';
 
-export const RTM_NEWTFILTER = 44;
-export const RTM_DELTFILTER = 45;
-export const RTM_GETTFILTER = 46;
+const RTM_NEWTFILTER = 44;
+const RTM_DELTFILTER = 45;
+const RTM_GETTFILTER = 46;
 
 // include/uapi/linux/if_ether.h
 export const ETH_P_ALL = 0x0003;

@@ -30,9 +30,8 @@ import {
   type QueueLink,
 } from './traffic-control.ts';
 
-export const RTM_NEWQDISC = 36;
-export const RTM_DELQDISC = 37;
-export const RTM_GETQDISC = 38;
+const RTM_NEWQDISC = 36;
+const RTM_GETQDISC = 38;
 
 const TCA_TBF_PARMS = 1;
 const TCA_TBF_RATE64 = 4;
@@ -151,16 +150,6 @@ export function replaceQdisc(link: QueueLink, parent: number, handle: number, op
     ...addQdisc(link, parent, handle, options),
     operation: `replace ${options.kind} qdisc ${formatHandle(parent)} of "${link.name}"`,
     flags: NLM_F_CREATE | NLM_F_REPLACE,
-  };
-}
-
-/** Delete the qdisc below `parent`, and with it its classes and filters. ENOENT if there is none. */
-export function deleteQdisc(link: QueueLink, parent: number): Operation {
-  return {
-    operation: `delete qdisc ${formatHandle(parent)} of "${link.name}"`,
-    type: RTM_DELQDISC,
-    flags: 0,
-    payload: encodeTcmsg(link.index, 0, parent).finish(),
   };
 }
 

@@ -26,8 +26,8 @@ import {
   type QueueLink,
 } from './traffic-control.ts';
 
-export const RTM_NEWTCLASS = 40;
-export const RTM_GETTCLASS = 42;
+const RTM_NEWTCLASS = 40;
+const RTM_GETTCLASS = 42;
 
 const TCA_HTB_PARMS = 1;
 const TCA_HTB_RATE64 = 6;
