@@ -1,7 +1,7 @@
 // What may be wrong with an attachment, and the sentences that say so. CHECK joins them by semicolons.
 
 import { describeValue } from '../protocol/fields.ts';
-import type { Diagnosis, Needs, PartsOf } from './diagnosis.ts';
+import { type Diagnosis, listOf, type Needs, type PartsOf } from './diagnosis.ts';
 
 /** A function, so that a call that finds nothing wrong makes none of it. */
 function attachmentSentences() {
@@ -120,6 +120,7 @@ function attachmentSentences() {
       `the filters of "${subject}" for the bandwidth limit are not in their order`,
 
     // nftables
+    'kernel-part-missing': ({ found }: Needs<'found'>) => `the kernel has no ${listOf(found).join(', ')}`,
     'table-gone': ({ subject }: Needs<'subject'>) => `table ${subject} is missing`,
     'table-differs': ({ subject }: Needs<'subject'>) => `table ${subject} is not as it was made`,
     'set-gone': ({ subject, of }: Needs<'subject' | 'of'>) => `set ${subject} of table ${of} is missing`,
@@ -134,7 +135,6 @@ function attachmentSentences() {
       `${element(parts)} is ${parts.found} instead`,
     'element-is-anothers': (parts: Needs<'subject' | 'object' | 'of'>) =>
       `${element(parts)} belongs to another attachment`,
-    'kernel-part-missing': ({ found }: Needs<'found'>) => `the kernel has no ${[found].flat().join(', ')}`,
     'more-elements-differ': ({ found }: Needs<'found'>) => `${found} more elements are not as they were made`,
   };
 }

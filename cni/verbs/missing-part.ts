@@ -1,6 +1,7 @@
 // A kernel without nf_tables, or without a part of it that the rules of a feature need: built without it, or its module is
 // not on the node. Found out before anything changes, as far as that costs little.
 
+import { type AttachmentDiagnosis, diagnose, sentenceOf } from '../diagnosis/attachment-diagnosis.ts';
 import { PORTMAP_RULESET } from '../features/portmap/portmap-ruleset.ts';
 import { guardOfLocalnet } from '../features/portmap/route-localnet.ts';
 import type { AttachedInterface } from '../attachment/attachment.ts';
@@ -8,7 +9,6 @@ import type { Feature, NftablesState } from '../features/feature.ts';
 import type { KernelPart } from '../kernel/nftables/kernel-part.ts';
 import { findMissingParts } from '../kernel/nftables/ruleset.ts';
 import type { Ruleset } from '../kernel/nftables/ruleset.ts';
-import { type AttachmentDiagnosis, diagnose } from '../diagnosis/attachment-diagnosis.ts';
 import { CniError, ERR_KERNEL_REFUSED } from '../protocol/errors.ts';
 import type { Context } from './context.ts';
 
@@ -22,16 +22,16 @@ export function refuseMissingParts(context: Context, features: readonly Feature[
     if (parts.length === 0) continue;
     throw new CniError(
       ERR_KERNEL_REFUSED,
-      `${describeMissing(parts)}, which the rules for ${name} need: nothing was changed`,
+      `${sentenceOf(diagnoseMissing(parts))}, which the rules for ${name} need: nothing was changed`,
       'podlink doctor lists what the kernel lacks',
     );
   }
 }
 
-/** Diagnose which parts of the kernel rulesets lack; nothing when all are there. */
+/** State which parts rulesets lack; nothing when all are there. */
 export function diagnoseMissingParts(context: Context, rulesets: readonly Ruleset[]): AttachmentDiagnosis[] {
   const parts = findMissingParts(context.nft, rulesets);
-  return parts.length > 0 ? [diagnose('kernel-part-missing', { found: parts.map(nameOf) })] : [];
+  return parts.length > 0 ? [diagnoseMissing(parts)] : [];
 }
 
 /** The guard of 127.0.0.1 where an attachment publishes nothing itself: a kernel that cannot hold it has no published port. */
@@ -45,10 +45,6 @@ function rulesetsOf(features: readonly Feature[]): Ruleset[] {
   return [...new Set(features.flatMap(({ rulesets }) => rulesets))];
 }
 
-function describeMissing(parts: readonly KernelPart[]): string {
-  return `the kernel has no ${parts.map(nameOf).join(', ')}`;
-}
-
-function nameOf({ name, option }: KernelPart): string {
-  return `${name} (${option})`;
+function diagnoseMissing(parts: readonly KernelPart[]): AttachmentDiagnosis {
+  return diagnose('kernel-part-missing', { found: parts.map(({ name, option }) => `${name} (${option})`) });
 }

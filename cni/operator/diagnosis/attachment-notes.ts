@@ -127,6 +127,9 @@ export const ATTACHMENT_NOTES: Readonly<Record<AttachmentCode, Note>> = {
   'filters-gone': note(REPAIR, { subject: 'veth0', expected: 4, found: 3 }),
   'filters-out-of-order': note(REPAIR, { subject: 'veth0' }),
 
+  'kernel-part-missing': note('run a kernel built with it, or put its module where modprobe finds it', {
+    found: ['nft_masq (CONFIG_NFT_MASQ)'],
+  }),
   'table-gone': note(REPAIR, { subject: TABLE }),
   'table-differs': note(REPAIR, { subject: TABLE }),
   'set-gone': note(REPAIR, { subject: 'masquerade_v4', of: TABLE }),
@@ -142,12 +145,6 @@ export const ATTACHMENT_NOTES: Readonly<Record<AttachmentCode, Note>> = {
   'element-is-anothers': note(
     '`podlink attachment ls` shows who has the same address or port: recreate one of them',
     ELEMENT,
-  ),
-  'kernel-part-missing': note(
-    'put the module where modprobe finds it, or run a kernel built with it; `podlink doctor` lists all',
-    {
-      found: ['masquerading (CONFIG_NFT_MASQ)'],
-    },
   ),
   'more-elements-differ': note(REPAIR, { found: 100 }),
 };

@@ -9,9 +9,13 @@ const EDGE = { subject: 'ipam.ranges[0][0].rangeStart', of: '10.1.0.0/24', found
 const OTHER_SUBNET = 'give one of the networks another subnet';
 
 export const CONFIGURATION_NOTES: Readonly<Record<ConfigurationCode, Note>> = {
-  'file-unreadable': note('make it a file of JSON that can be read, or take it out of the directory', {
-    found: 'there is no such file',
-  }),
+  'file-missing': note('correct the name'),
+  'file-not-regular': note('take it out of the directory'),
+  'file-is-directory': note('name the files in it, or the directory alone'),
+  'file-unreadable': note('see what keeps it from being read', { found: 'EACCES: permission denied' }),
+  'link-broken': note('remove the link, or put the file there', { found: '/etc/cni/pods.conflist' }),
+  'link-circular': note('remove the link'),
+  'not-json': note('correct it at the place that the message names', { found: 'not JSON: line 3, column 5' }),
   'not-an-object': note('begin the file with `{`', { found: '[]' }),
   'key-twice': note('remove one of the two', { subject: 'plugins[0].mtu' }),
   'plugins-missing': note('put the plugins into "plugins"', { found: '[]' }),

@@ -1,6 +1,5 @@
 // The files of network configuration that runtimes read: what `validate` says to them.
 
-import { diagnose } from '../validate/configuration-diagnosis.ts';
 import { hasTrait } from '../../modes/mode-registry.ts';
 import { overlaps } from '../../address/ip.ts';
 import { binDirsOf, type Call, CONF_DIR_OPTION } from '../cli/command.ts';
@@ -28,7 +27,7 @@ export function examineConfigurations(call: Call, networks: readonly Network[]):
   const checked = files.map((file): CheckedFile => {
     const conf = readConf(file);
     if ('text' in conf) return { file, isRead: true, ...checkConf(conf.text, file, options) };
-    const unreadable = diagnose('file-unreadable', { found: conf.unreadable });
+    const { unreadable } = conf;
     const check = failed(unreadable);
     return {
       file,

@@ -36,7 +36,9 @@ const SECTION = "plugins.'io.containerd.cri.v1.runtime'";
 const KEEPS_ADDRESSES = 'it keeps its addresses and rules until it is removed';
 const REMOVE_STALE: Remedy = { sentence: "the runtime's DEL or GC removes it, or this:", commands: ['podlink gc'] };
 const MAKE_ROOM = advise('make room, or mount it for writing');
-const RUN_ELSEWHERE = advise('run a kernel built with it, or take the key out of the configuration');
+const RUN_ELSEWHERE = advise(
+  'run a kernel built with it, put its module where modprobe finds it, or take the key out of the configuration',
+);
 
 const TEXTS = {
   'part-unseen': ({ found, remedy }: Needs<'subject' | 'found'> & Partial<Helped>) => ({

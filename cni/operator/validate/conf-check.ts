@@ -46,7 +46,7 @@ export function checkConf(text: string, name: string | undefined, options: ConfC
   try {
     value = parseJson(text, 'not JSON');
   } catch (thrown) {
-    return failed(diagnose('file-unreadable', { found: thrown instanceof Error ? thrown.message : String(thrown) }));
+    return failed(diagnose('not-json', { found: thrown instanceof Error ? thrown.message : String(thrown) }));
   }
   if (!isObject(value)) return failed(diagnose('not-an-object', { found: describeValue(value) }));
   const isList = Object.keys(value).some((key) => key.toLowerCase() === 'plugins');

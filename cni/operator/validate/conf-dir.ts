@@ -3,6 +3,7 @@
 //   *.conflist         a list: { "name", "cniVersion", "plugins": [ … ] }
 //   *.conf, *.json     one plugin's configuration, with "name" and "cniVersion" in it
 
+import { type ConfigurationDiagnosis, diagnose, messageOf } from './configuration-diagnosis.ts';
 import { lstatSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { isErrno } from '../../kernel/errno.ts';
 import { isObject } from '../../protocol/fields.ts';
@@ -34,7 +35,9 @@ export function listConfFiles(dir: string | undefined): string[] {
 }
 
 /** The text of a configuration file, or why it cannot be read, and whether runtimes pass over it as well. */
-export type ConfText = { readonly text: string } | { readonly unreadable: string; readonly isPassedOver: boolean };
+export type ConfText =
+  | { readonly text: string }
+  | { readonly unreadable: ConfigurationDiagnosis; readonly isPassedOver: boolean };
 
 /** Read one file: what is wrong with it is no reason not to look at the others. */
 export function readConf(path: string): ConfText {
@@ -42,20 +45,20 @@ export function readConf(path: string): ConfText {
     // A pipe would keep everybody waiting who opens it.
     const stat = statSync(path);
     if (stat.isFile()) return { text: readFileSync(path, 'utf8') };
-    if (!stat.isDirectory()) return unreadable('is not a regular file');
+    if (!stat.isDirectory()) return unreadable(diagnose('file-not-regular'));
     // libcni passes over a directory, and fails with a link to one.
-    return { unreadable: DIRECTORY, isPassedOver: !isLink(path) };
+    return { unreadable: diagnose('file-is-directory'), isPassedOver: !isLink(path) };
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ENOTDIR'))
-      return unreadable(isLink(path) ? danglingLink(path) : 'there is no such file');
-    if (isErrno(error, 'ELOOP')) return unreadable('is a link that leads to itself');
-    return unreadable(`cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+      return unreadable(
+        isLink(path) ? diagnose('link-broken', { found: readlinkSync(path) }) : diagnose('file-missing'),
+      );
+    if (isErrno(error, 'ELOOP')) return unreadable(diagnose('link-circular'));
+    return unreadable(diagnose('file-unreadable', { found: error instanceof Error ? error.message : String(error) }));
   }
 }
 
-const DIRECTORY = 'is a directory, which runtimes pass over';
-
-function unreadable(why: string): ConfText {
+function unreadable(why: ConfigurationDiagnosis): ConfText {
   return { unreadable: why, isPassedOver: false };
 }
 
@@ -63,16 +66,12 @@ function isLink(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() ?? false;
 }
 
-function danglingLink(path: string): string {
-  return `is a link to "${readlinkSync(path)}", which is not there`;
-}
-
 /** The plugins of our type in the files of a directory. A file that cannot be read is told of, and passed over. */
 export function listConfiguredPlugins(dir: string | undefined, warn: (message: string) => void): ConfiguredPlugin[] {
   return listConfFiles(dir).flatMap((file) => {
     const conf = readConf(file);
     if ('unreadable' in conf) {
-      warn(`"${file}" ${conf.unreadable}: not looked at`);
+      warn(`"${file}" ${messageOf(conf.unreadable)}: not looked at`);
       return [];
     }
     try {

@@ -11,7 +11,13 @@ const UNREACHED = 'a host with an address of this subnet ("isGateway") does not 
 
 const SENTENCES = {
   // the file
-  'file-unreadable': ({ found }: Needs<'found'>) => `${found}`,
+  'file-missing': () => 'there is no such file',
+  'file-not-regular': () => 'is not a regular file',
+  'file-is-directory': () => 'is a directory, which runtimes pass over',
+  'file-unreadable': ({ found }: Needs<'found'>) => `cannot be read: ${found}`,
+  'link-broken': ({ found }: Needs<'found'>) => `is a link to "${found}", which is not there`,
+  'link-circular': () => 'is a link that leads to itself',
+  'not-json': ({ found }: Needs<'found'>) => `${found}`,
   'not-an-object': ({ found }: Needs<'found'>) => `must be a JSON object, is ${found}`,
   'key-twice': ({ subject }: Needs<'subject'>) => `Invalid "${subject}": ${DUPLICATED}`,
   'plugins-missing': ({ found }: Needs<'found'>) =>

@@ -5,7 +5,6 @@ import { binDirsOf, type Command } from '../cli/command.ts';
 import { type ConfCheck, type ConfFault, checkConf, failed } from './conf-check.ts';
 import { listConfFiles, readConf } from './conf-dir.ts';
 import { tell, type ToldFault, warning } from './fault.ts';
-import { diagnose } from './configuration-diagnosis.ts';
 import { findHostConflicts } from './host-conflict.ts';
 import { readKernelFiles } from '../doctor/kernel-feature.ts';
 import { type BridgedNetwork, bridgedNetworksOf, findSharedSubnets } from './shared-subnet.ts';
@@ -38,7 +37,7 @@ export const validateCommand: Command = {
     const checked = filesOf(call.args).map((file): CheckedFile => {
       const options = { env, kernel, pluginDirs };
       const conf = file === '-' ? { text: call.surroundings.readStdin() } : readConf(file);
-      if (!('text' in conf)) return { file, ...failed(diagnose('file-unreadable', { found: conf.unreadable })) };
+      if (!('text' in conf)) return { file, ...failed(conf.unreadable) };
       networks.push(...bridgedNetworksOf({ file, text: conf.text }));
       return { file, ...checkConf(conf.text, file === '-' ? undefined : file, options) };
     });
