@@ -1,4 +1,4 @@
-// What may be wrong with an attachment, and the sentences that say so. CHECK joins them by semicolons.
+// The diagnoses of an attachment: codes, and the sentences that say them. CHECK joins them by semicolons.
 
 import { describeValue } from '../protocol/fields.ts';
 import { type Diagnosis, listOf, type Needs, type PartsOf } from './diagnosis.ts';

@@ -28,7 +28,7 @@ export interface Parts {
   readonly found?: Part;
   /** More exactly: what it is made of. */
   readonly causes?: readonly Diagnosis[];
-  /** What helps, where the code alone does not tell. */
+  /** The remedy, where the code alone does not tell it. */
   readonly remedy?: Remedy;
 }
 

@@ -98,7 +98,7 @@ export interface FeaturePlan {
   readonly nftables?: (attachment: AttachedInterface) => NftablesState;
   /** `waiting`: those of its elements that a sibling has the place of. */
   readonly settle?: (attachment: ConnectedAttachment, waiting: ReadonlySet<Element>) => void;
-  /** What is wrong with the feature; empty when all is well. Its elements are checked elsewhere. */
+  /** Find what is wrong with the feature; empty when all is well. Its elements are checked elsewhere. */
   readonly check?: (attachment: ConnectedAttachment) => AttachmentDiagnosis[];
 }
 

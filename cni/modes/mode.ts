@@ -57,7 +57,7 @@ export interface ModePlan {
   attach(attachment: Attachment, addressing: Addressing): Attached;
   /** Throws CniError 102 when something of the host's is in the way of an ADD. */
   status(host: Host): void;
-  /** What is wrong with an attachment made by this plan; empty when all is well. */
+  /** Find what is wrong with an attachment made by this plan; empty when all is well. */
   check(attachment: Attachment, expected: Expected): AttachmentDiagnosis[];
   /**
    * Whether the namespace that an attachment shares is not its target's any more: the target has ended or was started anew,

@@ -121,7 +121,7 @@ function chainNameOf(payload: Uint8Array): string {
   throw new MalformedMessageError('A rule has no chain');
 }
 
-/** What is wrong with one part of a ruleset. */
+/** A part of a ruleset that is not as it should be. */
 export interface RulesetFault {
   /** rules: those of a chain that is there itself. */
   readonly part: 'table' | 'set' | 'chain' | 'rules';

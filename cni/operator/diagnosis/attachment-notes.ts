@@ -1,4 +1,4 @@
-// What to do about each thing that may be wrong with an attachment.
+// The remedies for all that may be wrong with an attachment.
 
 import type { AttachmentCode, AttachmentDiagnosis } from '../../diagnosis/attachment-diagnosis.ts';
 import type { Remedy } from '../../diagnosis/diagnosis.ts';

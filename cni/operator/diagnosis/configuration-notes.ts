@@ -1,4 +1,4 @@
-// What to do about each thing that may be wrong with a configuration, or with a place of `install`.
+// The remedies for all that may be wrong with a configuration, or with a place of `install`.
 
 import type { PlaceCode } from '../install/place-diagnosis.ts';
 import type { ConfigurationCode } from '../validate/configuration-diagnosis.ts';

@@ -14,7 +14,7 @@ const INTRO = `# Diagnoses
 
 Made of the tables that podlink prints from: \`npm run docs\` writes this page, and a test fails when it is stale.
 
-What podlink finds wrong has a code, which stays the same in all versions, and parts: \`subject\`, the thing it is wrong with;
+Each thing that podlink finds wrong has a code, which stays the same in all versions, and parts: \`subject\`, its name;
 \`object\`, the part of it or the other thing; \`of\`, what these belong to; \`expected\` and \`found\`; \`causes\`, what it is made
 of; \`remedy\`. A sentence is made of them where it is printed, and may be worded otherwise one day: programs go by the code.
 \`--json\` has them as \`diagnosis\` with each finding of \`doctor\`, each fault of \`validate\` and what \`uninstall\` has left, and as

@@ -37,10 +37,8 @@ export function examineConfigurations(call: Call, networks: readonly Network[]):
   });
   const faulty = checked.flatMap(({ file, faults }): Finding[] => {
     if (faults.length === 0) return [];
-    const [isError, ordered] = [
-      faults.some(({ level }) => level === 'error'),
-      faults.toSorted((a, b) => (a.level < b.level ? -1 : 1)),
-    ];
+    const isError = faults.some(({ level }) => level === 'error');
+    const ordered = faults.toSorted((a, b) => (a.level < b.level ? -1 : 1));
     const parts = {
       subject: file,
       object: ordered[0]?.place ?? '',

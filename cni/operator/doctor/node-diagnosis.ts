@@ -1,4 +1,4 @@
-// What `doctor` finds wrong with a node, and the sentences that say so: what was found, what follows from it, and what helps.
+// The diagnoses of a node by `doctor`: codes, and the sentences that say them: what was found, what follows from it, and what helps.
 
 import { type AttachmentDiagnosis, sentencesOf } from '../../diagnosis/attachment-diagnosis.ts';
 import { type Diagnosis, listOf, type Needs, type Part, type PartsOf, type Remedy } from '../../diagnosis/diagnosis.ts';
@@ -23,7 +23,7 @@ export function advise(sentence: string): Remedy {
   return { sentence, commands: [] };
 }
 
-/** What helps depends on more than the code. */
+/** Of a diagnosis whose remedy depends on more than the code. */
 interface Helped {
   readonly remedy: Remedy;
 }

@@ -1,4 +1,4 @@
-// What `validate` finds wrong with a network configuration, and the sentences that say so.
+// The diagnoses of a network configuration by `validate`: codes, and the sentences that say them.
 
 import { type Diagnosis, listOf, type Maybe, type Needs, type Part, type PartsOf } from '../../diagnosis/diagnosis.ts';
 import { DUPLICATED } from '../../protocol/json/json-duplicate.ts';
