@@ -43,8 +43,8 @@ export interface FeatureWork {
 }
 
 /** Ask every feature. Changes nothing. Throws FieldError or CniError. */
-export function planFeatures(request: FeatureRequest): PlannedFeature[] {
-  return FEATURES.flatMap((feature) => {
+export function planFeatures(features: readonly Feature[], request: FeatureRequest): PlannedFeature[] {
+  return features.flatMap((feature) => {
     const plan = feature.plan(request);
     return plan ? [{ feature, plan }] : [];
   });
@@ -214,7 +214,7 @@ export function featureRemovals(
   { objects }: FeatureTraces,
   findSandbox: () => Netns | undefined,
 ): { readonly name: string; readonly remove: () => void }[] {
-  return FEATURES.flatMap(({ name, remove }) => {
+  return context.parts.features.flatMap(({ name, remove }) => {
     const made = objects?.[name];
     if (!remove || (objects && !made)) return [];
     const removal: FeatureRemoval = {
@@ -233,8 +233,12 @@ export function featureRemovals(
 }
 
 /** The links on the host that features have made for an attachment. */
-export function featureLinks(key: AttachmentKey, { objects }: FeatureTraces): OwnLink[] {
-  return FEATURES.flatMap(({ name, links }) => {
+export function featureLinks(
+  key: AttachmentKey,
+  { objects }: FeatureTraces,
+  features: readonly Feature[] = FEATURES,
+): OwnLink[] {
+  return features.flatMap(({ name, links }) => {
     const made = objects?.[name];
     return links && (made || !objects) ? links({ key, objects: made }) : [];
   });

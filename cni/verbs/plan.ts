@@ -1,6 +1,6 @@
 // What a request amounts to: its mode, its IPAM and its features, each of which has accepted the configuration.
 
-import { DEFAULT_MODE, findMode } from '../modes/mode-registry.ts';
+import { DEFAULT_MODE } from '../modes/mode-registry.ts';
 import { configuredMode, selectMode } from '../modes/mode-selection.ts';
 import type { Mode, ModePlan, ModeRequest, Peer } from '../modes/mode.ts';
 import { parseCniArgs } from '../protocol/args.ts';
@@ -29,7 +29,7 @@ export interface Plan {
 }
 
 /** Accept or refuse a request. Changes nothing. Throws FieldError or CniError. */
-export function planRequest(source: PlanSource, { runDir }: Pick<Context, 'runDir'>): Plan {
+export function planRequest(source: PlanSource, { runDir, parts }: Pick<Context, 'runDir' | 'parts'>): Plan {
   const { key, config, cniArgs, warn } = source;
   if (config.name.length > MAX_NAME_BYTES) {
     throw new FieldError('name', `must be of at most ${MAX_NAME_BYTES} characters, since it names a directory`);
@@ -42,7 +42,7 @@ export function planRequest(source: PlanSource, { runDir }: Pick<Context, 'runDi
   }
   parseLogPath(config.fields);
   const selected = selectMode(config, cniArgs);
-  const mode = findMode(selected.mode) ?? DEFAULT_MODE;
+  const mode = parts.findMode(selected.mode) ?? DEFAULT_MODE;
   // A configuration may serve several modes: what is there for one of them is not for the others.
   const ipam = mode.hasOwnInterface ? findIpam(source) : undefined;
   const request: ModeRequest = {
@@ -59,7 +59,7 @@ export function planRequest(source: PlanSource, { runDir }: Pick<Context, 'runDi
         .filter(which),
   };
   const steps = mode.plan(request);
-  const features = planFeatures({
+  const features = planFeatures(parts.features, {
     key,
     config,
     cniArgs,

@@ -13,7 +13,7 @@ import { findLink, findLinks, type Link, listLinks } from '../kernel/rtnetlink/l
 import { deleteLinks } from '../kernel/rtnetlink/link/link-group.ts';
 import { identityAt } from '../kernel/netns.ts';
 import { hostInterfaceName, wholeHostInterfaceAlias, ownerComment } from '../attachment/marks.ts';
-import { DEFAULT_MODE, findMode } from '../modes/mode-registry.ts';
+import { DEFAULT_MODE } from '../modes/mode-registry.ts';
 import { selectMode } from '../modes/mode-selection.ts';
 import type { Mode } from '../modes/mode.ts';
 import type { AttachmentObjects, Sandbox, OwnLink } from '../attachment/attachment.ts';
@@ -53,7 +53,7 @@ export function removalOfRecord(record: AttachmentRecord, context: Context, path
   const key = { network, containerId, ifname };
   return {
     key,
-    modes: [findMode(record.mode) ?? DEFAULT_MODE],
+    modes: [context.parts.findMode(record.mode) ?? DEFAULT_MODE],
     objects: record.objects,
     netnsPath: record.netns,
     features: tracesOf(record, key, context),
@@ -114,7 +114,7 @@ function findOwned(key: AttachmentKey, context: Context): Element[] {
 
 /** The mode a request would be served in now. */
 function modeOfRequest(request: AttachmentRequest, context: Context): Mode {
-  return attempt(context, () => findMode(selectMode(request.config, request.args).mode)) ?? DEFAULT_MODE;
+  return attempt(context, () => context.parts.findMode(selectMode(request.config, request.args).mode)) ?? DEFAULT_MODE;
 }
 
 /** The IPAM of the request's own configuration. */
@@ -216,7 +216,7 @@ export interface OwnLinks {
 
 export function findOwnLinks(context: Context, { key, modes, objects, features }: Removal): OwnLinks {
   const ofMode = modes.flatMap((mode) => mode.links(key, objects));
-  const ofFeatures = featureLinks(key, features);
+  const ofFeatures = featureLinks(key, features, context.parts.features);
   const names = [...ofMode, ...ofFeatures].map(({ name }) => name);
   const links = findLinks(context.route, names);
   const found = new Map(names.map((name, i) => [name, links[i]]));
