@@ -40,6 +40,7 @@ interface FakeTable {
   readonly chains: Map<string, { payload: Uint8Array; rules: Uint8Array[] }>;
   readonly sets: Map<string, FakeSet>;
 }
+/** Tables by their names; those of another family than inet have its number before the name. */
 type FakeState = Map<string, FakeTable>;
 
 export class FakeNftables {
@@ -132,7 +133,7 @@ export class FakeNftables {
 
   #answer(request: Message): FakeReply[] {
     const attributes = attributesOf(request);
-    const table = this.state.get(attributes.string(1) ?? '');
+    const table = this.state.get(tableKey(request));
     const found = (payload: Uint8Array | undefined, message: number): FakeReply[] =>
       payload
         ? [{ type: nftType(message), payload }, ...(request.flags & NLM_F_ACK ? [acknowledge()] : [])]
@@ -205,11 +206,18 @@ function offsetOfMissing({ type, payload }: Message, lacks: ReadonlySet<string>)
   return undefined;
 }
 
+/** Two tables of one name but of different families are two tables. */
+function tableKey(request: Message): string {
+  const [family] = request.payload;
+  const name = attributesOf(request).string(1) ?? '';
+  return family === nft.NFPROTO_INET ? name : `${family} ${name}`;
+}
+
 /** Carry out one operation of a batch. Returns its errno, 0 for success. */
 function applyTo(state: FakeState, request: Message): number {
   const { type, flags, payload } = request;
   const attributes = attributesOf(request);
-  const name = attributes.string(1) ?? '';
+  const name = tableKey(request);
   const table = state.get(name);
   const message = type & 0xff;
   if (message === nft.NFT_MSG_NEWTABLE) {
