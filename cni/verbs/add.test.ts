@@ -1,10 +1,10 @@
-import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { writeRecord } from '../attachment/record-store.ts';
 import { CniError } from '../protocol/errors.ts';
 import { add } from './add.ts';
+import { failureOf } from './testing/failure.ts';
 import { FakeNode, type Step } from './testing/fake-node.ts';
 
 const test = suite<{ node: FakeNode }>('ADD');
@@ -25,28 +25,12 @@ const ALL_STEPS: readonly Step[] = [
   'feature settle',
 ];
 
-function addressesIn(node: FakeNode): string[] {
-  const folder = join(node.dataDir, 'pods');
-  return existsSync(folder) ? readdirSync(folder).filter((name) => /^\d+\.\d+\.\d+\.\d+$/.test(name)) : [];
-}
-
-/** The error that an ADD ends with. */
-async function failureOf(work: Promise<unknown>): Promise<CniError> {
-  try {
-    await work;
-  } catch (error) {
-    if (error instanceof CniError) return error;
-    throw error;
-  }
-  throw new Error('ADD succeeded');
-}
-
 test('add() takes the steps in order, and returns the result as text', async ({ node }) => {
   const result = JSON.parse(await add(node.request(), node.context));
   assert.equal(node.steps, ALL_STEPS);
   assert.is(result.cniVersion, '1.1.0');
   assert.equal(result.ips, [{ address: '10.1.0.2/24', gateway: '10.1.0.1', interface: 0 }]);
-  assert.equal(addressesIn(node), ['10.1.0.2']);
+  assert.equal(node.addresses, ['10.1.0.2']);
 });
 
 test('add() has on record what a step is about to make, before the step', async ({ node }) => {
@@ -79,7 +63,7 @@ for (const [failing, undone] of FAILURES) {
     assert.equal([error.code, error.message], [111, `${failing} fails`]);
     assert.equal(node.steps.slice(node.steps.indexOf(failing) + 1), undone);
     assert.is(node.record, undefined);
-    assert.equal(addressesIn(node), []);
+    assert.equal(node.addresses, []);
 
     // Nothing is in the way of the next one.
     node.failures.clear();
@@ -96,7 +80,7 @@ test('add() leaves the record, and says what could not be taken back', async ({ 
   assert.match(error.message, /^no room; and not everything could be taken back: run DEL for container "c1"/);
   assert.match(error.details, /Cannot undo the mode: still busy/);
   assert.is(node.record?.state, 'adding');
-  assert.equal(addressesIn(node), [], 'the steps behind the one that fails are taken');
+  assert.equal(node.addresses, [], 'the steps behind the one that fails are taken');
 });
 
 test('add() refuses an attachment that is there already, and leaves it as it is', async ({ node }) => {
@@ -108,7 +92,7 @@ test('add() refuses an attachment that is there already, and leaves it as it is'
   assert.match(error.message, /is attached already since .* \(run DEL first\)/);
   assert.equal(node.steps, ['mode plan']);
   assert.equal(node.record, record);
-  assert.equal(addressesIn(node), ['10.1.0.2']);
+  assert.equal(node.addresses, ['10.1.0.2']);
 });
 
 test('add() removes what a killed ADD has left before it begins', async ({ node }) => {
@@ -120,7 +104,7 @@ test('add() removes what a killed ADD has left before it begins', async ({ node 
   await add(node.request(), node.context);
   assert.equal(node.steps, ['mode plan', 'mode detach', 'feature remove', ...ALL_STEPS.slice(1)]);
   assert.is(node.record?.state, 'complete');
-  assert.is(addressesIn(node).length, 1);
+  assert.is(node.addresses.length, 1);
 });
 
 test('add() takes back a result that the version has no words for', async ({ node }) => {
@@ -149,7 +133,7 @@ test('add() changes nothing when no record can be written', async ({ node }) => 
   });
   assert.ok(failure instanceof Error);
   assert.equal(node.steps, ['mode plan']);
-  assert.equal(addressesIn(node), []);
+  assert.equal(node.addresses, []);
   rmSync(node.runDir);
 });
 

@@ -2,10 +2,10 @@ import { rmSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { writeRecord } from '../attachment/record-store.ts';
-import { CniError } from '../protocol/errors.ts';
 import { add } from './add.ts';
 import { check } from './check.ts';
 import { del } from './del.ts';
+import { failureOf } from './testing/failure.ts';
 import { FakeNode } from './testing/fake-node.ts';
 
 const test = suite<{ node: FakeNode }>('CHECK');
@@ -14,16 +14,6 @@ test.before.each((context) => {
   context.node = new FakeNode();
 });
 test.after.each(({ node }) => node.remove());
-
-async function failureOf(work: Promise<unknown>): Promise<CniError> {
-  try {
-    await work;
-  } catch (error) {
-    if (error instanceof CniError) return error;
-    throw error;
-  }
-  throw new Error('CHECK succeeded');
-}
 
 test('check() asks mode, features and IPAM, and changes nothing', async ({ node }) => {
   const prevResult = JSON.parse(await add(node.request(), node.context));

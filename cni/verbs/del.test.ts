@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -13,11 +13,6 @@ test.before.each((context) => {
 });
 test.after.each(({ node }) => node.remove());
 
-function addressesIn(node: FakeNode): string[] {
-  const folder = join(node.dataDir, 'pods');
-  return existsSync(folder) ? readdirSync(folder).filter((name) => /^\d+\.\d+\.\d+\.\d+$/.test(name)) : [];
-}
-
 test('del() removes what the mode, then what the features have made, then the addresses, last the record', async ({
   node,
 }) => {
@@ -26,7 +21,7 @@ test('del() removes what the mode, then what the features have made, then the ad
   await del(node.request('DEL'), node.context);
   assert.equal(node.steps, ['mode detach', 'feature remove']);
   assert.is(node.seen.get('feature remove')?.state, 'complete');
-  assert.equal([node.record, addressesIn(node)], [undefined, []]);
+  assert.equal([node.record, node.addresses], [undefined, []]);
 });
 
 test('del() succeeds a second time, and without an ADD before it', async ({ node }) => {
@@ -54,7 +49,7 @@ test('del() takes every step whatever fails, tells of all, and keeps the record 
     failure.errors.map(({ message }: Error) => message),
     ['the link is busy', 'the sysctl is read-only'],
   );
-  assert.equal(addressesIn(node), []);
+  assert.equal(node.addresses, []);
   assert.is(node.record?.state, 'complete');
 
   node.failures.clear();
@@ -65,7 +60,7 @@ test('del() takes every step whatever fails, tells of all, and keeps the record 
 test('del() goes by the record, whatever the configuration is by now', async ({ node }) => {
   await add(node.request(), node.context);
   await del(node.request('DEL', { ipam: { type: 'host-local', dataDir: '/nowhere', subnet: 'x' } }), node.context);
-  assert.equal([node.record, addressesIn(node)], [undefined, []]);
+  assert.equal([node.record, node.addresses], [undefined, []]);
 });
 
 test('del() removes what it finds when the record is torn', async ({ node }) => {
@@ -74,7 +69,7 @@ test('del() removes what it finds when the record is torn', async ({ node }) => 
   node.forget();
   await del(node.request('DEL'), node.context);
   assert.equal(node.steps, ['mode detach', 'feature remove']);
-  assert.equal(addressesIn(node), []);
+  assert.equal(node.addresses, []);
 });
 
 test('del() does not obey records in a directory that others can write to, and says so', async ({ node }) => {
@@ -86,7 +81,7 @@ test('del() does not obey records in a directory that others can write to, and s
   assert.is(node.warnings.length, 2);
   assert.match(node.warnings[0] ?? '', /Cannot trust .* its mode is 777 .*: going on without a lock$/);
   assert.match(node.warnings[1] ?? '', /going on without the record$/);
-  assert.equal(addressesIn(node), []);
+  assert.equal(node.addresses, []);
   chmodSync(node.runDir, 0o700);
 });
 

@@ -20,10 +20,6 @@ function filesIn(folder: string): string[] {
   return existsSync(folder) ? readdirSync(folder).sort() : [];
 }
 
-function addressesIn(node: FakeNode): string[] {
-  return filesIn(join(node.dataDir, 'pods')).filter((name) => /^\d+\.\d+\.\d+\.\d+$/.test(name));
-}
-
 async function collect(node: FakeNode, valid: readonly object[] | undefined): Promise<void> {
   node.forget();
   const more = valid === undefined ? {} : { 'cni.dev/valid-attachments': valid };
@@ -34,14 +30,14 @@ test('gc() keeps the attachments that the runtime names', async ({ node }) => {
   await add(node.request(), node.context);
   const { record } = node;
   await collect(node, KEPT);
-  assert.equal([node.steps, node.record, addressesIn(node)], [[], record, ['10.1.0.2']]);
+  assert.equal([node.steps, node.record, node.addresses], [[], record, ['10.1.0.2']]);
 });
 
 test('gc() removes the others, their addresses and their records', async ({ node }) => {
   await add(node.request(), node.context);
   await collect(node, [{ containerID: 'c2', ifname: 'eth0' }]);
   assert.equal(node.steps, ['mode detach', 'feature remove']);
-  assert.equal([node.record, addressesIn(node)], [undefined, []]);
+  assert.equal([node.record, node.addresses], [undefined, []]);
 });
 
 test('gc() removes nothing without a list, which is not an empty one', async ({ node }) => {
