@@ -111,6 +111,7 @@ test('add() takes back a result that the version has no words for', async ({ nod
   const error = await failureOf(add(node.request('ADD', { cniVersion: '0.2.0', ipam: undefined }), node.context));
   assert.is(error.code, 1);
   assert.ok(node.steps.includes('feature settle'));
+  assert.is(node.seen.get('mode undo')?.state, 'adding', 'nobody has been told that it is complete');
   assert.equal(node.steps.slice(-3), ['feature remove', 'mode undo', 'feature remove']);
   assert.is(node.record, undefined);
 });

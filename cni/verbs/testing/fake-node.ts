@@ -62,8 +62,11 @@ class FakeContext extends Context {
     return this.fakeNft.connection;
   }
 
+  /** How often nftables was to be opened anew. One in memory loses no answer. */
+  renewals = 0;
+
   override renewNft(): void {
-    // One in memory loses no answer.
+    this.renewals++;
   }
 }
 
