@@ -1,9 +1,10 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import fs, { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { LockTimeoutError, lockFile } from '../kernel/flock.ts';
+import { type FileLock, LockTimeoutError, lockFile } from '../kernel/flock.ts';
 import { thrownOf } from '../kernel/testing/thrown.ts';
 import { lockAttachment, removeForsakenFiles } from './lock.ts';
 
@@ -47,13 +48,26 @@ test('release() is no failure where the folder is gone', ({ runDir, dir }) => {
   lockAttachment(runDir, KEY, 0).release();
 });
 
-test('a lock on a file that is not at its path any more counts for nothing', ({ runDir, dir }) => {
-  // As after a process that has locked the file, and removed it while we were waiting for it.
-  const stale = lockAttachment(runDir, KEY);
-  unlinkSync(join(dir, 'c1.eth0.lock'));
-  const lock = lockAttachment(runDir, KEY, 0);
-  assert.ok(existsSync(join(dir, 'c1.eth0.lock')));
-  stale.release();
+test('a lock on a file that is not at its path any more counts for nothing: another is taken', ({ runDir, dir }) => {
+  const path = join(dir, 'c1.eth0.lock');
+  const { openSync } = fs;
+  let removals = 0;
+  // The holder before us removes the file while we wait for it.
+  fs.openSync = (...args: Parameters<typeof openSync>) => {
+    const fd = openSync(...args);
+    if (args[0] === path && removals++ === 0) unlinkSync(path);
+    return fd;
+  };
+  syncBuiltinESMExports();
+  let lock: FileLock;
+  try {
+    lock = lockAttachment(runDir, KEY, 0);
+  } finally {
+    fs.openSync = openSync;
+    syncBuiltinESMExports();
+  }
+  assert.is(removals, 2);
+  assert.throws(() => lockAttachment(runDir, KEY, 0), /Cannot lock/);
   lock.release();
 });
 

@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { lockAttachment } from '../attachment/lock.ts';
 import { writeRecord } from '../attachment/record-store.ts';
 import { add } from './add.ts';
 import { gc } from './gc.ts';
@@ -67,13 +68,15 @@ test('gc() tells of what it cannot remove, goes on, and keeps the record', async
   assert.is(node.record?.state, 'complete');
 });
 
-test('gc() removes files of calls that were killed, and no lock of one that is busy', async ({ node }) => {
+test('gc() removes files of calls that were killed, and leaves those of one that is busy', async ({ node }) => {
   await add(node.request(), node.context);
   const folder = join(node.runDir, 'attachments/pods');
   mkdirSync(folder, { recursive: true });
   for (const name of ['c9.eth0.lock', 'c9.eth0.json.tmp']) writeFileSync(join(folder, name), '');
+  const busy = lockAttachment(node.runDir, { network: 'pods', containerId: 'c5', ifname: 'eth0' });
   await collect(node, KEPT);
-  assert.equal(filesIn(folder), ['c1.eth0.json']);
+  assert.equal(filesIn(folder), ['c1.eth0.json', 'c5.eth0.lock']);
+  busy.release();
 });
 
 test.run();

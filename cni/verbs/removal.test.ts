@@ -116,8 +116,8 @@ test('the mode hears whether its link was there: only without does it get the sa
 test("links of the same name that are another's stay: of another kind, or with another alias", async ({ node }) => {
   await attach(node);
   for (const name of [HOST_END, IFB]) node.context.links.lose(name);
-  node.context.links.add({ name: HOST_END, kind: 'veth', alias: 'somebody else' });
-  node.context.links.add({ name: IFB, kind: 'dummy' });
+  node.context.links.add({ name: HOST_END, kind: 'dummy', alias: hostInterfaceAlias(KEY) });
+  node.context.links.add({ name: IFB, kind: 'ifb', alias: 'somebody else' });
   await del(node.request('DEL', node.foreign), node.context);
   assert.equal(node.context.links.names, [HOST_END, IFB].sort());
   assert.not.ok(node.steps.includes('links gone'));
@@ -241,6 +241,15 @@ test('where neither IPAM can release, the failure of the second is told, and the
   assert.is(failures.length, 1);
   assert.match(failures[0] ?? '', /the server is away/);
   assert.is(node.record?.state, 'complete');
+});
+
+test('without a record there is one IPAM alone, and its failure is told', async ({ node }) => {
+  await attach(node);
+  deleteRecord(node.runDir, KEY);
+  node.ipam.fail('DEL', 11, 'the server is away');
+  const failures = await failuresOf(del(node.request('DEL', node.foreign), node.context));
+  assert.is(failures.length, 1);
+  assert.equal(node.steps, ORDER);
 });
 
 test.run();

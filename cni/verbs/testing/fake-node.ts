@@ -5,6 +5,7 @@
 import { appendFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Attached } from '../../attachment/attachment.ts';
 import { hostInterfaceAlias, hostInterfaceName, ifbAlias, ifbName } from '../../attachment/marks.ts';
 import type { AttachmentRecord } from '../../attachment/record.ts';
 import { recordPath } from '../../attachment/record-path.ts';
@@ -88,6 +89,10 @@ export class FakeNode {
   readonly isWhole: boolean;
   /** Called before a step is taken: the place for a test to be somebody else at the same time. */
   beforeStep: (step: Step) => void = () => undefined;
+  /** Called before a mode is looked up: likewise. */
+  beforeMode: () => void = () => undefined;
+  /** What a repair of the mode's makes otherwise than before. */
+  repaired: Attached | undefined;
   /** Make a network's attachments as they should be. */
   mend: (network: string) => void = (network) => this.damaged.delete(network);
   readonly #folder: string;
@@ -101,7 +106,11 @@ export class FakeNode {
     this.#log = join(this.#folder, 'steps');
     writeFileSync(this.#log, '');
     this.ipam = new FakeIpam(this.#folder, this.#log, recordPath(this.runDir, KEY));
-    const parts = { findMode: () => this.#mode(), features: [this.#feature()] };
+    const findMode = (): Mode => {
+      this.beforeMode();
+      return this.#mode();
+    };
+    const parts = { findMode, features: [this.#feature()] };
     const warn = (message: string): void => void this.warnings.push(message);
     this.context = new FakeContext({ PODLINK_RUN_DIR: this.runDir }, warn, new Stopwatch(), parts);
     if (!isWhole) return;
@@ -226,7 +235,7 @@ export class FakeNode {
           repair: () => {
             this.#take('mode repair');
             this.mend(key.network);
-            return undefined;
+            return this.repaired;
           },
         };
       },
