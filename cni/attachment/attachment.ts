@@ -13,7 +13,7 @@ export interface Addressing {
   readonly dns: Dns;
 }
 
-/** What a mode made, in the terms of a CNI result. */
+/** The interfaces and addresses that a mode made, in the terms of a CNI result. */
 export interface Attached extends Addressing {
   readonly interfaces: readonly Interface[];
 }

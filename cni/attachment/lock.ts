@@ -60,7 +60,7 @@ export function lockAttachment(runDir: string, key: AttachmentKey, timeoutMs = L
 }
 
 function releaseAttachment(dir: string, path: string, lock: FileLock): void {
-  // What was locked for is done: a lock file that stays is no reason to call it failed.
+  // The work is done: a lock file that stays is no reason to call it failed.
   for (const step of [() => unlinkSync(path), () => lock.release(), () => rmdirSync(dir)]) {
     try {
       step();

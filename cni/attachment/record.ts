@@ -34,9 +34,9 @@ export interface AttachmentRecord extends RecordedNetns {
   readonly addresses: readonly string[];
   /** What ADD returned of its own, once it is complete: what CHECK and repair compare the kernel with. */
   readonly result?: Attached;
-  /** What the features made outside of nftables, by their names. */
+  /** The objects that features made outside of nftables, by the features' names. */
   readonly features: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
-  /** What is in nftables for it. */
+  /** Its elements in nftables. */
   readonly elements: readonly RecordedElement[];
   /** Of these the ones whose place another interface of the container has, with their values; absent for none. */
   readonly waiting?: readonly RecordedElement[];

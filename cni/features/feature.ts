@@ -1,4 +1,4 @@
-// What a feature is: something that is added to an attachment of a mode with an interface of its own (masquerading,
+// A feature is something that is added to an attachment of a mode with an interface of its own (masquerading,
 // ports, isolation, bandwidth, tuning). The registry is feature-registry.ts.
 //
 // One ADD takes its features through these steps, all of them through one before any through the next:
@@ -30,7 +30,7 @@ import type { KeyTable, ModeTraits } from '../protocol/schema.ts';
 import type { ElementClaim, Owners } from './elements/element-owners.ts';
 
 /**
- * What a feature may look at when it decides whether it can serve an ADD. Without an interface of the container's own the
+ * The facts by which a feature decides whether it can serve an ADD. Without an interface of the container's own the
  * namespace is nobody's to change.
  */
 export interface FeatureRequest extends AttachmentRequestFacts, ModeTraits {
@@ -52,7 +52,7 @@ export interface FeatureHost {
   warn(message: string): void;
 }
 
-/** What a feature wants in nftables for one attachment. */
+/** The rules and elements that a feature wants in nftables for one attachment. */
 export interface NftablesState {
   /** The rules that the elements are for. */
   readonly rulesets: readonly Ruleset[];
@@ -71,7 +71,7 @@ export interface NftablesState {
 export type FeatureObjects = Readonly<Record<string, unknown>>;
 
 /**
- * What the same feature has on record for the container's other attachments in the same namespace, oldest first. Reads
+ * List the objects that the same feature has on record for the container's other attachments in the same namespace, oldest first. Reads
  * their records: for features that share something of the namespace with them.
  */
 export type ListOthers = () => readonly FeatureObjects[];
@@ -102,7 +102,7 @@ export interface FeaturePlan {
   readonly check?: (attachment: ConnectedAttachment) => AttachmentDiagnosis[];
 }
 
-/** What is known of a feature that is to be removed. */
+/** The known facts of a feature that is to be removed. */
 export interface FeatureRemoval {
   readonly key: AttachmentKey;
   /** From the record; undefined without one, when whatever can be told by name is removed. */

@@ -86,11 +86,11 @@ const SIGSET_BYTES = 8;
 const SEVEN_ARGUMENTS = new Array<string>(7).fill('pointer');
 
 type Name = keyof typeof NUMBERS.x64;
-/** What a system call takes: numbers are widened to 64 bits, strings end with a zero, null is 0. */
+/** The arguments of a system call: numbers are widened to 64 bits, strings end with a zero, null is 0. */
 type Value = number | Uint8Array | string | null;
 type Call = (...args: readonly (bigint | Exclude<Value, number>)[]) => bigint;
 
-/** What is used of node:ffi. */
+/** The part of node:ffi that is used. */
 interface Ffi {
   readonly DynamicLibrary: new (
     path: null,

@@ -89,11 +89,11 @@ function checkRecord(record: AttachmentRecord | undefined, sandbox: Sandbox): At
   return problems;
 }
 
-/** What an attachment must be. */
+/** The state that an attachment must be in. */
 export interface Told {
   /** What ADD returned, or the whole list of plugins. */
   readonly expected: Expected;
-  /** What of it is ours, if that is known: a later plugin may have added addresses that neither features nor IPAM know. */
+  /** The part of it that is podlink's, if that is known: a later plugin may have added addresses that neither features nor IPAM know. */
   readonly ownIps?: readonly Ip[] | undefined;
 }
 

@@ -1,4 +1,4 @@
-// What a verb needs of the process and the node, opened when it is first used.
+// The part of the process and the node that a verb needs, opened when it is first used.
 
 import { NetlinkConnection } from '../kernel/netlink/connection.ts';
 import { NETLINK_ROUTE, openTransport } from '../kernel/netlink/transport.ts';

@@ -33,7 +33,7 @@ export interface PlannedFeature {
   readonly plan: FeaturePlan;
 }
 
-/** What an attachment's features are about to make: it goes on record. */
+/** The work that an attachment's features are about to do: it goes on record. */
 export interface FeatureWork {
   readonly attachment: ConnectedAttachment;
   readonly planned: readonly PlannedFeature[];
@@ -106,7 +106,7 @@ export function prepareEarly(
 
 const IN_ANY_STATE: readonly AttachmentRecord['state'][] = ['adding', 'complete'];
 
-/** What a feature has on record for the container's other attachments in the same namespace, oldest first. */
+/** List the objects that a feature has on record for the container's other attachments in the same namespace, oldest first. */
 function otherObjects(
   context: Context,
   { key, sandbox }: { readonly key: AttachmentKey; readonly sandbox: Pick<Sandbox, 'netns'> },
@@ -133,7 +133,7 @@ function nftablesOf(
   return joinStates(guard ? [...states, guard] : states);
 }
 
-/** What of the work belongs in the record. */
+/** Give the part of the work that belongs in the record. */
 export function recordOf({ objects, nftables }: FeatureWork): Pick<AttachmentRecord, 'features' | 'elements'> {
   return { features: objects, elements: nftables.elements.map(recordElement) };
 }
@@ -180,7 +180,7 @@ export function checkFeatures(
   ];
 }
 
-/** What is known of an attachment's features: from its record, or else what could be found of them. */
+/** The known traces of an attachment's features: from its record, or else as far as they could be found. */
 export interface FeatureTraces {
   /** By the feature's name; undefined without a record, when every feature looks for what is its. */
   readonly objects: Readonly<Record<string, FeatureObjects>> | undefined;

@@ -67,7 +67,7 @@ export async function gc(request: NetworkRequest, context: Context): Promise<voi
   // Looked for before the records are: whatever an ADD has made by then, it had put on record before.
   const links = listLinksOf(config.name, context);
   const elements = listElementsOf(config.name, context);
-  // What is on record still was added since, or could not be removed: its address is not free.
+  // Attachments that are on record still were added since, or could not be removed: its address is not free.
   const kept = [...valid, ...listRecords(context.runDir, config.name)];
   await step(() => {
     // Links go before their addresses are free, or a new container would share one with a container that still answers.

@@ -1,4 +1,4 @@
-// What a request amounts to: its mode, its IPAM and its features, each of which has accepted the configuration.
+// The plan of a request: its mode, its IPAM and its features, each of which has accepted the configuration.
 
 import { DEFAULT_MODE } from '../modes/mode-registry.ts';
 import { configuredMode, selectMode } from '../modes/mode-selection.ts';

@@ -1,6 +1,6 @@
 // Taking an attachment away: what DEL, GC and an ADD that finds the remains of a killed one have in common.
 //
-// What there is to remove is known from the record of ADD. Without one (first run after an upgrade, /run wiped) it is
+// The record of ADD says what there is to remove. Without one (first run after an upgrade, /run wiped) it is
 // gathered from the configuration, prevResult, the names of our links and the comments of our nftables elements. Every
 // step is taken, whatever becomes of the others, and what is gone already is fine.
 
@@ -47,7 +47,7 @@ export interface Removal {
   readonly openSandbox: () => Sandbox | undefined;
 }
 
-/** What a record says is there. `path`: where a foreign IPAM plugin is looked for, the runtime's CNI_PATH of today. */
+/** Read a removal from a record. `path`: where a foreign IPAM plugin is looked for, the runtime's CNI_PATH of today. */
 export function removalOfRecord(record: AttachmentRecord, context: Context, path: readonly string[]): Removal {
   const { network, containerId, ifname } = record;
   const key = { network, containerId, ifname };
@@ -74,7 +74,7 @@ function tracesOf(record: AttachmentRecord, key: AttachmentKey, context: Context
   return { ...traces, elements: attempt(context, () => findOwned(key, context)) ?? traces.elements };
 }
 
-/** What can be known without a record. A configuration that is broken by now must not keep anything from being removed. */
+/** Gather what can be known without a record. A configuration that is broken by now must not keep anything from being removed. */
 export function removalOfRequest(request: AttachmentRequest, context: Context): Removal {
   const key = keyOf(request);
   const mode = modeOfRequest(request, context);

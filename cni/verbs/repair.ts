@@ -24,13 +24,13 @@ import { planOfRecord, type RecordedPlan } from './recorded-plan.ts';
 import { removalOfRecord, removeAttachment } from './removal.ts';
 import { closeSandbox, openRecordedSandbox } from './sandbox.ts';
 
-/** What became of one attachment. */
+/** The fate of one attachment. */
 export interface Repair {
   readonly record: AttachmentRecord;
   readonly outcome: 'sound' | 'repaired' | 'removed' | 'failed';
-  /** What was wrong. */
+  /** The faults that were found. */
   readonly found: readonly AttachmentDiagnosis[];
-  /** What still is, or why nothing could be done. */
+  /** The faults that are left, or why nothing could be done. */
   readonly left: readonly AttachmentDiagnosis[];
 }
 

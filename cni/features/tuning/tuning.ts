@@ -153,11 +153,11 @@ function asksForLink({ isPromiscuous, isAllMulticast, txQueueLength }: TuningCon
   return isPromiscuous || isAllMulticast || txQueueLength !== undefined;
 }
 
-/** What the container's other attachments have on record. */
+/** The settings that the container's other attachments have on record. */
 interface Siblings {
   /** Oldest first. */
   readonly changes: readonly SysctlChange[];
-  /** What they ask for, whether it was a change or not. */
+  /** The values that they ask for, whether each was a change or not. */
   readonly wishes: readonly Pick<SysctlChange, 'key' | 'value'>[];
 }
 
@@ -167,7 +167,7 @@ function decodeSiblings(listOthers: ListOthers = () => []): Siblings {
   return { changes, wishes: [...changes, ...others.flatMap(({ unchanged }) => decodeWishes(unchanged))] };
 }
 
-/** What cannot be read of a record is left out: a file that was damaged must not keep the rest from being removed. */
+/** Leave out the parts of a record that cannot be read: a file that was damaged must not keep the rest from being removed. */
 function decodeObjects({ sysctls }: FeatureObjects): SysctlChange[] {
   return decodeWishes(sysctls).flatMap(({ key, value, original }) =>
     typeof original === 'string' ? [{ key, value, original }] : [],

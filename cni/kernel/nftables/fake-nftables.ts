@@ -46,11 +46,11 @@ type FakeState = Map<string, FakeTable>;
 export class FakeNftables {
   state: FakeState = new Map();
   generation = 1;
-  /** What was asked of it so far: batches that were sent, whether they succeeded or not, and single questions. */
+  /** The questions so far: batches that were sent, whether they succeeded or not, and single questions. */
   readonly asked = { batches: 0, questions: 0 };
   /** Whether it says how many elements a set has, as newer kernels do. */
   tellsElementCounts = false;
-  /** What the kernel lacks: `nf_tables`, kinds of expressions (`nat`), types of chains (`chain nat`). */
+  /** The parts that the kernel lacks: `nf_tables`, kinds of expressions (`nat`), types of chains (`chain nat`). */
   readonly lacks = new Set<string>();
   /** Called before a batch is looked at: the place for a test to be somebody else who changes the ruleset. */
   beforeBatch: () => void = () => undefined;

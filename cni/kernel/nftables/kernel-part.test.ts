@@ -36,7 +36,7 @@ const expressions = [
 const rules = expressions.map((expression) => ({ expressions: [expression], comment: `with ${expression.name}` }));
 const RULESET: Ruleset = { table, name: 'feature', version: 1, sets: [set], chains: [{ chain, rules }] };
 
-/** What the kernel lacks, and how the error for the whole ruleset names it. */
+/** The part that the kernel lacks, and how the error for the whole ruleset names it. */
 const LACKS: readonly [kind: string, part: string, about: string][] = [
   ['ct', 'nft_ct (CONFIG_NFT_CT)', 'add rule "with ct" to chain out of table inet t'],
   ['notrack', 'nft_ct (CONFIG_NFT_CT)', 'add rule "with notrack" to chain out of table inet t'],

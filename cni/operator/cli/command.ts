@@ -1,10 +1,10 @@
-// What a command of the operator's command line is. The table of them all is command-table.ts.
+// A command of the operator's command line. The table of them all is command-table.ts.
 
 import type { Environment } from '../../protocol/request.ts';
 import type { Context } from '../../verbs/context.ts';
 import type { Style } from './text-table.ts';
 
-/** What a command stands in; main.ts knows it. */
+/** The surroundings of a command; main.ts knows them. */
 export interface Surroundings {
   /** Of podlink. */
   readonly version: string;
@@ -35,7 +35,7 @@ export interface OptionSpec {
   readonly completes?: Completion;
 }
 
-/** What a shell offers in the place of a value: names of files or directories, or these words. */
+/** The words that a shell offers in the place of a value: names of files or directories, or these words. */
 export type Completion = 'file' | 'directory' | readonly string[];
 
 /** A command as it was typed, its options and arguments checked against the table. */
@@ -53,7 +53,7 @@ export interface Call {
   warn(message: string): void;
 }
 
-/** What a command has to say. */
+/** The report of a command. */
 export interface Report {
   /** For programs: `--json` prints it. */
   readonly json: unknown;
@@ -82,7 +82,7 @@ export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
-/** What was asked for is not there, or cannot be had: exit status 1, nothing but the message. */
+/** The thing that was asked for is not there, or cannot be had: exit status 1, nothing but the message. */
 export class CommandError extends Error {
   override readonly name = 'CommandError';
 }

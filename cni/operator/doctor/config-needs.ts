@@ -1,4 +1,4 @@
-// What a configuration asks of the kernel.
+// The features of the kernel that a configuration needs.
 
 import type { NetworkConfig } from '../../protocol/config.ts';
 import { isObject } from '../../protocol/fields.ts';

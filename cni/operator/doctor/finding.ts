@@ -9,11 +9,11 @@ export type Level = 'ok' | 'warn' | 'fail' | 'unknown';
 
 export interface Finding {
   readonly level: Level;
-  /** What was looked at, in a word or two. */
+  /** The part of the node that was looked at, in a word or two. */
   readonly subject: string;
-  /** What was found. */
+  /** The finding, as a sentence. */
   readonly what: string;
-  /** What follows from it. */
+  /** The consequence. */
   readonly meaning?: string | undefined;
   readonly remedy?: Remedy | undefined;
   /** Where something is wrong: what all of the above is made of. */

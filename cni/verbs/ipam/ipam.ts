@@ -97,7 +97,7 @@ function foreignIpam(type: string, caller: PlanSource): Ipam {
 }
 
 /**
- * What a foreign plugin handed out, in the spelling that the kernel reports back, or CHECK would not know it again.
+ * Spell what a foreign plugin handed out as that the kernel reports back, or CHECK would not know it again.
  * Which interface an address is for is not for IPAM to say (CNI spec, "IPAM plugin output").
  */
 function canonicalAddressing({ ips, routes, dns }: Addressing): Addressing {
