@@ -97,8 +97,8 @@ function foreignIpam(type: string, caller: PlanSource): Ipam {
 }
 
 /**
- * Spell what a foreign plugin handed out as that the kernel reports back, or CHECK would not know it again.
- * Which interface an address is for is not for IPAM to say (CNI spec, "IPAM plugin output").
+ * Spell a foreign plugin's answer as the kernel reports it back: otherwise CHECK would not know it again. IPAM does not say
+ * which interface an address is for (CNI spec, "IPAM plugin output").
  */
 function canonicalAddressing({ ips, routes, dns }: Addressing): Addressing {
   return {
