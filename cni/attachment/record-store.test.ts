@@ -1,4 +1,5 @@
-import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
@@ -119,6 +120,17 @@ test('lockAttachment() keeps a second caller out until the first is done, and le
   lock.release();
   lockAttachment(runDir, record(), 20).release();
   assert.not(existsSync(join(runDir, 'attachments/pods')));
+});
+
+test('findRecord() takes a FIFO in the place of a record for none, and does not wait for it', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'podlink-fifo-'));
+  try {
+    mkdirSync(join(folder, 'attachments/pods'), { recursive: true, mode: 0o700 });
+    execFileSync('mkfifo', [join(folder, 'attachments/pods/c1.eth0.json')]);
+    assert.is(findRecord(folder, { network: 'pods', containerId: 'c1', ifname: 'eth0' }), undefined);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test.run();

@@ -139,7 +139,8 @@ export function deleteRecord(runDir: string, key: AttachmentKey): void {
 function readRecord(path: string): AttachmentRecord | undefined {
   let text: string;
   try {
-    text = readFileSync(path, 'utf8');
+    // A FIFO in its place must not hold up a DEL.
+    text = readFileSync(path, { encoding: 'utf8', flag: constants.O_RDONLY | constants.O_NONBLOCK });
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ENOTDIR', 'EISDIR')) return undefined;
     throw error;

@@ -109,8 +109,8 @@ export async function findProblems(
   const connected = { ...attachment, ...interfaceOf(key, objects, { ...expected, ips }) };
   const problems = [
     () => steps.check(attachment, expected),
-    // Without the interfaces nobody can tell whose frames the rules must be about.
-    () => (expected.unsaid?.interfaces ? [] : checkFeatures(context, connected, features)),
+    // Without the interface nobody can tell whose frames the rules must be about: the mode says that it is missing.
+    () => (connected.mac === undefined ? [] : checkFeatures(context, connected, features)),
   ].flatMap(unlessVanished);
   try {
     await ipam?.check(ips);

@@ -51,13 +51,15 @@ export interface Removal {
 export function removalOfRecord(record: AttachmentRecord, context: Context, path: readonly string[]): Removal {
   const { network, containerId, ifname } = record;
   const key = { network, containerId, ifname };
+  const mode = context.parts.findMode(record.mode) ?? DEFAULT_MODE;
   return {
     key,
-    modes: [context.parts.findMode(record.mode) ?? DEFAULT_MODE],
+    modes: [mode],
     objects: record.objects,
     netnsPath: record.netns,
     features: tracesOf(record, key, context),
-    ipam: attempt(context, () => findIpam(sourceOfRecord(record, context, path))),
+    // An ADD without an interface has asked for no address.
+    ipam: mode.hasOwnInterface ? attempt(context, () => findIpam(sourceOfRecord(record, context, path))) : undefined,
     findOtherIpam: () => undefined,
     reported: [],
     // A shared one is not the container's own, and nothing in it was changed.

@@ -62,9 +62,21 @@ export function ensureBridge(work: HostWork, config: BridgeConfig): Link {
     );
   }
   if (!bridge.isUp) setLink(host.route, bridge, { isUp: true });
+  if (config.isGateway) refuseAdvertisements(host, bridge);
   // Only ever turned on: others may have asked for it too.
   if (config.promiscMode) setLink(host.route, bridge, { isPromiscuous: true });
   return bridge;
+}
+
+/**
+ * Keep containers from telling the host its way out: a gateway takes router advertisements from nobody (CVE-2020-10749). An
+ * operator's bridge to another network may live on them, and has a port that is no veth.
+ */
+function refuseAdvertisements(host: Host, bridge: Link): void {
+  const key = ['ipv6', 'conf', bridge.name, 'accept_ra'];
+  if ((findSysctl(key) ?? '0') === '0') return;
+  if (listLinks(host.route).some(({ kind, masterIndex }) => masterIndex === bridge.index && kind !== 'veth')) return;
+  trySysctl(key, '0');
 }
 
 /**

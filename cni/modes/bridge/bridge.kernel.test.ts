@@ -368,4 +368,21 @@ test('check() does not mind a packet capture, which makes the bridge promiscuous
   assert.equal(check(world, 'c1', {}, attached), []);
 });
 
+test('attach() takes router advertisements from no container on an adopted bridge, and leaves an uplink’s alone', (world) => {
+  const [host = ''] = world.names;
+  const ip = (...args: string[]) => execFileSync('ip', ['-n', host, ...args]);
+  const advertisements = (link: string): string =>
+    execFileSync('ip', ['netns', 'exec', host, 'sysctl', '-n', `net.ipv6.conf.${link}.accept_ra`], {
+      encoding: 'utf8',
+    });
+  for (const bridge of ['br-a', 'br-b']) ip('link', 'add', bridge, 'type', 'bridge');
+  ip('link', 'add', 'uplink', 'type', 'ifb');
+  ip('link', 'set', 'uplink', 'master', 'br-b');
+  attach(world, 'c1', 0, { bridge: 'br-a', isGateway: true });
+  assert.is(advertisements('br-a').trim(), '0');
+  const other = { ips: [{ address: '10.23.0.5/16' }, { address: 'fd00:23::5/64' }], routes: [], dns: {} };
+  attach(world, 'c2', 1, { bridge: 'br-b', isGateway: true }, other);
+  assert.is.not(advertisements('br-b').trim(), '0');
+});
+
 test.run();

@@ -4,7 +4,7 @@
 import type { AttachmentDiagnosis } from '../../diagnosis/attachment-diagnosis.ts';
 import { diagnoseFault } from '../../features/elements/owned-elements.ts';
 import { PORTMAP_GUARD } from '../../features/portmap/portmap-ruleset.ts';
-import { hasRouteLocalnet } from '../../features/portmap/route-localnet.ts';
+import { routesLocalnet } from '../../features/portmap/route-localnet.ts';
 import { checkChain } from '../../kernel/nftables/ruleset.ts';
 import { openNftables } from '../../kernel/nftables/connection.ts';
 import type { Call } from '../cli/command.ts';
@@ -12,7 +12,7 @@ import { type Finding, finding } from './finding.ts';
 import type { Network } from '../listing/network-list.ts';
 
 export function examineLocalhost(_call: Call, networks: readonly Network[]): Finding[] {
-  const open = [...new Set(networks.flatMap(gatewaysOf))].filter(hasRouteLocalnet);
+  const open = [...new Set(networks.flatMap(gatewaysOf))].filter(routesLocalnet);
   if (open.length === 0) return [];
   const nft = openNftables();
   try {
