@@ -123,6 +123,30 @@ test('our own namespace is the container’s only where the runtime or the recor
   await check(asked, node.context);
 });
 
+test("the host's interfaces have the MAC addresses on record, which a repair may have changed since", async ({
+  node,
+}) => {
+  const { prevResult } = await attached(node);
+  const { record } = node;
+  assert.ok(record?.result);
+  const [own] = record.result.interfaces;
+  assert.ok(own);
+  const onRecord = [
+    { name: 'fake0', mac: '02:00:00:00:00:aa' },
+    { ...own, mac: '02:00:00:00:00:bb' },
+  ];
+  writeRecord(node.runDir, { ...record, result: { ...record.result, interfaces: onRecord } });
+  const told = [{ name: 'fake0', mac: '02:00:00:00:00:01' }, { name: 'other0', mac: '02:00:00:00:00:02' }, own];
+  const ips = [{ address: '10.9.0.2/24', interface: 2 }];
+  const request = node.request('CHECK', { ...node.foreign, prevResult: { ...prevResult, interfaces: told, ips } });
+  await check(request, node.context);
+  assert.equal(
+    node.expected?.interfaces.map(({ mac }) => mac),
+    ['02:00:00:00:00:aa', '02:00:00:00:00:02', own.mac],
+    'but the container’s own is as the runtime was told',
+  );
+});
+
 test('prevResult is asked for before the sandbox is', async ({ node }) => {
   await attached(node);
   const request = { ...node.request('CHECK', node.foreign), netns: '/nowhere' };
