@@ -73,6 +73,14 @@ test('DEL removes what an ADD under this name has made, by its record', async ({
   assert.equal([node.record, node.context.links.names, node.elements, node.addresses], [undefined, [], [], []]);
 });
 
+test('DEL removes it by its record where its link has lost the mark, or is gone', async ({ node }) => {
+  await add(node.request('ADD', TYPE), node.context);
+  node.context.links.lose(hostInterfaceName(KEY));
+  node.context.links.add({ name: 'veth9', kind: 'veth' });
+  await del(node, PREVIOUS);
+  assert.equal([node.record, node.elements, node.context.links.names], [undefined, [], ['veth9']]);
+});
+
 test('DEL removes it without a record, too, by the mark of its link', async ({ node }) => {
   await add(node.request('ADD', TYPE), node.context);
   deleteRecord(node.runDir, KEY);

@@ -133,6 +133,8 @@ test("the host's interfaces have the MAC addresses on record, which a repair may
   assert.ok(own);
   const onRecord = [
     { name: 'fake0', mac: '02:00:00:00:00:aa' },
+    // The host has one of that name, too.
+    { name: own.name, mac: '02:00:00:00:00:cc' },
     { ...own, mac: '02:00:00:00:00:bb' },
   ];
   writeRecord(node.runDir, { ...record, result: { ...record.result, interfaces: onRecord } });
