@@ -109,6 +109,7 @@ test('relationOf() finds the owner of a comment that is cut by all records', asy
   writeRecord(node.runDir, { ...record, ...long, objects: { hostInterface: 'gone0' } });
   lock.release();
   assert.is(relation(), 'gone');
+  assert.is(ownersOnRecord(node.context, { ...long, ifname: 'net1' }).relationOf(comment), 'sibling');
   writeRecord(node.runDir, { ...record, ...long, objects: { hostInterface: HOST_END } });
   assert.is(relation(), 'other');
 });
