@@ -8,20 +8,20 @@ import { add } from './add.ts';
 import { closeSandbox, findSandbox, isAsRecorded, openRecordedSandbox, SandboxOnDemand } from './sandbox.ts';
 import { FakeNode } from './testing/fake-node.ts';
 
-const test = suite<{ node: FakeNode; open: number }>('sandbox');
+const test = suite<{ node: FakeNode }>('sandbox');
 
-const countOpen = (): number => readdirSync('/proc/self/fd').length;
+/** Run work that must leave nothing open. */
+function closing<Value>(work: () => Value): Value {
+  const before = readdirSync('/proc/self/fd').length;
+  const value = work();
+  assert.is(readdirSync('/proc/self/fd').length, before, 'something stays open');
+  return value;
+}
 
 test.before.each((context) => {
   context.node = new FakeNode();
-  context.open = countOpen();
 });
-test.after.each(({ node, open }) => {
-  // Whatever was found or not, nothing stays open.
-  const left = countOpen();
-  node.remove();
-  assert.is(left, open);
-});
+test.after.each(({ node }) => node.remove());
 
 const OTHER = { netnsIdentity: '4:1' };
 
@@ -35,9 +35,12 @@ async function recordOf(node: FakeNode, changes: Partial<AttachmentRecord> = {})
 /** Whether DEL finds the sandbox, and how often it warns. */
 function find(node: FakeNode, changes: object, record?: AttachmentRecord): [found: boolean, warnings: number] {
   const warnings: string[] = [];
-  const sandbox = findSandbox({ ...node.request('DEL'), ...changes }, record, (text) => void warnings.push(text));
-  closeSandbox(sandbox);
-  return [sandbox !== undefined, warnings.length];
+  const request = { ...node.request('DEL'), ...changes };
+  return closing(() => {
+    const sandbox = findSandbox(request, record, (text) => void warnings.push(text));
+    closeSandbox(sandbox);
+    return [sandbox !== undefined, warnings.length];
+  });
 }
 
 test('findSandbox() has none without CNI_NETNS, or with nothing at the path, and says nothing of it', ({ node }) => {
@@ -66,9 +69,12 @@ test('findSandbox() without a record takes our own for the container’s only wh
 
 test('openRecordedSandbox() opens the namespace on record, and none that is there in its place', async ({ node }) => {
   const isThere = async (changes: Partial<AttachmentRecord>): Promise<boolean> => {
-    const sandbox = openRecordedSandbox(await recordOf(node, changes));
-    closeSandbox(sandbox);
-    return sandbox !== undefined;
+    const record = await recordOf(node, changes);
+    return closing(() => {
+      const sandbox = openRecordedSandbox(record);
+      closeSandbox(sandbox);
+      return sandbox !== undefined;
+    });
   };
   assert.is(await isThere({}), true);
   assert.is(await isThere(OTHER), false);
