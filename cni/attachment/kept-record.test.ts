@@ -76,6 +76,12 @@ test('add() keeps what was noted of an object of a complete attachment, and writ
   assert.throws(() => kept.add({ elements: [elementOf('01')], features: {} }), /ENOENT/);
 });
 
+test('add() keeps what was noted of an object also where something else is new', ({ runDir, kept }) => {
+  kept.change({ state: 'complete', features: { a: { original: '1' } } });
+  kept.add({ elements: [elementOf('01')], features: { a: { original: '2' }, b: {} } });
+  assert.equal(findRecord(runDir, KEY)?.features, { a: { original: '1' }, b: {} });
+});
+
 test('joinElements() has each place once: the first stays', () => {
   const first = elementOf('01', 'aa');
   assert.equal(joinElements([first], [elementOf('01', 'bb'), elementOf('02')]), [first, elementOf('02')]);

@@ -36,6 +36,8 @@ function removalOfKnown(record: AttachmentRecord, request: AttachmentRequest, co
   const removal = removalOfRecord(record, context, request.path);
   return {
     ...removal,
+    // Undefined although there are addresses: the configuration on record cannot be read any more, and nothing else tells.
+    ipam: removal.ipam ?? (record.addresses.length > 0 ? findRequestIpam(request, context) : undefined),
     findOtherIpam: () => findRequestIpam(request, context),
     // The container's namespace may have another path than at ADD.
     openSandbox: () =>

@@ -1,5 +1,7 @@
 // GC among links and elements, with records and without, and while others come and go. (Which attachments are valid: gc.test.ts.)
 
+import fs from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { lockAttachment } from '../attachment/lock.ts';
@@ -161,6 +163,27 @@ for (const [what, happens, isLeft] of MEANWHILE) {
     assert.equal(node.elements, isLeft ? ['pods/c2/eth0'] : []);
   });
 }
+
+test('an ADD that goes on record after GC has begun, and before it has read the records, stays', async ({ node }) => {
+  await attach(node, ['c1']);
+  const { record } = node;
+  assert.ok(record);
+  const { readdirSync } = fs;
+  let isDone = false;
+  fs.readdirSync = ((...args: Parameters<typeof readdirSync>) => {
+    if (!isDone) writeRecord(node.runDir, { ...record, ...keyOf('c9'), created: new Date().toISOString() });
+    isDone = true;
+    return readdirSync(...args);
+  }) as typeof readdirSync;
+  syncBuiltinESMExports();
+  try {
+    await collect(node, []);
+  } finally {
+    fs.readdirSync = readdirSync;
+    syncBuiltinESMExports();
+  }
+  assert.equal([node.record, findRecord(node.runDir, keyOf('c9'))?.containerId], [undefined, 'c9']);
+});
 
 test('a record of the future is from before the clock was set back: it is stale', async ({ node }) => {
   await attach(node, ['c1']);

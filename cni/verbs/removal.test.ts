@@ -232,6 +232,23 @@ test("where the IPAM on record cannot release, that of DEL's configuration does,
   assert.is(node.record, undefined);
 });
 
+test("where the configuration on record cannot be read any more, DEL's own releases the address", async ({ node }) => {
+  await attach(node);
+  const { record } = node;
+  assert.ok(record);
+  writeRecord(node.runDir, { ...record, config: { ...record.config, ipam: { type: 'loopback' } } });
+  await del(node.request('DEL', node.foreign), node.context);
+  assert.equal([node.steps.at(-1), node.record], ['ipam DEL', undefined]);
+  assert.match(node.warnings.join(), /ipam\.type/);
+});
+
+test('an attachment that has no address on record asks no IPAM that DEL has by now', async ({ node }) => {
+  await add(node.request('ADD', { ipam: undefined }), node.context);
+  node.forget();
+  await del(node.request('DEL', node.foreign), node.context);
+  assert.not.ok(node.steps.includes('ipam DEL'));
+});
+
 test('where neither IPAM can release, the failure of the second is told, and the record stays', async ({ node }) => {
   node.ipam.copyTo('of-old');
   await add(node.request('ADD', { ipam: { type: 'of-old' } }), node.context);

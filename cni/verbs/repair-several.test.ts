@@ -6,6 +6,9 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { AttachmentRecord } from '../attachment/record.ts';
 import { findRecord, listAllRecords, writeRecord } from '../attachment/record-store.ts';
+import { applyElements } from '../features/elements/owned-elements.ts';
+import { masqueradeElements } from '../features/masquerade/masquerade-elements.ts';
+import { MASQUERADE_RULESET } from '../features/masquerade/masquerade-ruleset.ts';
 import { CniError } from '../protocol/errors.ts';
 import { add } from './add.ts';
 import { removeOwnElements, tracesOfRecord } from './features.ts';
@@ -133,6 +136,37 @@ test('rules that somebody has deleted are there again, with the elements as they
   const chains = [...(whole.context.fakeNft.state.get('podlink')?.chains.values() ?? [])];
   assert.ok(chains.some(({ rules }) => rules.length > 0));
   assert.equal(whole.elements, ['pods/c1/eth0']);
+});
+
+test('rules that somebody has put into another order are put back', async ({ whole }) => {
+  const records = await attach(whole, 'pods');
+  const chain = () => whole.context.fakeNft.state.get('podlink')?.chains.get('masquerade_v4');
+  const before = chain()?.rules.map((rule) => Buffer.from(rule).toString('hex'));
+  assert.ok(before && before.length > 1);
+  chain()?.rules.reverse();
+  assert.equal(await outcomes(whole, records), ['pods repaired']);
+  assert.equal(
+    chain()?.rules.map((rule) => Buffer.from(rule).toString('hex')),
+    before,
+  );
+});
+
+test('a record that has all its elements is not searched for others', async ({ whole }) => {
+  const [record] = await attach(whole, 'pods');
+  assert.ok(record);
+  const elements = masqueradeElements(['10.99.0.1/24']);
+  applyElements(whole.context.nft, record, { rulesets: [MASQUERADE_RULESET], elements });
+  whole.isDamaged = true;
+  assert.equal(await outcomes(whole, [record]), ['pods repaired']);
+  assert.is(findRecord(whole.runDir, record)?.elements.length, 2);
+});
+
+test('another ADD of the same name is not the attachment that was to be repaired', async ({ node }) => {
+  const [record] = await attach(node, 'pods');
+  assert.ok(record);
+  node.isDamaged = true;
+  assert.equal(await outcomes(node, [{ ...record, created: '2020-01-01T00:00:00.000Z' }]), []);
+  assert.equal(node.steps, []);
 });
 
 test('the record of version 0.1.0 gets all elements that have its comment, once', async ({ whole }) => {

@@ -5,7 +5,7 @@
 import { appendFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Attached } from '../../attachment/attachment.ts';
+import type { Attached, Expected } from '../../attachment/attachment.ts';
 import { hostInterfaceAlias, hostInterfaceName, ifbAlias, ifbName } from '../../attachment/marks.ts';
 import type { AttachmentRecord } from '../../attachment/record.ts';
 import { recordPath } from '../../attachment/record-path.ts';
@@ -91,6 +91,8 @@ export class FakeNode {
   beforeStep: (step: Step) => void = () => undefined;
   /** Called before a mode is looked up: likewise. */
   beforeMode: () => void = () => undefined;
+  /** What the mode was last told that an attachment must be. */
+  expected: Expected | undefined;
   /** What a repair of the mode's makes otherwise than before. */
   repaired: Attached | undefined;
   /** Make a network's attachments as they should be. */
@@ -228,7 +230,8 @@ export class FakeNode {
             return { ...addressing, interfaces: [own], ips: addressing.ips.map((ip) => ({ ...ip, interface: 0 })) };
           },
           status: () => this.#take('mode status'),
-          check: () => {
+          check: (_, expected) => {
+            this.expected = expected;
             this.#take('mode check');
             return this.damaged.has(key.network) ? [{ code: 'bridge-gone', subject: 'fake0' }] : [];
           },
