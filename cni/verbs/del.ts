@@ -34,10 +34,12 @@ export async function del(request: AttachmentRequest, context: Context): Promise
 /** By the record, and where that does not help by what the runtime says today. */
 function removalOfKnown(record: AttachmentRecord, request: AttachmentRequest, context: Context): Removal {
   const removal = removalOfRecord(record, context, request.path);
+  // A mode without an interface of its own names addresses, and has reserved none.
+  const hasReserved = record.addresses.length > 0 && removal.modes.some(({ hasOwnInterface }) => hasOwnInterface);
   return {
     ...removal,
     // Undefined although there are addresses: the configuration on record cannot be read any more, and nothing else tells.
-    ipam: removal.ipam ?? (record.addresses.length > 0 ? findRequestIpam(request, context) : undefined),
+    ipam: removal.ipam ?? (hasReserved ? findRequestIpam(request, context) : undefined),
     findOtherIpam: () => findRequestIpam(request, context),
     // The container's namespace may have another path than at ADD.
     openSandbox: () =>
